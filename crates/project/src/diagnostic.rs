@@ -1,0 +1,89 @@
+//! Mistakes in a project, as values. Drawing them is the command line's business.
+
+use std::ops::Range;
+
+/// How bad a diagnostic is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The project runs, but probably not as meant.
+    Warning,
+    /// The project cannot run.
+    Error,
+}
+
+/// A place in a file of the project.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Location {
+    /// Path of the file, relative to the project folder, with `/`.
+    pub file: String,
+    /// Byte range in the file's text. Empty ranges are allowed.
+    pub span: Range<usize>,
+}
+
+impl Location {
+    /// A place in a file.
+    pub fn new(file: impl Into<String>, span: Range<usize>) -> Self {
+        Self { file: file.into(), span }
+    }
+
+    /// The start of a file, for mistakes that concern the whole of it.
+    pub fn file(file: impl Into<String>) -> Self {
+        Self::new(file, 0..0)
+    }
+}
+
+/// One mistake: a line that stands alone, where it is, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Stable name of the rule, in kebab-case: `unknown-key`.
+    pub code: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// One sentence without a final stop, understandable without the snippet.
+    pub message: String,
+    /// Where it is.
+    pub location: Location,
+    /// Short words under the marked place: what was expected.
+    pub label: Option<String>,
+    /// What to do, `did you mean` included.
+    pub help: Option<String>,
+    /// Text that `location.span` points into where it is not the file's own: SQL after its template was rendered.
+    pub rendered: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error without label or help.
+    pub fn error(code: &'static str, message: impl Into<String>, location: Location) -> Self {
+        Self { code, severity: Severity::Error, message: message.into(), location, label: None, help: None, rendered: None }
+    }
+
+    /// A warning without label or help.
+    pub fn warning(code: &'static str, message: impl Into<String>, location: Location) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, message, location) }
+    }
+
+    /// Adds the words under the marked place.
+    #[must_use]
+    pub fn with_label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// The candidate nearest to `name`, when it is near enough to be what was meant.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().min(name.chars().count()) / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}

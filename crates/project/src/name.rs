@@ -1,0 +1,64 @@
+//! Names of tables as the project speaks of them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The logical name of a table: `store.order_lines`.
+///
+/// Both parts are as the user wrote them, without quotes and without the schema prefix of a personal target. How a name is
+/// spelled in a statement is the dialect's business (`thalweg_sql`), and only its.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct TableName {
+    /// The schema, which is the folder of a model or the store layer's name.
+    pub schema: String,
+    /// The table, which is the file name of a model or the name of a stream.
+    pub name: String,
+}
+
+impl TableName {
+    /// Joins a schema and a table name.
+    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { schema: schema.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// The text was not of the form `schema.table`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a table name: expected `schema.table`")]
+pub struct NotATableName(pub String);
+
+impl FromStr for TableName {
+    type Err = NotATableName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('.') {
+            Some((schema, name)) if !schema.is_empty() && !name.is_empty() && !name.contains('.') => {
+                Ok(Self::new(schema, name))
+            }
+            _ => Err(NotATableName(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for TableName {
+    type Error = NotATableName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<TableName> for String {
+    fn from(name: TableName) -> Self {
+        name.to_string()
+    }
+}
