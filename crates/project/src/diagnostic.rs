@@ -54,7 +54,15 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error without label or help.
     pub fn error(code: &'static str, message: impl Into<String>, location: Location) -> Self {
-        Self { code, severity: Severity::Error, message: message.into(), location, label: None, help: None, rendered: None }
+        Self {
+            code,
+            severity: Severity::Error,
+            message: message.into(),
+            location,
+            label: None,
+            help: None,
+            rendered: None,
+        }
     }
 
     /// A warning without label or help.

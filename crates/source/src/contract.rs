@@ -1,0 +1,262 @@
+//! What a source is asked, and what it answers.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::record_batch::RecordBatch;
+use serde::{Deserialize, Serialize};
+use thalweg_project::{ColumnType, Stream};
+
+/// Landing column: index of the file in [`Extract::files`], `INT32`, never NULL.
+pub const FILE_COLUMN: &str = "_file";
+/// Landing column: place of the record in its file, `INT64`, never NULL, unique per file. The line a record starts on where the
+/// format has lines (1 is the first), otherwise the ordinal of the record (1 is the first).
+pub const RECORD_COLUMN: &str = "_record";
+
+/// How far a stream was read: a set of entries, each replaced as a whole.
+///
+/// A database cursor is one entry; a folder has one entry per file. The keys are the source's own.
+pub type Position = BTreeMap<String, serde_json::Value>;
+/// Entries to replace (`Some`) or forget (`None`) once the rows they describe are published.
+pub type PositionChange = BTreeMap<String, Option<serde_json::Value>>;
+
+/// A place data comes from.
+///
+/// * **Order.** `open`, then `extract` once per stream (possibly from several threads), then, only after the warehouse has committed
+///   the rows, `confirm`. A run that dies between commit and `confirm` calls `confirm` again with the same arguments.
+/// * **At least once.** The same record may be extracted again by a later run; the merge makes that harmless. Never may a record
+///   be skipped: a position returned by `extract` covers exactly what was handed to the sink or counted as rejected.
+/// * **Nothing is changed at the source** before `confirm`.
+pub trait Source: Send + Sync {
+    /// What this source can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Reaches the source and says in one line what was found (`conns test`).
+    fn check(&self) -> Result<String, SourceError>;
+
+    /// Opens a group of streams in one consistent snapshot, as far as the source has such a thing.
+    fn open<'a>(
+        &'a self,
+        requests: &'a [StreamRequest<'a>],
+        context: &'a Context,
+    ) -> Result<Box<dyn Snapshot + 'a>, SourceError>;
+
+    /// Told after the rows were published: moves or deletes files, moves a log position. Must be repeatable. The notes say what
+    /// was done and what could not be done; a problem here never undoes a published run.
+    fn confirm(&self, stream: &Stream, confirmations: &[serde_json::Value]) -> Result<Vec<Note>, SourceError>;
+
+    /// Reads rejected raw records again, under the stream's present definition, each keeping its place of origin.
+    fn replay(
+        &self,
+        request: &StreamRequest<'_>,
+        records: &[RejectedRecord],
+        context: &Context,
+        sink: &dyn Sink,
+    ) -> Result<Extract, SourceError>;
+}
+
+/// A group of streams, opened.
+pub trait Snapshot: Sync {
+    /// Hands everything that is new in one stream (index into the requests) to the sink.
+    fn extract(&self, stream: usize, sink: &dyn Sink) -> Result<Extract, SourceError>;
+}
+
+/// What a source can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Streams have a cursor by which changed rows are found.
+    pub cursor: bool,
+    /// All streams of a group are read in one snapshot.
+    pub snapshot: bool,
+    /// Changes, deletes included, are read from a log.
+    pub log: bool,
+    /// The keys of a stream can be listed without its rows.
+    pub key_listing: bool,
+}
+
+/// One stream as a run wants it read.
+#[derive(Debug, Clone)]
+pub struct StreamRequest<'a> {
+    /// Its definition.
+    pub stream: &'a Stream,
+    /// The position published last; empty before the first load.
+    pub position: Position,
+    /// The columns the store table has now, bookkeeping columns aside; empty before the first load.
+    pub known_columns: Vec<Column>,
+}
+
+/// A column of an extract or a store table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Name in the store: `snake_case`.
+    pub name: String,
+    /// Name at the source: the header of a CSV file. Equal to `name` where the source has no other.
+    pub source_name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub column_type: ColumnType,
+}
+
+/// What extraction may use of the run around it.
+#[derive(Debug)]
+pub struct Context {
+    /// The project's folder; relative paths of sources start here.
+    pub project_folder: std::path::PathBuf,
+    /// Name of the target, for files that act for one target only.
+    pub target: String,
+    /// Threads the source may use at the same time.
+    pub threads: usize,
+    /// Set when the run is asked to stop: long loops look at it and return [`SourceErrorKind::Cancelled`].
+    pub cancelled: std::sync::Arc<AtomicBool>,
+}
+
+impl Context {
+    /// An error when the run was asked to stop.
+    pub fn check_cancelled(&self) -> Result<(), SourceError> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(SourceError::new(SourceErrorKind::Cancelled, "the run was asked to stop"));
+        }
+        Ok(())
+    }
+}
+
+/// Where extracted records go. Implemented by [`crate::landing`].
+pub trait Sink: Sync {
+    /// Opens a part: one Parquet file. Parts of one stream may be open at the same time in several threads and may have different
+    /// columns; the columns of the stream are the union, each with the widest of its types ([`crate::landing::unify`]).
+    fn part(&self, columns: &[Column]) -> Result<Box<dyn Part + '_>, SourceError>;
+
+    /// Keeps records that could not be read.
+    fn reject(&self, rejects: &[RejectedRecord]) -> Result<(), SourceError>;
+
+    /// Tells how many more records were read, for progress.
+    fn progress(&self, records: u64);
+}
+
+/// One Parquet file being written.
+pub trait Part: Send {
+    /// Appends a batch: the columns of the part, in order, then [`FILE_COLUMN`] and [`RECORD_COLUMN`].
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), SourceError>;
+
+    /// Closes the file and makes it part of the extract. A part that is dropped without this is not.
+    fn finish(self: Box<Self>) -> Result<(), SourceError>;
+}
+
+/// A record that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedRecord {
+    /// Index into [`Extract::files`].
+    pub file: i32,
+    /// As [`RECORD_COLUMN`].
+    pub record: i64,
+    /// Where the record starts in its (uncompressed) file, if the format has such a place.
+    pub byte_offset: Option<i64>,
+    /// Why, in words: `column amount: "12,5" is not a decimal(10,2)`.
+    pub reason: String,
+    /// The record as it was. Bytes that are no UTF-8 are written `\xNN`.
+    pub raw: String,
+}
+
+/// What was extracted of one stream. All counts are of this extract alone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Extract {
+    /// The files (or other units) the records came from.
+    pub files: Vec<ExtractFile>,
+    /// Records read: those handed to the sink, and those rejected.
+    pub read: u64,
+    /// Records rejected while reading.
+    pub rejected: u64,
+    /// The position reached.
+    pub position: PositionChange,
+    /// What `confirm` will be told.
+    pub confirmations: Vec<serde_json::Value>,
+    /// What a person should know: columns that came or went, files left for later.
+    pub notes: Vec<Note>,
+    /// With `write_disposition: replace`: whether this extract is the whole truth. `false` means there was nothing new to read.
+    pub complete: bool,
+}
+
+impl Extract {
+    /// Whether there is anything to publish: rows, rejects, a moved position.
+    pub fn is_empty(&self) -> bool {
+        self.read == 0 && self.position.is_empty() && !self.complete
+    }
+}
+
+/// One file (or other unit) of an extract.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtractFile {
+    /// Its name, relative to the source.
+    pub name: String,
+    /// Hash of its content (BLAKE3, hex), where the unit has one.
+    pub hash: Option<String>,
+    /// Its size as delivered.
+    pub bytes: u64,
+    /// Records read from it.
+    pub read: u64,
+    /// Of these, rejected.
+    pub rejected: u64,
+}
+
+/// Something a person should know that is no error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Whether it deserves attention.
+    pub level: NoteLevel,
+    /// One sentence.
+    pub message: String,
+}
+
+/// Whether a note deserves attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteLevel {
+    /// Nice to know.
+    Info,
+    /// Somebody should look.
+    Warning,
+}
+
+impl Note {
+    /// Nice to know.
+    pub fn info(message: impl Into<String>) -> Self {
+        Self { level: NoteLevel::Info, message: message.into() }
+    }
+
+    /// Somebody should look.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self { level: NoteLevel::Warning, message: message.into() }
+    }
+}
+
+/// Something went wrong at a source: what failed, on which object, what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SourceError {
+    /// What kind of trouble, which decides whether the run tries again.
+    pub kind: SourceErrorKind,
+    /// What failed, on which object, and what to do.
+    pub message: String,
+}
+
+impl SourceError {
+    /// An error of a kind.
+    pub fn new(kind: SourceErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+/// Kinds of trouble at a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceErrorKind {
+    /// Not there just now: may be tried again (a lost connection, a file being written).
+    Unavailable,
+    /// A person must change something (no permission, no such folder).
+    Denied,
+    /// The data is not as it must be (a cut file, a frozen schema, too many rejects).
+    Data,
+    /// The landing could not be written (disk full).
+    Landing,
+    /// The run was asked to stop.
+    Cancelled,
+}

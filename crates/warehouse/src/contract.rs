@@ -1,0 +1,220 @@
+//! What a warehouse is asked, and what it answers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use thalweg_project::ColumnType;
+
+/// A place data goes to.
+pub trait Warehouse: Send + Sync {
+    /// What it can do. The code above branches on these answers, never on the warehouse's name.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Where it is, for messages, without secrets: `warehouse.duckdb`.
+    fn display(&self) -> String;
+
+    /// Whether the warehouse was ever written to. Reading commands answer "nothing built yet" instead of creating it.
+    fn exists(&self) -> Result<bool, WarehouseError>;
+
+    /// Takes the right to run: at most one holder per project and target, across processes. Does not open the warehouse for
+    /// longer than it needs. Refused with [`WarehouseErrorKind::Busy`] and the holder in words.
+    fn lock(&self, project: &str, holder: &str) -> Result<Box<dyn RunLock>, WarehouseError>;
+
+    /// Opens a connection. An embedded warehouse that is held by another program is waited for as `wait` says.
+    fn connect(&self, access: Access, wait: &Wait<'_>) -> Result<Box<dyn Connection>, WarehouseError>;
+}
+
+/// The right to run. Given up when dropped, also by the death of the process.
+pub trait RunLock: Send {
+    /// Tells others what the holder is doing: shown to who is refused.
+    fn describe(&mut self, what: &str) -> Result<(), WarehouseError>;
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reading only.
+    Read,
+    /// Reading and writing; creates the warehouse when it does not exist.
+    Write,
+}
+
+/// How long to wait for a warehouse that somebody else holds, and whom to tell.
+pub struct Wait<'a> {
+    /// At most this long.
+    pub timeout: Duration,
+    /// Called once, when waiting begins, with a sentence that says who is waited for.
+    pub tell: &'a dyn Fn(&str),
+}
+
+/// What a warehouse can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// One transaction covers many tables.
+    pub transactions: bool,
+    /// Tables and views can be created and dropped inside a transaction.
+    pub transactional_ddl: bool,
+    /// A failed statement can be undone without the rest of the transaction.
+    pub savepoints: bool,
+    /// Indexes make lookups cheap.
+    pub indexes: bool,
+    /// A staged relation reads the files anew at each use, instead of holding a copy.
+    pub stages_in_place: bool,
+}
+
+/// One connection. Used by one thread at a time.
+///
+/// After an error inside a transaction the transaction is dead: every further statement, and `commit` too, fails with
+/// [`WarehouseErrorKind::DeadTransaction`] until `rollback`, whatever the engine itself would say.
+pub trait Connection: Send {
+    /// Begins a transaction.
+    fn begin(&mut self) -> Result<(), WarehouseError>;
+
+    /// Commits it. When the connection is lost meanwhile, the error is [`WarehouseErrorKind::CommitUnknown`]: read the ledger.
+    fn commit(&mut self) -> Result<(), WarehouseError>;
+
+    /// Undoes it. Does nothing outside a transaction.
+    fn rollback(&mut self) -> Result<(), WarehouseError>;
+
+    /// Runs one statement; the number of rows it changed.
+    fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, WarehouseError>;
+
+    /// Runs one query and reads its answer.
+    fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Rows, WarehouseError>;
+
+    /// The columns a query would have, without running it.
+    fn describe(&mut self, sql: &str) -> Result<Vec<DescribedColumn>, WarehouseError>;
+
+    /// Makes the rows of landing files readable under a temporary name, as often as wished, until [`Connection::unstage`] or the
+    /// end of the connection. A column that a file does not have is NULL there; each value is cast to the given type.
+    fn stage(&mut self, name: &str, files: &[PathBuf], columns: &[StagedColumn]) -> Result<(), WarehouseError>;
+
+    /// Forgets a staged relation.
+    fn unstage(&mut self, name: &str) -> Result<(), WarehouseError>;
+
+    /// Appends batches to a table whose columns have the batches' names, in order.
+    fn append(&mut self, schema: &str, table: &str, batches: &[RecordBatch]) -> Result<u64, WarehouseError>;
+
+    /// Writes the answer of a query to a Parquet file, with one pair of key-value metadata for each entry.
+    fn export_parquet(
+        &mut self,
+        sql: &str,
+        file: &std::path::Path,
+        metadata: &[(String, String)],
+    ) -> Result<u64, WarehouseError>;
+
+    /// Told after a commit: what the engine needs now and then (a checkpoint after definitions changed).
+    fn settle(&mut self, definitions_changed: bool) -> Result<(), WarehouseError>;
+
+    /// A handle by which another thread can stop the running statement.
+    fn interrupter(&self) -> Arc<dyn Interrupt>;
+}
+
+/// Stops the running statement of a connection, from another thread.
+pub trait Interrupt: Send + Sync {
+    /// The statement fails with [`WarehouseErrorKind::Interrupted`].
+    fn interrupt(&self);
+}
+
+/// A parameter of a statement. Values are bound, never written into the SQL.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// NULL
+    Null,
+    /// A truth value.
+    Boolean(bool),
+    /// A 64-bit integer.
+    BigInt(i64),
+    /// A floating-point number.
+    Double(f64),
+    /// A text.
+    Text(String),
+    /// Microseconds since 1970-01-01 UTC.
+    Timestamp(i64),
+}
+
+/// The answer of a query.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// The columns.
+    pub schema: SchemaRef,
+    /// The rows.
+    pub batches: Vec<RecordBatch>,
+}
+
+impl Rows {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A column of a query, as the engine sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type in the engine's own words.
+    pub engine_type: String,
+}
+
+/// A column of a staged relation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedColumn {
+    /// Its name, in the files and in the relation.
+    pub name: String,
+    /// Its type in the relation.
+    pub column_type: ColumnType,
+    /// Indexes of the files that have it.
+    pub in_files: Vec<usize>,
+}
+
+/// Something went wrong in the warehouse: what failed, on which object, what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct WarehouseError {
+    /// What kind of trouble.
+    pub kind: WarehouseErrorKind,
+    /// What failed, on which object, and what to do.
+    pub message: String,
+    /// The statement, where there was one. Holds no values that were bound.
+    pub statement: Option<String>,
+}
+
+impl WarehouseError {
+    /// An error of a kind.
+    pub fn new(kind: WarehouseErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), statement: None }
+    }
+}
+
+/// Kinds of trouble in a warehouse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WarehouseErrorKind {
+    /// Another run holds the project and target.
+    Busy,
+    /// Another program holds the warehouse.
+    Locked,
+    /// The statement is wrong or failed on its data.
+    Statement,
+    /// A statement failed before, and the transaction was not rolled back yet.
+    DeadTransaction,
+    /// The lease was taken over by another run.
+    Fenced,
+    /// Nobody knows whether the commit happened: read the ledger.
+    CommitUnknown,
+    /// The running statement was stopped.
+    Interrupted,
+    /// The warehouse was written by a newer version, or is no warehouse.
+    Incompatible,
+    /// The disk is full or the file cannot be read or written.
+    Storage,
+}
