@@ -1,0 +1,64 @@
+//! Why something could not be done.
+
+use thalweg_project::Diagnostic;
+use thalweg_source::SourceError;
+use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
+
+/// Why a command could not do its work. A run that finished with failures is no error but a [`crate::RunOutcome`].
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The project has mistakes.
+    #[error("the project has {} mistake(s)", .0.len())]
+    Project(Vec<Diagnostic>),
+    /// The folder cannot be read.
+    #[error("{0}")]
+    Folder(String),
+    /// A selector is wrong or finds nothing.
+    #[error("{0}")]
+    Selection(String),
+    /// A source failed and the project says to stop then, or the command is about that source alone.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The warehouse failed.
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+    /// The warehouse failed at one table.
+    #[error("{table}: {error}")]
+    Table {
+        /// The table, model, test or report.
+        table: String,
+        /// What happened.
+        error: WarehouseError,
+    },
+    /// The rows do not add up: a fault in Thalweg itself, or somebody wrote to its tables. Nothing was published.
+    #[error("the rows of {table} do not add up: {equation}; nothing was published")]
+    Unbalanced {
+        /// The table.
+        table: String,
+        /// The equation with its numbers.
+        equation: String,
+    },
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// The run was asked to stop; nothing was published.
+    #[error("stopped as asked; nothing was published, and the next build goes on from here")]
+    Cancelled,
+    /// A file of the project could not be written.
+    #[error("{0}")]
+    Output(String),
+}
+
+impl RunError {
+    /// Exit code of the command: 2 when it could not run, 1 when it ran and failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Table { .. } | Self::Unbalanced { .. } => 1,
+            Self::Warehouse(error) => match error.kind {
+                WarehouseErrorKind::Statement | WarehouseErrorKind::Fenced => 1,
+                _ => 2,
+            },
+            _ => 2,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a command is asked to do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How a project is opened.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// `--target`
+    pub target: Option<String>,
+    /// `--vars`
+    pub vars: BTreeMap<String, serde_json::Value>,
+}
+
+/// Which parts of a run are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Extract, merge, models, tests, publish, reports.
+    Build,
+    /// Extract and merge only.
+    Load,
+    /// Models only.
+    Run,
+}
+
+impl Command {
+    /// Its verb on the command line.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Load => "load",
+            Self::Run => "run",
+        }
+    }
+}
+
+/// How a run is done.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// Which parts.
+    pub command: Command,
+    /// `--select`
+    pub select: Option<String>,
+    /// `--exclude`
+    pub exclude: Option<String>,
+    /// `--full-refresh`: models are computed anew, store tables are rebuilt from landing.
+    pub full_refresh: bool,
+    /// `--full-tests`: tests look at whole tables.
+    pub full_tests: bool,
+    /// `--drop-removed`: tables of models and streams that are no longer in the project are dropped.
+    pub drop_removed: bool,
+    /// `--threads`: streams extracted at the same time, and threads of a source.
+    pub threads: Option<usize>,
+    /// `--lock-timeout`: how long to wait for a warehouse that another program holds.
+    pub lock_timeout: Duration,
+}
+
+impl BuildOptions {
+    /// A whole build with the defaults of the command line.
+    pub fn new(command: Command) -> Self {
+        Self {
+            command,
+            select: None,
+            exclude: None,
+            full_refresh: false,
+            full_tests: false,
+            drop_removed: false,
+            threads: None,
+            lock_timeout: Duration::from_secs(60),
+        }
+    }
+}
