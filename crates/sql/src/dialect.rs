@@ -1,0 +1,77 @@
+//! How an engine spells names, literals, types and comparisons. One file an engine.
+
+pub mod duckdb;
+
+use std::fmt::Debug;
+
+use thalweg_project::{ColumnType, TableName, TargetConnection};
+
+/// What can be said about an engine without talking to it.
+///
+/// The provided methods are what standard SQL says. An engine that descends from another holds its parent and hands on what it
+/// does not change.
+pub trait Dialect: Debug + Send + Sync {
+    /// The engine's name as in `type:` of a target.
+    fn name(&self) -> &'static str;
+
+    /// The grammar its queries are read with.
+    fn grammar(&self) -> Grammar;
+
+    /// An identifier in quotes, whatever it holds. The one place where identifiers are quoted.
+    fn quote_identifier(&self, name: &str) -> Result<String, InvalidName> {
+        if name.is_empty() {
+            return Err(InvalidName::Empty);
+        }
+        if name.contains('\0') {
+            return Err(InvalidName::Nul(name.replace('\0', "\u{2400}")));
+        }
+        Ok(format!("\"{}\"", name.replace('"', "\"\"")))
+    }
+
+    /// A text as a literal expression.
+    fn literal_text(&self, text: &str) -> String;
+
+    /// The engine's name of a column type.
+    fn type_name(&self, column_type: &ColumnType) -> String;
+
+    /// The column type that holds every value of the engine's type, if there is one.
+    fn column_type(&self, type_name: &str) -> Option<ColumnType>;
+
+    /// A condition that is true when two expressions of the engine's type `type_name` hold the identical value, and false
+    /// otherwise, never NULL.
+    ///
+    /// Identity, not the engine's `=`: two NULLs are the same, `-0.0` and `0.0` are not, `1 month` and `30 days` are not.
+    fn is_same(&self, left: &str, right: &str, type_name: &str) -> String;
+
+    /// The quoted name under which people read a table, with the schema prefix of a personal target.
+    fn published_table(&self, table: &TableName, schema_prefix: &str) -> Result<String, InvalidName> {
+        let schema = self.quote_identifier(&format!("{schema_prefix}{}", table.schema))?;
+        Ok(format!("{schema}.{}", self.quote_identifier(&table.name)?))
+    }
+}
+
+/// The grammars the parser knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grammar {
+    /// DuckDB's.
+    DuckDb,
+}
+
+/// A name that no engine takes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    /// Names have at least one character.
+    #[error("a name of a table or column is empty: give it at least one character")]
+    Empty,
+    /// Shown with the NUL made visible.
+    #[error("the name `{0}` holds a NUL character: rename it")]
+    Nul(String),
+}
+
+/// The dialect of a target's warehouse.
+pub fn dialect_of(connection: &TargetConnection) -> &'static dyn Dialect {
+    match connection {
+        // Postgres is known to the format only; its dialect comes with its warehouse.
+        TargetConnection::Duckdb { .. } | TargetConnection::Postgres { .. } => &duckdb::DuckDb,
+    }
+}
