@@ -1,0 +1,14 @@
+//! Statements that change tables: merging an extract, replacing a table's rows, writing the difference of two tables, testing rows.
+//!
+//! Everything here is text made from names and facts; which statement is sent when is decided in `thalweg_run`. Identifiers are
+//! quoted by the dialect, values are bound or are numbers of our own.
+
+pub mod condition;
+pub mod difference;
+pub mod merge;
+pub mod relation;
+
+pub use condition::{RowCondition, row_condition};
+pub use difference::Difference;
+pub use merge::Merge;
+pub use relation::{Relation, TypedColumn};

@@ -1,0 +1,176 @@
+//! The difference of two tables as bags, and writing it.
+
+use crate::dialect::{Dialect, InvalidName};
+use crate::statement::relation::{RUN_COLUMN, TypedColumn, column_list, equal_keys, qualified};
+
+/// The difference of a table and its new contents: rows to delete and rows to insert, as few as possible.
+///
+/// With a key that both sides are known to hold without NULL and without repetition, rows are paired by it; otherwise equal rows
+/// are numbered and paired by values and number, so that of three equal rows one can go. Values are compared by
+/// [`Dialect::comparison_image`].
+#[derive(Debug, Clone)]
+pub struct Difference<'a> {
+    /// How the engine spells things.
+    pub dialect: &'a dyn Dialect,
+    /// The physical table, quoted.
+    pub old: String,
+    /// Its new contents: a quoted relation with all columns of the table, bookkeeping included.
+    pub new: String,
+    /// Declared columns.
+    pub columns: Vec<TypedColumn>,
+    /// All columns to write, bookkeeping included.
+    pub written: Vec<String>,
+    /// A proven key, or nothing.
+    pub key: Vec<String>,
+}
+
+impl Difference<'_> {
+    fn declared(&self, alias: &str) -> Result<String, InvalidName> {
+        column_list(self.dialect, alias, self.columns.iter().map(|column| column.name.as_str()))
+    }
+
+    fn written(&self, alias: &str) -> Result<String, InvalidName> {
+        column_list(self.dialect, alias, self.written.iter().map(String::as_str))
+    }
+
+    fn numbered(&self, relation: &str, identifier: &str) -> Result<String, InvalidName> {
+        let mut images = Vec::with_capacity(self.columns.len());
+        let mut selected = Vec::with_capacity(self.columns.len());
+        for (index, column) in self.columns.iter().enumerate() {
+            let image =
+                self.dialect.comparison_image(&qualified(self.dialect, "r", &column.name)?, &column.engine_type);
+            selected.push(format!("{image} as _image_{index}"));
+            images.push(image);
+        }
+        let partition = if images.is_empty() { String::new() } else { format!("partition by {}", images.join(", ")) };
+        selected.push(format!("row_number() over ({partition}) as _copy"));
+        Ok(format!("(select {}, {identifier} from {relation} r)", selected.join(", ")))
+    }
+
+    fn paired(&self) -> String {
+        let mut parts: Vec<String> =
+            (0..self.columns.len()).map(|index| format!("o._image_{index} is not distinct from n._image_{index}")).collect();
+        parts.push("o._copy = n._copy".to_owned());
+        parts.join(" and ")
+    }
+
+    /// A query that finds a repeated or NULL key in a relation: one row when there is one.
+    pub fn find_bad_key(&self, relation: &str) -> Result<String, InvalidName> {
+        let keys = column_list(self.dialect, "r", self.key.iter().map(String::as_str))?;
+        let mut nulls = Vec::with_capacity(self.key.len());
+        for name in &self.key {
+            nulls.push(format!("{} is null", qualified(self.dialect, "r", name)?));
+        }
+        Ok(format!(
+            "select 1 from {relation} r group by {keys} having count(*) > 1 or bool_or({}) limit 1",
+            nulls.join(" or ")
+        ))
+    }
+
+    /// Writes the identifiers of the rows to delete into a temporary table, column `_row`.
+    pub fn create_gone(&self, gone: &str) -> Result<String, InvalidName> {
+        let identifier = self.dialect.row_identifier();
+        if self.key.is_empty() {
+            let old = self.numbered(&self.old, &format!("r.{identifier} as _row"))?;
+            let new = self.numbered(&self.new, "1 as _row")?;
+            return Ok(format!(
+                "create temporary table {gone} as select o._row from {old} o where not exists (select 1 from {new} n where {})",
+                self.paired()
+            ));
+        }
+        let same = self.same("o", "n")?;
+        Ok(format!(
+            "create temporary table {gone} as select o.{identifier} as _row from {} o where not exists (select 1 from {} n where {} and {same})",
+            self.old,
+            self.new,
+            equal_keys(self.dialect, "o", "n", &self.key)?
+        ))
+    }
+
+    /// Writes the rows to insert into a temporary table with the columns to write.
+    pub fn create_fresh(&self, fresh: &str) -> Result<String, InvalidName> {
+        if self.key.is_empty() {
+            let identifier = self.dialect.row_identifier();
+            let old = self.numbered(&self.old, "1 as _row")?;
+            let new = self.numbered(&self.new, &format!("r.{identifier} as _row"))?;
+            return Ok(format!(
+                "create temporary table {fresh} as select {} from {} f where f.{identifier} in (select n._row from {new} n where not exists \
+                 (select 1 from {old} o where {}))",
+                self.written("f")?,
+                self.new,
+                self.paired()
+            ));
+        }
+        let same = self.same("o", "n")?;
+        Ok(format!(
+            "create temporary table {fresh} as select {} from {} n where not exists (select 1 from {} o where {} and {same})",
+            self.written("n")?,
+            self.new,
+            self.old,
+            equal_keys(self.dialect, "o", "n", &self.key)?
+        ))
+    }
+
+    fn same(&self, left: &str, right: &str) -> Result<String, InvalidName> {
+        let mut parts = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            let left = self.dialect.comparison_image(&qualified(self.dialect, left, &column.name)?, &column.engine_type);
+            let right = self.dialect.comparison_image(&qualified(self.dialect, right, &column.name)?, &column.engine_type);
+            parts.push(format!("{left} is not distinct from {right}"));
+        }
+        Ok(if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") })
+    }
+
+    /// Of the rows to insert, those whose key the old table has (updates): their number. Only with a key.
+    pub fn count_updates(&self, fresh: &str) -> Result<String, InvalidName> {
+        Ok(format!(
+            "select count(*) from {fresh} f where exists (select 1 from {} o where {})",
+            self.old,
+            equal_keys(self.dialect, "o", "f", &self.key)?
+        ))
+    }
+
+    /// Keeps the rows to delete, with the run that had written them, in a temporary table.
+    pub fn create_before(&self, before: &str, gone: &str) -> Result<String, InvalidName> {
+        let identifier = self.dialect.row_identifier();
+        Ok(format!(
+            "create temporary table {before} as select {}, o.{RUN_COLUMN} from {} o where o.{identifier} in (select _row from {gone})",
+            self.declared("o")?,
+            self.old
+        ))
+    }
+
+    /// Deletes the rows that are gone.
+    pub fn delete_gone(&self, gone: &str) -> String {
+        format!("delete from {} where {} in (select _row from {gone})", self.old, self.dialect.row_identifier())
+    }
+
+    /// Inserts the fresh rows.
+    pub fn insert_fresh(&self, fresh: &str) -> Result<String, InvalidName> {
+        let columns = self.written("")?;
+        Ok(format!("insert into {} ({columns}) select {columns} from {fresh}", self.old))
+    }
+}
+
+/// A query for the rows of one relation that another does not have, as bags, compared by [`Dialect::comparison_image`].
+pub fn missing_rows(
+    dialect: &dyn Dialect,
+    left: &str,
+    right: &str,
+    columns: &[TypedColumn],
+) -> Result<String, InvalidName> {
+    let difference = Difference {
+        dialect,
+        old: left.to_owned(),
+        new: right.to_owned(),
+        columns: columns.to_vec(),
+        written: Vec::new(),
+        key: Vec::new(),
+    };
+    let declared = difference.declared("r")?;
+    let old = difference.numbered(left, &declared)?;
+    let new = difference.numbered(right, "1 as _row")?;
+    let declared = difference.declared("o")?;
+    Ok(format!("select {declared} from {old} o where not exists (select 1 from {new} n where {})", difference.paired()))
+}
+

@@ -1,0 +1,302 @@
+//! Merging an extract into a store table by key.
+
+use thalweg_project::ColumnType;
+
+use crate::dialect::{Dialect, InvalidName};
+use crate::statement::condition::{RowCondition, is_marked};
+use crate::statement::relation::{
+    FILE_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN, TypedColumn, all_same, column_list, equal_keys, qualified,
+};
+
+/// Everything the statements of one merge are made of.
+///
+/// Where each staged row goes is decided once, in a *verdict*:
+///
+/// | verdict | meaning | counted as |
+/// |---|---|---|
+/// | `insert` | a key the table does not have | inserted |
+/// | `update` | a key the table has, with other values | updated |
+/// | `unchanged` | a key the table has, with identical values | unchanged |
+/// | `delete` | marked as deleted, and the table has the key | deleted by mark |
+/// | `absent` | marked as deleted, and the table does not have the key | unchanged |
+/// | `older` | the table (or a deletion) knows a newer version | duplicate |
+#[derive(Debug, Clone)]
+pub struct Merge<'a> {
+    /// How the engine spells things.
+    pub dialect: &'a dyn Dialect,
+    /// The staged relation, quoted.
+    pub stage: String,
+    /// The physical store table, quoted.
+    pub target: String,
+    /// Table of deleted keys with the sequence of their deletion, quoted; only with both `sequence_by` and `soft_delete`.
+    pub tombstones: Option<String>,
+    /// The store table's columns, bookkeeping aside.
+    pub columns: Vec<TypedColumn>,
+    /// Key columns; empty for `append` and keyless `replace`.
+    pub key: Vec<String>,
+    /// Column that decides which of two versions is newer.
+    pub sequence_by: Option<String>,
+    /// Column that marks deleted rows, and its type.
+    pub soft_delete: Option<(String, ColumnType)>,
+    /// Rows that do not satisfy these are rejected.
+    pub conditions: Vec<RowCondition>,
+    /// The `_origin` of file 0 of the extract.
+    pub origin_base: i64,
+    /// The run.
+    pub run: i64,
+}
+
+impl Merge<'_> {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| column.name.as_str())
+    }
+
+    fn all_columns(&self, alias: &str) -> Result<String, InvalidName> {
+        column_list(self.dialect, alias, self.names())
+    }
+
+    /// The columns to insert into, bookkeeping included.
+    fn target_columns(&self) -> Result<String, InvalidName> {
+        Ok(format!("{}, {RUN_COLUMN}, {ORIGIN_COLUMN}, {RECORD_COLUMN}", self.all_columns("")?))
+    }
+
+    /// What is inserted, from an alias that has the staged columns.
+    fn inserted_values(&self, alias: &str) -> Result<String, InvalidName> {
+        Ok(format!(
+            "{}, {}, {} + {alias}.{FILE_COLUMN}, {alias}.{RECORD_COLUMN}",
+            self.all_columns(alias)?,
+            self.run,
+            self.origin_base
+        ))
+    }
+
+    /// Why a staged row is rejected, or NULL; `None` when nothing can be wrong with a row.
+    fn reason(&self, alias: &str) -> Result<Option<String>, InvalidName> {
+        let mut cases = String::new();
+        for name in &self.key {
+            cases.push_str(&format!(
+                " when {} is null then {}",
+                qualified(self.dialect, alias, name)?,
+                self.dialect.literal_text(&format!("primary key column {name} is NULL"))
+            ));
+        }
+        for condition in &self.conditions {
+            cases.push_str(&format!(
+                " when not coalesce({}, false) then {}",
+                condition.sql,
+                self.dialect.literal_text(&condition.reason)
+            ));
+        }
+        Ok((!cases.is_empty()).then(|| format!("case{cases} end")))
+    }
+
+    /// Columns `_file`, `_record`, `reason`, `raw` of the staged rows that are rejected; `None` when none can be.
+    pub fn rejected_rows(&self) -> Result<Option<String>, InvalidName> {
+        let Some(reason) = self.reason("s")? else { return Ok(None) };
+        let names: Vec<&str> = self.names().collect();
+        let raw = self.dialect.row_as_json("s", &names)?;
+        Ok(Some(format!(
+            "select s.{FILE_COLUMN}, s.{RECORD_COLUMN}, {reason} as reason, {raw} as raw from {} s where ({reason}) is not null",
+            self.stage
+        )))
+    }
+
+    /// A subquery of the staged rows that are not rejected.
+    fn usable(&self) -> Result<String, InvalidName> {
+        Ok(match self.reason("s")? {
+            None => self.stage.clone(),
+            Some(reason) => format!("(select s.* from {} s where ({reason}) is null)", self.stage),
+        })
+    }
+
+    /// The number of staged rows that are not rejected.
+    pub fn count_usable(&self) -> Result<String, InvalidName> {
+        Ok(format!("select count(*) from {} u", self.usable()?))
+    }
+
+    /// Whether a key occurs twice among the usable rows: one row when it does, none when not.
+    pub fn find_duplicate_key(&self) -> Result<String, InvalidName> {
+        let keys = column_list(self.dialect, "u", self.key.iter().map(String::as_str))?;
+        Ok(format!("select 1 from {} u group by {keys} having count(*) > 1 limit 1", self.usable()?))
+    }
+
+    /// A subquery with one row for each key: the latest by sequence, then by place. `dedupe` is false when no key occurs twice.
+    pub fn winners(&self, dedupe: bool) -> Result<String, InvalidName> {
+        let usable = self.usable()?;
+        if !dedupe || self.key.is_empty() {
+            return Ok(usable);
+        }
+        let keys = column_list(self.dialect, "u", self.key.iter().map(String::as_str))?;
+        let sequence = match &self.sequence_by {
+            Some(name) => format!("{} desc nulls last, ", qualified(self.dialect, "u", name)?),
+            None => String::new(),
+        };
+        let columns = self.all_columns("w")?;
+        Ok(format!(
+            "(select {columns}, w.{FILE_COLUMN}, w.{RECORD_COLUMN} from (select u.*, row_number() over (partition by {keys} \
+             order by {sequence}u.{FILE_COLUMN} desc, u.{RECORD_COLUMN} desc) as _rank from {usable} u) w where w._rank = 1)"
+        ))
+    }
+
+    /// True for marked rows of an alias; `false` without a soft-delete column.
+    fn marked(&self, alias: &str) -> Result<String, InvalidName> {
+        Ok(match &self.soft_delete {
+            Some((name, column_type)) => is_marked(&qualified(self.dialect, alias, name)?, column_type),
+            None => "false".to_owned(),
+        })
+    }
+
+    /// Fills an empty table with the winners that are not marked.
+    pub fn insert_initial(&self, winners: &str) -> Result<String, InvalidName> {
+        let condition = match &self.soft_delete {
+            Some(_) => format!(" where not {}", self.marked("w")?),
+            None => String::new(),
+        };
+        Ok(format!(
+            "insert into {} ({}) select {} from {winners} w{condition}",
+            self.target,
+            self.target_columns()?,
+            self.inserted_values("w")?
+        ))
+    }
+
+    /// Remembers the deletions among the winners of an empty table.
+    pub fn insert_initial_tombstones(&self, winners: &str) -> Result<Option<String>, InvalidName> {
+        let (Some(tombstones), Some(sequence)) = (&self.tombstones, &self.sequence_by) else { return Ok(None) };
+        let keys = column_list(self.dialect, "w", self.key.iter().map(String::as_str))?;
+        let sequence = qualified(self.dialect, "w", sequence)?;
+        Ok(Some(format!("insert into {tombstones} select {keys}, {sequence} from {winners} w where {}", self.marked("w")?)))
+    }
+
+    /// Writes every winner that is not `unchanged`, with its verdict in `_verdict`, into a temporary table.
+    pub fn create_verdicts(&self, verdicts: &str, winners: &str) -> Result<String, InvalidName> {
+        let first_key = qualified(self.dialect, "t", &self.key[0])?;
+        let keys = equal_keys(self.dialect, "s", "t", &self.key)?;
+        let same = all_same(self.dialect, "s", "t", &self.columns)?;
+        let marked = self.marked("s")?;
+        let (mut newer, mut buried, mut join) = (String::new(), String::new(), String::new());
+        if let Some(sequence) = &self.sequence_by {
+            let (ours, theirs) = (qualified(self.dialect, "s", sequence)?, qualified(self.dialect, "t", sequence)?);
+            newer = format!(" when {} then 'older'", is_newer(&theirs, &ours));
+            if let Some(tombstones) = &self.tombstones {
+                join = format!(
+                    " left join {tombstones} d on {}",
+                    equal_keys(self.dialect, "s", "d", &self.key)?
+                );
+                let deleted = qualified(self.dialect, "d", sequence)?;
+                // A row with the sequence of its own deletion stays deleted.
+                buried = format!(
+                    " when {} is not null and not {marked} and ({} or {deleted} = {ours}) then 'older'",
+                    qualified(self.dialect, "d", &self.key[0])?,
+                    is_newer(&deleted, &ours)
+                );
+            }
+        }
+        Ok(format!(
+            "create temporary table {verdicts} as select v.* from (select s.*, case when {first_key} is null then (case{buried} when {marked} \
+             then 'absent' else 'insert' end){newer} when {marked} then 'delete' when {same} then 'unchanged' else 'update' end \
+             as _verdict from {winners} s left join {} t on {keys}{join}) v where v._verdict <> 'unchanged'",
+            self.target
+        ))
+    }
+
+    /// The number of rows for each verdict: columns `_verdict`, `n`.
+    pub fn count_verdicts(&self, verdicts: &str) -> String {
+        format!("select _verdict, count(*) from {verdicts} group by _verdict")
+    }
+
+    /// Keeps the rows that are about to be deleted or replaced, with the run that had written them, in a temporary table.
+    /// `missing` is the winners' subquery of a `replace`, where rows that are not in the extract go too.
+    pub fn create_before(&self, before: &str, verdicts: &str, missing: Option<&str>) -> Result<String, InvalidName> {
+        Ok(format!(
+            "create temporary table {before} as select {}, t.{RUN_COLUMN} from {} t where {}",
+            self.all_columns("t")?,
+            self.target,
+            self.touched(verdicts, missing)?
+        ))
+    }
+
+    /// Deletes the rows that are replaced or deleted; as [`Merge::create_before`].
+    pub fn delete_touched(&self, verdicts: &str, missing: Option<&str>) -> Result<String, InvalidName> {
+        Ok(format!("delete from {} as t where {}", self.target, self.touched(verdicts, missing)?))
+    }
+
+    fn touched(&self, verdicts: &str, missing: Option<&str>) -> Result<String, InvalidName> {
+        let mut condition = format!(
+            "exists (select 1 from {verdicts} v where {} and v._verdict in ('update', 'delete'))",
+            equal_keys(self.dialect, "v", "t", &self.key)?
+        );
+        if let Some(winners) = missing {
+            condition = format!(
+                "({condition} or not exists (select 1 from {winners} w where {}))",
+                equal_keys(self.dialect, "w", "t", &self.key)?
+            );
+        }
+        Ok(condition)
+    }
+
+    /// Inserts the new and changed rows.
+    pub fn insert_touched(&self, verdicts: &str) -> Result<String, InvalidName> {
+        Ok(format!(
+            "insert into {} ({}) select {} from {verdicts} v where v._verdict in ('insert', 'update')",
+            self.target,
+            self.target_columns()?,
+            self.inserted_values("v")?
+        ))
+    }
+
+    /// The after images: a subquery with the declared columns.
+    pub fn after_images(&self, verdicts: &str) -> Result<String, InvalidName> {
+        Ok(format!(
+            "(select {} from {verdicts} v where v._verdict in ('insert', 'update'))",
+            self.all_columns("v")?
+        ))
+    }
+
+    /// Forgets the tombstones of keys that live again, and remembers new deletions.
+    pub fn bury(&self, verdicts: &str) -> Result<Vec<String>, InvalidName> {
+        let (Some(tombstones), Some(sequence)) = (&self.tombstones, &self.sequence_by) else { return Ok(Vec::new()) };
+        let keys = equal_keys(self.dialect, "v", "d", &self.key)?;
+        let key_list = column_list(self.dialect, "v", self.key.iter().map(String::as_str))?;
+        let sequence = qualified(self.dialect, "v", sequence)?;
+        let deleted = qualified(self.dialect, "d", self.sequence_by.as_deref().unwrap_or_default())?;
+        Ok(vec![
+            format!(
+                "delete from {tombstones} as d where exists (select 1 from {verdicts} v where {keys} and (v._verdict in ('insert', 'delete') \
+                 or (v._verdict = 'absent' and not {})))",
+                is_newer(&deleted, &sequence)
+            ),
+            format!(
+                "insert into {tombstones} select {key_list}, {sequence} from {verdicts} v where v._verdict in ('delete', 'absent') \
+                 and not exists (select 1 from {tombstones} d where {keys})"
+            ),
+        ])
+    }
+
+    /// Adds every usable row (`append`).
+    pub fn append(&self) -> Result<String, InvalidName> {
+        Ok(format!(
+            "insert into {} ({}) select {} from {} u",
+            self.target,
+            self.target_columns()?,
+            self.inserted_values("u")?,
+            self.usable()?
+        ))
+    }
+
+    /// The usable rows as they would stand in the table, bookkeeping included, for a keyless `replace`.
+    pub fn as_target_rows(&self) -> Result<String, InvalidName> {
+        Ok(format!(
+            "(select {}, {} as {RUN_COLUMN}, {} + u.{FILE_COLUMN} as {ORIGIN_COLUMN}, u.{RECORD_COLUMN} from {} u)",
+            self.all_columns("u")?,
+            self.run,
+            self.origin_base,
+            self.usable()?
+        ))
+    }
+}
+
+/// Whether the first sequence is later than the second; NULL is earlier than everything.
+fn is_newer(left: &str, right: &str) -> String {
+    format!("({left} is not null and ({right} is null or {left} > {right}))")
+}

@@ -1,0 +1,75 @@
+//! Tables as statements see them: a quoted name and columns with the engine's types.
+
+use crate::dialect::{Dialect, InvalidName};
+
+/// Bookkeeping column of every physical table: the run that last changed the row, `BIGINT`.
+pub const RUN_COLUMN: &str = "_run";
+/// Bookkeeping column of store tables: the extract (`thalweg.extracts.id`) the row came with, `BIGINT`.
+pub const ORIGIN_COLUMN: &str = "_origin";
+/// Bookkeeping column of store tables: place of the record in its extract (line, or ordinal), `BIGINT`.
+pub const RECORD_COLUMN: &str = "_record";
+/// Column of staged relations: index of the file in the extract.
+pub const FILE_COLUMN: &str = "_file";
+
+/// A column with the engine's own name of its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypedColumn {
+    /// Its name, unquoted.
+    pub name: String,
+    /// Its type in the engine's words.
+    pub engine_type: String,
+}
+
+/// A table or subquery that can stand after `from`, and its declared columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relation {
+    /// Quoted name, or a subquery in parentheses.
+    pub sql: String,
+    /// Declared columns, in order.
+    pub columns: Vec<TypedColumn>,
+}
+
+/// The quoted columns behind an alias: `s."a", s."b"`.
+pub fn column_list<'a>(
+    dialect: &dyn Dialect,
+    alias: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<String, InvalidName> {
+    let parts: Result<Vec<_>, _> = names.into_iter().map(|name| qualified(dialect, alias, name)).collect();
+    Ok(parts?.join(", "))
+}
+
+/// One quoted column behind an alias; without one when the alias is empty.
+pub fn qualified(dialect: &dyn Dialect, alias: &str, name: &str) -> Result<String, InvalidName> {
+    let quoted = dialect.quote_identifier(name)?;
+    Ok(if alias.is_empty() { quoted } else { format!("{alias}.{quoted}") })
+}
+
+/// `a."k" = b."k" and ...`, for columns that are never NULL.
+pub fn equal_keys(
+    dialect: &dyn Dialect,
+    left: &str,
+    right: &str,
+    names: &[String],
+) -> Result<String, InvalidName> {
+    let mut parts = Vec::with_capacity(names.len());
+    for name in names {
+        parts.push(format!("{} = {}", qualified(dialect, left, name)?, qualified(dialect, right, name)?));
+    }
+    Ok(parts.join(" and "))
+}
+
+/// A condition that is true when all columns of both sides hold identical values.
+pub fn all_same(
+    dialect: &dyn Dialect,
+    left: &str,
+    right: &str,
+    columns: &[TypedColumn],
+) -> Result<String, InvalidName> {
+    let mut parts = Vec::with_capacity(columns.len());
+    for column in columns {
+        let (left, right) = (qualified(dialect, left, &column.name)?, qualified(dialect, right, &column.name)?);
+        parts.push(dialect.is_same(&left, &right, &column.engine_type));
+    }
+    Ok(if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") })
+}
