@@ -43,6 +43,17 @@ pub trait Dialect: Debug + Send + Sync {
     /// Identity, not the engine's `=`: two NULLs are the same, `-0.0` and `0.0` are not, `1 month` and `30 days` are not.
     fn is_same(&self, left: &str, right: &str, type_name: &str) -> String;
 
+    /// An expression whose equality (`is not distinct from`) means that two values of the engine's type count as the same in the
+    /// difference of two results. As [`Dialect::is_same`], but floating-point numbers, which depend on the order of addition, are
+    /// compared by 12 significant digits.
+    fn comparison_image(&self, expression: &str, type_name: &str) -> String;
+
+    /// The name of the hidden column that identifies a row of a table within a transaction.
+    fn row_identifier(&self) -> &'static str;
+
+    /// A row's columns as one JSON text, `{"name": value, ...}`.
+    fn row_as_json(&self, alias: &str, columns: &[&str]) -> Result<String, InvalidName>;
+
     /// The quoted name under which people read a table, with the schema prefix of a personal target.
     fn published_table(&self, table: &TableName, schema_prefix: &str) -> Result<String, InvalidName> {
         let schema = self.quote_identifier(&format!("{schema_prefix}{}", table.schema))?;

@@ -3,19 +3,21 @@
 //! - [`parser`] reads a query and answers with facts ([`Query`]), all of them as byte ranges of the text.
 //! - [`splice`] puts other tables in the place of those a query names. SQL is never printed back from a syntax tree.
 //! - [`dialect`] knows how an engine spells names, types and comparisons; one file an engine.
+//! - [`statement`] holds the statements that change tables.
 //! - [`graph`] reads every model, test and report of a project and says which table is made from which.
 
 #![forbid(unsafe_code)]
 
 pub mod dialect;
-//pub mod graph;
+pub mod graph;
 pub mod parser;
 pub mod query;
 pub mod splice;
+pub mod statement;
 
 pub use dialect::duckdb::DuckDb;
 pub use dialect::{Dialect, InvalidName, dialect_of};
-//pub use graph::{Compiled, CompiledTest, Node, NodeKind, compile};
+pub use graph::{Compiled, CompiledTest, Node, NodeKind, compile};
 pub use parser::{parse_expression, parse_select};
 pub use query::{Query, SchemaReference, SqlError, TableFunction, TableReference};
 pub use splice::{Replacement, rewrite_tables, splice};

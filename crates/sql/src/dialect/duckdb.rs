@@ -2,7 +2,7 @@
 
 use thalweg_project::ColumnType;
 
-use super::{Dialect, Grammar};
+use super::{Dialect, Grammar, InvalidName};
 
 /// The embedded engine.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +86,29 @@ impl Dialect for DuckDb {
             }
             _ => format!("({left} IS NOT DISTINCT FROM {right})"),
         }
+    }
+
+    fn comparison_image(&self, expression: &str, type_name: &str) -> String {
+        let name = type_name.trim().to_ascii_uppercase();
+        match name.as_str() {
+            "DOUBLE" => format!("format('{{:.11e}}', {expression})"),
+            "FLOAT" | "REAL" => format!("format('{{:.5e}}', {expression})"),
+            _ if compares_by_image(&name) || name == "JSON" => format!("({expression})::VARCHAR"),
+            _ => expression.to_owned(),
+        }
+    }
+
+    fn row_identifier(&self) -> &'static str {
+        "rowid"
+    }
+
+    fn row_as_json(&self, alias: &str, columns: &[&str]) -> Result<String, InvalidName> {
+        let mut fields = Vec::with_capacity(columns.len());
+        for column in columns {
+            let quoted = self.quote_identifier(column)?;
+            fields.push(format!("{quoted} := {alias}.{quoted}"));
+        }
+        Ok(format!("to_json(struct_pack({}))::VARCHAR", fields.join(", ")))
     }
 }
 
