@@ -1,0 +1,9 @@
+{{ config(title="The five most used devices", formats=["csv"]) }}
+select
+    device,
+    count(*) as requests,
+    count(distinct username) as users
+from pres.web_visits
+group by device
+order by requests desc, device
+limit 5
