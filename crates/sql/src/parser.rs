@@ -29,11 +29,11 @@ pub fn parse_select(sql: &str, dialect: &dyn Dialect) -> Result<Query, SqlError>
     let grammar = match dialect.grammar() {
         Grammar::DuckDb => grammar::DuckDbGrammar::default(),
     };
-    let mut tokens = tokenize(sql, &positions, &grammar)?;
+    let tokens = tokenize(sql, &positions, &grammar)?;
     let body = find_body(&tokens, &positions, sql)?;
-    engine_syntax::adapt(&mut tokens);
+    let adapted = engine_syntax::adapt(&tokens);
 
-    let mut parser = Parser::new(&grammar).with_recursion_limit(NESTING).with_tokens_with_locations(tokens.clone());
+    let mut parser = Parser::new(&grammar).with_recursion_limit(NESTING).with_tokens_with_locations(adapted.tokens);
     let parsed = parser.parse_query().map_err(|error| parse_error(error, &tokens, &positions))?;
     while parser.consume_token(&Token::SemiColon) {}
     let rest = parser.peek_token();
@@ -48,7 +48,8 @@ pub fn parse_select(sql: &str, dialect: &dyn Dialect) -> Result<Query, SqlError>
     if let std::ops::ControlFlow::Break(error) = parsed.visit(&mut reader) {
         return Err(error);
     }
-    Ok(reader.finish(body))
+    let samples = adapted.samples.into_iter().map(|span| positions.range(span)).collect();
+    Ok(reader.finish(body, samples))
 }
 
 /// The facts about an expression, such as the condition of a test. Spans are those of the expression's text.
@@ -71,22 +72,33 @@ pub fn parse_expression(expression: &str, dialect: &dyn Dialect) -> Result<Query
 
 const LIMITS: &str = "either the SQL is wrong here, or it uses a construct that Thalweg does not understand yet and must be written in another way";
 
-fn tokenize(sql: &str, positions: &Positions<'_>, grammar: &grammar::DuckDbGrammar) -> Result<Vec<TokenWithSpan>, SqlError> {
+fn tokenize(
+    sql: &str,
+    positions: &Positions<'_>,
+    grammar: &grammar::DuckDbGrammar,
+) -> Result<Vec<TokenWithSpan>, SqlError> {
     let mut tokens = Vec::new();
-    Tokenizer::new(grammar, sql).with_unescape(false).tokenize_with_location_into_buf(&mut tokens).map_err(|error| {
-        let at = positions.offset(error.location);
-        // An unclosed quote or comment is reported where it opens, which is where the last whole token ends.
-        let opened = tokens.last().map_or(0, |token| positions.range(token.span).end);
-        let message = error.message.to_lowercase();
-        let start = if message.contains("unterminated") || message.contains("unexpected eof") { opened } else { at };
-        SqlError::new(format!("the SQL cannot be read: {}", lower_first(error.message.trim())), start..at.max(start))
-    })?;
+    Tokenizer::new(grammar, sql).with_unescape(false).tokenize_with_location_into_buf(&mut tokens).map_err(
+        |error| {
+            let at = positions.offset(error.location);
+            // An unclosed quote or comment is reported where it opens, which is where the last whole token ends.
+            let opened = tokens.last().map_or(0, |token| positions.range(token.span).end);
+            let message = error.message.to_lowercase();
+            let start =
+                if message.contains("unterminated") || message.contains("unexpected eof") { opened } else { at };
+            SqlError::new(
+                format!("the SQL cannot be read: {}", lower_first(error.message.trim())),
+                start..at.max(start),
+            )
+        },
+    )?;
     Ok(tokens)
 }
 
 /// The range from the first to the last token of the only statement.
 fn find_body(tokens: &[TokenWithSpan], positions: &Positions<'_>, sql: &str) -> Result<Range<usize>, SqlError> {
-    let mut significant = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon | Token::EOF));
+    let mut significant =
+        tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon | Token::EOF));
     let Some(first) = significant.next() else {
         return Err(SqlError::new("there is no query here: expected `select ...`", 0..0));
     };
@@ -95,14 +107,16 @@ fn find_body(tokens: &[TokenWithSpan], positions: &Positions<'_>, sql: &str) -> 
     let begins_query = match &first.token {
         Token::LParen => true,
         Token::Word(word) => {
-            word.quote_style.is_none() && matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::FROM)
+            word.quote_style.is_none()
+                && matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::FROM)
         }
         _ => false,
     };
     if !begins_query {
         let found = sql.get(start.clone()).unwrap_or_default();
         let instead = match found.to_ascii_lowercase().as_str() {
-            "pivot" | "unpivot" => "write `select * from TABLE pivot (AGGREGATE for COLUMN in (VALUES))`",
+            "pivot" => "write `select * from TABLE pivot (AGGREGATE for COLUMN in (VALUES))`",
+            "unpivot" => "write `select * from TABLE unpivot (VALUE for NAME in (COLUMNS))`",
             "table" => "write `select * from TABLE`",
             "describe" | "summarize" | "show" | "explain" => "it describes a query instead of being one",
             _ => "only a query can stand here, a statement that changes something cannot",
@@ -142,8 +156,14 @@ fn parse_error(error: ParserError, tokens: &[TokenWithSpan], positions: &Positio
     let (message, location) = positions::split_location(&text);
     let at = location.map_or(positions.end(), |location| positions.offset(location));
     let span = tokens.iter().map(|token| positions.range(token.span)).find(|span| span.start == at && !span.is_empty());
-    let message = message.replace("Expected: ", "expected ").replace(", found: ", ", found ").replace("found EOF", "found the end of the query");
-    SqlError::new(format!("the SQL is not understood: {}; {LIMITS}", lower_first(message.trim())), span.unwrap_or(at..at))
+    let message = message
+        .replace("Expected: ", "expected ")
+        .replace(", found: ", ", found ")
+        .replace("found EOF", "found the end of the query");
+    SqlError::new(
+        format!("the SQL is not understood: {}; {LIMITS}", lower_first(message.trim())),
+        span.unwrap_or(at..at),
+    )
 }
 
 fn lower_first(text: &str) -> String {

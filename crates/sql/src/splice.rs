@@ -71,7 +71,10 @@ pub fn rewrite_tables(
         // Without its schema, the own name of one of two tables `a.t` and `b.t` of one FROM would mean both.
         let shared = table.alias.is_none()
             && query.tables.iter().enumerate().any(|(other, beside)| {
-                other != index && beside.select == table.select && same(beside.own_name(), table.own_name()) && beside.name != table.name
+                other != index
+                    && beside.select == table.select
+                    && same(beside.own_name(), table.own_name())
+                    && beside.name != table.name
             });
         let alias = if shared { table.name.join(".") } else { table.own_name().to_owned() };
         let quoted = dialect.quote_identifier(&alias)?;

@@ -12,7 +12,8 @@ use thalweg_sql::{DuckDb, Query, parse_select, rewrite_tables, splice};
 fn facts_of_queries() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/facts");
     let mut wrong = Vec::new();
-    let mut files: Vec<_> = std::fs::read_dir(&folder).expect("the folder of cases").map(|entry| entry.expect("an entry").path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(&folder).expect("the folder of cases").map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     for file in files {
         let text = std::fs::read_to_string(&file).expect("a file of cases");
@@ -53,7 +54,8 @@ fn facts(sql: &str) -> String {
 fn identity(sql: &str, query: &Query) {
     let body = &sql[query.body.clone()];
     assert_eq!(rewrite_tables(sql, query, &DuckDb, &|_| None).as_deref(), Ok(body));
-    let itself: Vec<_> = query.tables.iter().map(|table| (table.span.clone(), sql[table.span.clone()].to_owned())).collect();
+    let itself: Vec<_> =
+        query.tables.iter().map(|table| (table.span.clone(), sql[table.span.clone()].to_owned())).collect();
     assert_eq!(splice(sql, &itself).as_deref(), Ok(sql));
 }
 

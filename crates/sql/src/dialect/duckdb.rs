@@ -114,10 +114,16 @@ impl Dialect for DuckDb {
 
 /// Whether a type, or one nested in it, has values that are equal and yet not identical.
 fn compares_by_image(type_name: &str) -> bool {
-    let nested = type_name.ends_with(']') || type_name.starts_with("STRUCT") || type_name.starts_with("MAP") || type_name.starts_with("UNION");
+    let nested = type_name.ends_with(']')
+        || type_name.starts_with("STRUCT")
+        || type_name.starts_with("MAP")
+        || type_name.starts_with("UNION");
     type_name == "INTERVAL"
         || type_name == "TIME WITH TIME ZONE"
-        || (nested && ["DOUBLE", "FLOAT", "REAL", "INTERVAL", "TIME WITH TIME ZONE"].iter().any(|part| type_name.contains(part)))
+        || (nested
+            && ["DOUBLE", "FLOAT", "REAL", "INTERVAL", "TIME WITH TIME ZONE"]
+                .iter()
+                .any(|part| type_name.contains(part)))
 }
 
 #[cfg(test)]
@@ -152,8 +158,21 @@ mod tests {
     #[test]
     fn types_there_and_back() {
         let types = [
-            "boolean", "smallint", "integer", "bigint", "decimal(18,2)", "real", "double", "date", "time", "timestamp", "text", "json",
-            "blob", "list(text)", "list(list(decimal(4,1)))",
+            "boolean",
+            "smallint",
+            "integer",
+            "bigint",
+            "decimal(18,2)",
+            "real",
+            "double",
+            "date",
+            "time",
+            "timestamp",
+            "text",
+            "json",
+            "blob",
+            "list(text)",
+            "list(list(decimal(4,1)))",
         ];
         for text in types {
             let column_type: ColumnType = text.parse().expect("a type");
@@ -161,7 +180,14 @@ mod tests {
             assert_eq!(DuckDb.column_type(&name), Some(column_type), "{name}");
         }
         assert_eq!(DuckDb.column_type("utinyint"), Some(ColumnType::SmallInt));
-        for name in ["HUGEINT", "STRUCT(a INTEGER)", "TIMESTAMP WITH TIME ZONE", "INTEGER[3]", "DECIMAL(40,2)", "STRUCT(a INTEGER)[]"] {
+        for name in [
+            "HUGEINT",
+            "STRUCT(a INTEGER)",
+            "TIMESTAMP WITH TIME ZONE",
+            "INTEGER[3]",
+            "DECIMAL(40,2)",
+            "STRUCT(a INTEGER)[]",
+        ] {
             assert_eq!(DuckDb.column_type(name), None, "{name}");
         }
     }

@@ -1,75 +1,366 @@
 //! What DuckDB writes and `sqlparser` does not read, put into words that it does.
 //!
-//! Tokens change, their places do not, so every span stays a span of the user's text; the text itself is never touched.
+//! Tokens change, their places do not, so every span stays a span of the user's text; the text itself is never touched. Only the
+//! facts must survive: an `ASOF JOIN` may become a plain one, because it reads the same tables and columns.
 
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace, Word};
+use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Whitespace};
 
-/// Adapts the tokens of a query in place. What it does not know it leaves to the parser's error.
-pub(super) fn adapt(tokens: &mut [TokenWithSpan]) {
-    let significant: Vec<usize> = (0..tokens.len()).filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_))).collect();
-    for at in 0..significant.len() {
-        joins(tokens, &significant[at..]);
-        if tokens[significant[at]].token == Token::LBracket {
-            comprehension(tokens, &significant[at..]);
-        }
-    }
+/// The tokens for the parser, and the places of samples, which the parser does not see.
+pub(super) struct Adapted {
+    pub(super) tokens: Vec<TokenWithSpan>,
+    pub(super) samples: Vec<Span>,
 }
 
-/// `a ASOF [LEFT] JOIN b` and `a POSITIONAL JOIN b` read the same tables as joins of the common kind.
-fn joins(tokens: &mut [TokenWithSpan], ahead: &[usize]) {
-    let word = |offset: usize| ahead.get(offset).and_then(|at| unquoted(&tokens[*at].token)).unwrap_or_default();
-    let joined = matches!(word(1).as_str(), "join" | "left" | "right" | "full" | "inner") ;
-    match word(0).as_str() {
-        "asof" if joined => tokens[ahead[0]].token = Token::Whitespace(Whitespace::Space),
-        "positional" if word(1) == "join" => {
-            tokens[ahead[0]].token =
-                Token::Word(Word { value: "CROSS".to_owned(), quote_style: None, keyword: Keyword::CROSS });
-        }
-        _ => {}
+/// Adapts the tokens of a query. What it does not know it leaves to the parser's error.
+pub(super) fn adapt(tokens: &[TokenWithSpan]) -> Adapted {
+    let mut text = Text {
+        tokens: tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).cloned().collect(),
+        samples: Vec::new(),
+    };
+    for at in 0..text.tokens.len() {
+        text.operator(at);
+        text.join(at);
+        text.comprehension(at);
+        text.window_frame(at);
+        text.common_table(at);
+        text.sample(at);
+        text.star(at);
+        text.pivot(at);
     }
+    text.from_first();
+    Adapted { tokens: text.tokens, samples: text.samples }
 }
 
-/// `[f(x) for x in list if p(x)]` becomes `[f(x) , list , p(x)]`: the same tables, functions and columns.
-fn comprehension(tokens: &mut [TokenWithSpan], ahead: &[usize]) {
-    let mut depth = 0_usize;
-    let (mut bound, mut condition) = (None, None);
-    for (offset, at) in ahead.iter().enumerate() {
-        match &tokens[*at].token {
-            Token::LBracket | Token::LParen | Token::LBrace => depth += 1,
-            Token::RBracket | Token::RParen | Token::RBrace if depth == 1 => break,
-            Token::RBracket | Token::RParen | Token::RBrace => depth -= 1,
-            token if depth == 1 => match unquoted(token).as_deref() {
-                Some("for") if bound.is_none() => {
-                    // `for x in` or `for x, i in`
-                    let is_in = |ahead_of: usize| {
-                        ahead.get(offset + ahead_of).and_then(|at| unquoted(&tokens[*at].token)).as_deref() == Some("in")
-                    };
-                    match (is_in(2), is_in(4)) {
-                        (true, _) => bound = Some((offset, offset + 2)),
-                        (false, true) => bound = Some((offset, offset + 4)),
-                        _ => return,
+/// A query without its blanks and comments.
+struct Text {
+    tokens: Vec<TokenWithSpan>,
+    samples: Vec<Span>,
+}
+
+impl Text {
+    /// The unquoted word at a place, in lower case; empty for all else.
+    fn word(&self, at: usize) -> String {
+        match self.tokens.get(at).map(|token| &token.token) {
+            Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_lowercase(),
+            _ => String::new(),
+        }
+    }
+
+    fn is(&self, at: usize, token: &Token) -> bool {
+        self.tokens.get(at).is_some_and(|found| found.token == *token)
+    }
+
+    fn blank(&mut self, places: impl IntoIterator<Item = usize>) {
+        for at in places {
+            if let Some(token) = self.tokens.get_mut(at) {
+                token.token = Token::Whitespace(Whitespace::Space);
+            }
+        }
+    }
+
+    fn put(&mut self, at: usize, token: Token) {
+        if let Some(place) = self.tokens.get_mut(at) {
+            place.token = token;
+        }
+    }
+
+    /// The place of the bracket that closes the one at `at`.
+    fn closing(&self, at: usize) -> Option<usize> {
+        let mut depth = 0_usize;
+        for (offset, token) in self.tokens.get(at..)?.iter().enumerate() {
+            match token.token {
+                Token::LBracket | Token::LParen | Token::LBrace => depth += 1,
+                Token::RBracket | Token::RParen | Token::RBrace if depth <= 1 => {
+                    return (depth == 1).then_some(at + offset);
+                }
+                Token::RBracket | Token::RParen | Token::RBrace => depth -= 1,
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Operators and literals that only differ in how they are written.
+    fn operator(&mut self, at: usize) {
+        match &self.tokens[at].token {
+            Token::EscapedStringLiteral(text) => {
+                let text = Token::SingleQuotedString(text.clone());
+                self.put(at, text);
+            }
+            // `*columns(...)` as arguments, `(s).*`
+            Token::Mul
+                if at > 0
+                    && self.word(at + 1) == "columns"
+                    && matches!(self.tokens[at - 1].token, Token::LParen | Token::Comma) =>
+            {
+                self.blank([at]);
+            }
+            Token::RParen if self.is(at + 1, &Token::Period) && self.is(at + 2, &Token::Mul) => {
+                self.blank([at + 1, at + 2])
+            }
+            // `a ** b`, `a ^@ b`
+            Token::Mul if self.is(at + 1, &Token::Mul) && self.touch(at) => self.blank([at + 1]),
+            Token::CaretAt => self.put(at, Token::Caret),
+            // `order by #1`
+            Token::Sharp if matches!(self.tokens.get(at + 1).map(|next| &next.token), Some(Token::Number(..))) => {
+                self.blank([at])
+            }
+            // `limit 10%`
+            Token::Mod if at >= 2 && self.word(at - 2) == "limit" => {
+                let ends = self
+                    .tokens
+                    .get(at + 1)
+                    .is_none_or(|next| matches!(next.token, Token::RParen | Token::SemiColon | Token::EOF));
+                if ends || self.word(at + 1) == "offset" {
+                    self.blank([at]);
+                }
+            }
+            Token::Word(_) => match self.word(at).as_str() {
+                // `x in list`, `x not in list`: a comparison with a value.
+                "in" if at > 0 && !self.is(at + 1, &Token::LParen) && !self.is(at - 1, &Token::Period) => {
+                    self.put(at, Token::Eq);
+                    if self.word(at - 1) == "not" {
+                        self.blank([at - 1]);
                     }
                 }
-                Some("if") if bound.is_some() => condition = Some(offset),
+                "symmetric" if at > 0 && self.word(at - 1) == "between" => self.blank([at]),
+                "glob" if at > 0 && self.ends_operand(at - 1) && !self.is(at + 1, &Token::LParen) => {
+                    self.put(at, Token::make_keyword("LIKE"));
+                }
                 _ => {}
             },
             _ => {}
         }
     }
-    let Some((from, to)) = bound else { return };
-    tokens[ahead[from]].token = Token::Comma;
-    for at in &ahead[from + 1..=to] {
-        tokens[*at].token = Token::Whitespace(Whitespace::Space);
-    }
-    if let Some(condition) = condition {
-        tokens[ahead[condition]].token = Token::Comma;
-    }
-}
 
-fn unquoted(token: &Token) -> Option<String> {
-    match token {
-        Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_ascii_lowercase()),
-        _ => None,
+    fn touch(&self, at: usize) -> bool {
+        self.tokens[at].span.end == self.tokens[at + 1].span.start
+    }
+
+    /// Whether a value may end here, so that the next word can be an operator.
+    fn ends_operand(&self, at: usize) -> bool {
+        match &self.tokens[at].token {
+            Token::Word(word) => {
+                word.keyword == Keyword::NoKeyword
+                    || word.quote_style.is_some()
+                    || !matches!(
+                        word.keyword,
+                        Keyword::SELECT
+                            | Keyword::FROM
+                            | Keyword::JOIN
+                            | Keyword::WHERE
+                            | Keyword::AND
+                            | Keyword::OR
+                            | Keyword::ON
+                            | Keyword::BY
+                    )
+            }
+            Token::Comma | Token::LParen | Token::Period => false,
+            _ => true,
+        }
+    }
+
+    /// `a ASOF [LEFT] JOIN b` and `a POSITIONAL JOIN b` read the same tables as joins of the common kind.
+    fn join(&mut self, at: usize) {
+        let next = self.word(at + 1);
+        match self.word(at).as_str() {
+            "asof" if matches!(next.as_str(), "join" | "left" | "right" | "full" | "inner") => self.blank([at]),
+            "positional" if next == "join" => self.put(at, Token::make_keyword("CROSS")),
+            _ => {}
+        }
+    }
+
+    /// `[f(x) for x in list if p(x)]` becomes `[f(x) , list , p(x)]`: the same tables, functions and columns.
+    fn comprehension(&mut self, open: usize) {
+        let Some(close) = self.is(open, &Token::LBracket).then(|| self.closing(open)).flatten() else { return };
+        let mut at = open + 1;
+        let mut bound = false;
+        while at < close {
+            match self.tokens[at].token {
+                Token::LBracket | Token::LParen | Token::LBrace => at = self.closing(at).unwrap_or(close),
+                _ => match self.word(at).as_str() {
+                    // `for x in` or `for x, i in`
+                    "for" if !bound => {
+                        let variables = if self.word(at + 2) == "in" { 2 } else { 4 };
+                        if self.word(at + variables) != "in" {
+                            return;
+                        }
+                        self.put(at, Token::Comma);
+                        self.blank(at + 1..=at + variables);
+                        bound = true;
+                    }
+                    "if" if bound => self.put(at, Token::Comma),
+                    _ => {}
+                },
+            }
+            at += 1;
+        }
+    }
+
+    /// `EXCLUDE TIES` and its like at the end of a window frame.
+    fn window_frame(&mut self, at: usize) {
+        if self.word(at) != "exclude" {
+            return;
+        }
+        let words = match (self.word(at + 1).as_str(), self.word(at + 2).as_str()) {
+            ("no", "others") | ("current", "row") => 3,
+            ("ties" | "group", _) => 2,
+            _ => return,
+        };
+        if self.is(at + words, &Token::RParen) {
+            self.blank(at..at + words);
+        }
+    }
+
+    /// `AS [NOT] MATERIALIZED (` and `USING KEY (...) AS (` of a CTE.
+    fn common_table(&mut self, at: usize) {
+        match self.word(at).as_str() {
+            "materialized" if at > 0 && self.is(at + 1, &Token::LParen) => {
+                let before = self.word(at - 1);
+                if before == "as" {
+                    self.blank([at]);
+                } else if before == "not" && at > 1 && self.word(at - 2) == "as" {
+                    self.blank([at - 1, at]);
+                }
+            }
+            "using" if self.word(at + 1) == "key" && self.is(at + 2, &Token::LParen) => {
+                if let Some(close) = self.closing(at + 2)
+                    && self.word(close + 1) == "as"
+                {
+                    self.blank(at..=close);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `TABLESAMPLE ...` and `USING SAMPLE ...`
+    fn sample(&mut self, at: usize) {
+        let mut end = match (self.word(at).as_str(), self.word(at + 1).as_str()) {
+            ("tablesample", _) => at + 1,
+            ("using", "sample") => at + 2,
+            _ => return,
+        };
+        if !self.word(end).is_empty() {
+            end += 1;
+        } else if matches!(self.tokens.get(end).map(|token| &token.token), Some(Token::Number(..))) {
+            end += 1;
+            if self.is(end, &Token::Mod) || matches!(self.word(end).as_str(), "percent" | "rows") {
+                end += 1;
+            }
+        }
+        for _ in 0..2 {
+            if self.is(end, &Token::LParen) {
+                end = self.closing(end).map_or(end, |close| close + 1);
+            }
+            if self.word(end) == "repeatable" {
+                end += 1;
+            }
+        }
+        if let (Some(first), Some(last)) = (self.tokens.get(at), self.tokens.get(end - 1)) {
+            self.samples.push(Span::new(first.span.start, last.span.end));
+        }
+        self.blank(at..end);
+    }
+
+    /// `* LIKE 'x%'`, `* NOT SIMILAR TO 'x'`: columns by pattern.
+    fn star(&mut self, at: usize) {
+        if !self.is(at, &Token::Mul) {
+            return;
+        }
+        let not = usize::from(self.word(at + 1) == "not");
+        let operator = at + 1 + not;
+        match self.word(operator).as_str() {
+            "like" | "glob" => self.put(operator, Token::make_keyword("ILIKE")),
+            "similar" => {
+                self.put(operator, Token::make_keyword("ILIKE"));
+                self.blank([operator + 1]);
+            }
+            "ilike" => {}
+            _ => return,
+        }
+        self.blank(at + 1..operator);
+    }
+
+    /// `GROUP BY` within the parentheses of a pivot.
+    fn pivot(&mut self, at: usize) {
+        if self.word(at) != "pivot" || !self.is(at + 1, &Token::LParen) {
+            return;
+        }
+        let Some(close) = self.closing(at + 1) else { return };
+        let mut inside = at + 2;
+        while inside < close {
+            if self.is(inside, &Token::LParen) {
+                inside = self.closing(inside).unwrap_or(close);
+            } else if self.word(inside) == "group" && self.word(inside + 1) == "by" {
+                self.blank(inside..close);
+                return;
+            }
+            inside += 1;
+        }
+    }
+
+    /// `from t where x` becomes `from t select * where x`.
+    fn from_first(&mut self) {
+        let mut inserts = Vec::new();
+        for at in 0..self.tokens.len() {
+            if self.word(at) == "from" && self.begins_query(at) {
+                inserts.extend(self.place_of_select(at));
+            }
+        }
+        for at in inserts.into_iter().rev() {
+            let start = self.tokens[at].span.start;
+            for token in [Token::Mul, Token::make_keyword("SELECT")] {
+                self.tokens.insert(at, TokenWithSpan::new(token, Span::new(start, start)));
+            }
+        }
+    }
+
+    /// Whether the `FROM` at a place stands where a query begins.
+    fn begins_query(&self, at: usize) -> bool {
+        let Some(before) = at.checked_sub(1) else { return true };
+        match self.word(before).as_str() {
+            "union" | "except" | "intersect" | "all" | "distinct" | "name" => true,
+            _ if self.is(before, &Token::LParen) => true,
+            // After the last CTE: nothing but CTEs back to the WITH of this level.
+            _ if self.is(before, &Token::RParen) => {
+                let mut depth = 0_usize;
+                for back in (0..at).rev() {
+                    match self.tokens[back].token {
+                        Token::RParen => depth += 1,
+                        Token::LParen if depth == 0 => return false,
+                        Token::LParen => depth -= 1,
+                        _ if depth > 0 => {}
+                        _ => match self.word(back).as_str() {
+                            "select" | "from" | "values" => return false,
+                            "with" => return true,
+                            _ => {}
+                        },
+                    }
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Where a `SELECT *` must come so that what follows the `FROM` list can be read; `None` where nothing is needed.
+    fn place_of_select(&self, from: usize) -> Option<usize> {
+        let mut at = from + 1;
+        while at < self.tokens.len() {
+            match self.tokens[at].token {
+                Token::LParen | Token::LBracket | Token::LBrace => at = self.closing(at)?,
+                Token::RParen | Token::SemiColon | Token::EOF => return None,
+                _ => match self.word(at).as_str() {
+                    _ if self.is(at - 1, &Token::Period) => {}
+                    "where" | "group" | "having" | "qualify" | "window" => return Some(at),
+                    "select" | "union" | "except" | "intersect" | "order" | "limit" | "offset" => return None,
+                    _ => {}
+                },
+            }
+            at += 1;
+        }
+        None
     }
 }

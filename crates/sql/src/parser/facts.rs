@@ -3,9 +3,10 @@
 use std::ops::{ControlFlow, Range};
 
 use sqlparser::ast::{
-    Cte, Expr, Function, FunctionArguments, Ident, ObjectName, Query as Tree, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-    Statement, TableAlias, TableFactor, Visitor,
+    Cte, Expr, Function, FunctionArguments, Ident, ObjectName, Query as Tree, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, Statement, TableAlias, TableFactor, Visitor,
 };
+use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::positions::Positions;
@@ -13,19 +14,54 @@ use crate::query::{Query, Reads, SchemaReference, SqlError, TableFunction, Table
 
 /// Functions that answer with the time of the statement or transaction.
 const CLOCK: &[&str] = &[
-    "now", "today", "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_localtime",
-    "current_localtimestamp", "get_current_time", "get_current_timestamp", "transaction_timestamp", "statement_timestamp", "clock_timestamp",
+    "now",
+    "today",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "localtime",
+    "localtimestamp",
+    "current_localtime",
+    "current_localtimestamp",
+    "get_current_time",
+    "get_current_timestamp",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "clock_timestamp",
 ];
 
 /// Functions whose answer differs from call to call.
 const VOLATILE: &[&str] = &[
-    "random", "rand", "setseed", "uuid", "uuidv4", "uuidv7", "gen_random_uuid", "nextval", "currval", "txid_current", "pg_backend_pid",
+    "random",
+    "rand",
+    "setseed",
+    "uuid",
+    "uuidv4",
+    "uuidv7",
+    "gen_random_uuid",
+    "nextval",
+    "currval",
+    "txid_current",
+    "pg_backend_pid",
 ];
 
 /// Table functions that read files, addresses or other databases, besides those whose names tell it (`read_*`, `*_scan`).
 const READS_FILES: &[&str] = &[
-    "glob", "sniff_csv", "parquet_metadata", "parquet_schema", "parquet_file_metadata", "parquet_kv_metadata", "parquet_bloom_probe",
-    "st_read", "st_read_meta", "iceberg_metadata", "iceberg_snapshots", "sqlite_attach", "postgres_query", "mysql_query", "sqlite_query",
+    "glob",
+    "sniff_csv",
+    "parquet_metadata",
+    "parquet_schema",
+    "parquet_file_metadata",
+    "parquet_kv_metadata",
+    "parquet_bloom_probe",
+    "st_read",
+    "st_read_meta",
+    "iceberg_metadata",
+    "iceberg_snapshots",
+    "sqlite_attach",
+    "postgres_query",
+    "mysql_query",
+    "sqlite_query",
 ];
 
 /// Table functions that take the name or text of what they read as an argument.
@@ -73,9 +109,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The facts in order of the text.
-    pub(super) fn finish(mut self, body: Range<usize>) -> Query {
+    pub(super) fn finish(mut self, body: Range<usize>, samples: Vec<Range<usize>>) -> Query {
         let by_start = |left: &Range<usize>, right: &Range<usize>| left.start.cmp(&right.start);
         self.found.body = body;
+        self.found.volatile.extend(samples);
         self.found.tables.sort_by(|left, right| by_start(&left.span, &right.span));
         self.found.functions.sort_by(|left, right| by_start(&left.span, &right.span));
         self.found.clock.sort_by(by_start);
@@ -88,7 +125,9 @@ impl<'a> Reader<'a> {
             };
             // Innermost SELECT first; ORDER BY stands outside of its SELECT, so any will do in the end.
             let inner = qualified.selects.iter().rev();
-            let near = inner.filter_map(|select| self.found.tables.iter().position(|table| table.select == *select && named(table))).next();
+            let near = inner
+                .filter_map(|select| self.found.tables.iter().position(|table| table.select == *select && named(table)))
+                .next();
             if let Some(table) = near.or_else(|| self.found.tables.iter().position(named)) {
                 self.found.schema_references.push(SchemaReference { span: qualified.span, table });
             }
@@ -109,12 +148,16 @@ impl<'a> Reader<'a> {
 
     fn table(&mut self, name: &ObjectName, alias: Option<&TableAlias>) -> ControlFlow<SqlError> {
         let Some(identifiers) = identifiers(name) else {
-            return ControlFlow::Break(SqlError::new("a table name that is computed cannot be followed: write the name", self.found.body.clone()));
+            return ControlFlow::Break(SqlError::new(
+                "a table name that is computed cannot be followed: write the name",
+                self.found.body.clone(),
+            ));
         };
         let span = self.span_of(&identifiers);
         if let [path] = identifiers.as_slice()
             && path.quote_style == Some('\'')
         {
+            let span = self.next_place(|token| matches!(token, Token::SingleQuotedString(text) if *text == path.value));
             self.found.functions.push(TableFunction { name: path.value.clone(), span, reads: Reads::Files });
             return ControlFlow::Continue(());
         }
@@ -124,7 +167,10 @@ impl<'a> Reader<'a> {
             return ControlFlow::Continue(());
         }
         if span.is_empty() || self.sql.get(span.clone()).is_none() {
-            return ControlFlow::Break(SqlError::new(format!("the place of table `{name}` in the query is not known"), 0..0));
+            return ControlFlow::Break(SqlError::new(
+                format!("the place of table `{name}` in the query is not known"),
+                0..0,
+            ));
         }
         self.found.tables.push(TableReference {
             name: identifiers.iter().map(|part| unescaped(part)).collect(),
@@ -148,6 +194,27 @@ impl<'a> Reader<'a> {
             Reads::Arguments
         };
         self.found.functions.push(TableFunction { name, span, reads });
+    }
+
+    /// The first token of this kind that stands where a table does and has not been taken yet: for what the tree keeps no place of.
+    fn next_place(&self, wanted: impl Fn(&Token) -> bool) -> Range<usize> {
+        let mut before: Option<&Token> = None;
+        let significant = self.tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_)));
+        for token in significant {
+            let in_from = match before {
+                Some(Token::Word(word)) => matches!(word.keyword, Keyword::FROM | Keyword::JOIN | Keyword::LATERAL),
+                Some(Token::Comma | Token::LParen) => true,
+                _ => false,
+            };
+            before = Some(&token.token);
+            if in_from && wanted(&token.token) {
+                let span = self.positions.range(token.span);
+                if !self.found.functions.iter().any(|function| function.span == span) {
+                    return span;
+                }
+            }
+        }
+        0..0
     }
 
     /// The range of a call: its name and, where they follow, the parentheses.
@@ -204,20 +271,27 @@ impl<'a> Reader<'a> {
                 self.check_body(right)
             }
             SetExpr::Table(table) => ControlFlow::Break(SqlError::new(
-                format!("`table {}` cannot be followed: write `select * from ...`", table.table_name.as_deref().unwrap_or_default()),
+                format!(
+                    "`table {}` cannot be followed: write `select * from ...`",
+                    table.table_name.as_deref().unwrap_or_default()
+                ),
                 self.place_of(&["table"]),
             )),
-            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => ControlFlow::Break(SqlError::new(
-                "a query may not change tables: INSERT, UPDATE, DELETE and MERGE have no place in it",
-                self.place_of(&["insert", "update", "delete", "merge"]),
-            )),
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+                ControlFlow::Break(SqlError::new(
+                    "a query may not change tables: INSERT, UPDATE, DELETE and MERGE have no place in it",
+                    self.place_of(&["insert", "update", "delete", "merge"]),
+                ))
+            }
         }
     }
 
     /// The first of these words in the text, for what the tree keeps no place of.
     fn place_of(&self, words: &[&str]) -> Range<usize> {
         let is_one = |token: &&TokenWithSpan| match &token.token {
-            Token::Word(word) => word.quote_style.is_none() && words.iter().any(|one| word.value.eq_ignore_ascii_case(one)),
+            Token::Word(word) => {
+                word.quote_style.is_none() && words.iter().any(|one| word.value.eq_ignore_ascii_case(one))
+            }
             _ => false,
         };
         self.tokens.iter().find(is_one).map_or(0..0, |token| self.positions.range(token.span))
@@ -232,7 +306,8 @@ impl Visitor for Reader<'_> {
         if let Some(with) = &query.with {
             let name = |cte: &Cte| unescaped(&cte.alias.name);
             self.found.ctes.extend(with.cte_tables.iter().map(name));
-            scope.coming = with.cte_tables.iter().rev().map(|cte| (std::ptr::from_ref(&*cte.query), name(cte))).collect();
+            scope.coming =
+                with.cte_tables.iter().rev().map(|cte| (std::ptr::from_ref(&*cte.query), name(cte))).collect();
             // A recursive CTE sees itself and those before it: the first is visible from the start.
             if with.recursive
                 && let Some((_, first)) = scope.coming.last()
@@ -289,24 +364,12 @@ impl Visitor for Reader<'_> {
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<SqlError> {
         match factor {
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => self.function(name),
-            TableFactor::Table { name, alias, sample, .. } => {
-                if sample.is_some()
-                    && let Some(identifiers) = identifiers(name)
-                {
-                    let span = self.span_of(&identifiers);
-                    self.found.volatile.push(span);
-                }
-                return self.table(name, alias.as_ref());
-            }
+            TableFactor::Table { name, alias, .. } => return self.table(name, alias.as_ref()),
             TableFactor::TableFunction { expr: Expr::Function(function), .. } => self.function(&function.name),
             TableFactor::UNNEST { .. } => {
-                // The tree keeps no place of the word, so the next one not yet taken is meant.
-                let taken = self.found.functions.iter().filter(|function| function.name == "unnest").map(|f| f.span.start).max();
-                let next = self.tokens.iter().find(|token| {
-                    matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case("unnest"))
-                        && taken.is_none_or(|taken| self.positions.offset(token.span.start) > taken)
-                });
-                let span = next.map_or(0..0, |token| self.positions.range(token.span));
+                let span = self.next_place(
+                    |token| matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case("unnest")),
+                );
                 self.found.functions.push(TableFunction { name: "unnest".to_owned(), span, reads: Reads::Arguments });
             }
             _ => {}

@@ -13,7 +13,8 @@ pub(super) struct Positions<'a> {
 impl<'a> Positions<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         // Only a line feed ends a line for the tokenizer; a carriage return is a character like any other.
-        let lines = std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1));
+        let lines =
+            std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1));
         Self { text, lines: lines.collect() }
     }
 
@@ -45,7 +46,8 @@ impl<'a> Positions<'a> {
 /// Splits the ` at Line: 1, Column: 5` from the end of the parser's messages.
 pub(super) fn split_location(message: &str) -> (&str, Option<Location>) {
     let Some((before, place)) = message.rsplit_once(" at Line: ") else { return (message, None) };
-    let numbers = place.split_once(", Column: ").and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
+    let numbers =
+        place.split_once(", Column: ").and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
     match numbers {
         Some((line, column)) => (before, Some(Location::new(line, column))),
         None => (message, None),

@@ -37,7 +37,11 @@ pub fn row_condition(dialect: &dyn Dialect, alias: &str, kind: &TestKind) -> Res
             if let Some(max) = max {
                 parts.push(format!("{column} <{equal} {}", bound(max)));
             }
-            if parts.is_empty() { "true".to_owned() } else { format!("({column} is null or ({}))", parts.join(" and ")) }
+            if parts.is_empty() {
+                "true".to_owned()
+            } else {
+                format!("({column} is null or ({}))", parts.join(" and "))
+            }
         }
         TestKind::ExpressionIsTrue { expression, column: None } => format!("({expression})"),
         TestKind::ExpressionIsTrue { expression, column: Some(column) } => {
@@ -109,8 +113,12 @@ mod tests {
         assert_eq!(condition(&kind), r#"(t."a" is null or t."a" in ('it''s', 1, true))"#);
         let kind = TestKind::AcceptedRange { column: "a".into(), min: Some(json!(0)), max: None, inclusive: false };
         assert_eq!(condition(&kind), r#"(t."a" is null or (t."a" > 0))"#);
-        let kind =
-            TestKind::AcceptedRange { column: "a".into(), min: None, max: Some(json!("current_date")), inclusive: true };
+        let kind = TestKind::AcceptedRange {
+            column: "a".into(),
+            min: None,
+            max: Some(json!("current_date")),
+            inclusive: true,
+        };
         assert_eq!(condition(&kind), r#"(t."a" is null or (t."a" <= (current_date)))"#);
     }
 

@@ -48,8 +48,9 @@ impl Difference<'_> {
     }
 
     fn paired(&self) -> String {
-        let mut parts: Vec<String> =
-            (0..self.columns.len()).map(|index| format!("o._image_{index} is not distinct from n._image_{index}")).collect();
+        let mut parts: Vec<String> = (0..self.columns.len())
+            .map(|index| format!("o._image_{index} is not distinct from n._image_{index}"))
+            .collect();
         parts.push("o._copy = n._copy".to_owned());
         parts.join(" and ")
     }
@@ -114,8 +115,10 @@ impl Difference<'_> {
     fn same(&self, left: &str, right: &str) -> Result<String, InvalidName> {
         let mut parts = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            let left = self.dialect.comparison_image(&qualified(self.dialect, left, &column.name)?, &column.engine_type);
-            let right = self.dialect.comparison_image(&qualified(self.dialect, right, &column.name)?, &column.engine_type);
+            let left =
+                self.dialect.comparison_image(&qualified(self.dialect, left, &column.name)?, &column.engine_type);
+            let right =
+                self.dialect.comparison_image(&qualified(self.dialect, right, &column.name)?, &column.engine_type);
             parts.push(format!("{left} is not distinct from {right}"));
         }
         Ok(if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") })
@@ -173,4 +176,3 @@ pub fn missing_rows(
     let declared = difference.declared("o")?;
     Ok(format!("select {declared} from {old} o where not exists (select 1 from {new} n where {})", difference.paired()))
 }
-

@@ -165,7 +165,10 @@ impl Merge<'_> {
         let (Some(tombstones), Some(sequence)) = (&self.tombstones, &self.sequence_by) else { return Ok(None) };
         let keys = column_list(self.dialect, "w", self.key.iter().map(String::as_str))?;
         let sequence = qualified(self.dialect, "w", sequence)?;
-        Ok(Some(format!("insert into {tombstones} select {keys}, {sequence} from {winners} w where {}", self.marked("w")?)))
+        Ok(Some(format!(
+            "insert into {tombstones} select {keys}, {sequence} from {winners} w where {}",
+            self.marked("w")?
+        )))
     }
 
     /// Writes every winner that is not `unchanged`, with its verdict in `_verdict`, into a temporary table.
@@ -179,14 +182,10 @@ impl Merge<'_> {
             let (ours, theirs) = (qualified(self.dialect, "s", sequence)?, qualified(self.dialect, "t", sequence)?);
             newer = format!(" when {} then 'older'", is_newer(&theirs, &ours));
             if let Some(tombstones) = &self.tombstones {
-                join = format!(
-                    " left join {tombstones} d on {}",
-                    equal_keys(self.dialect, "s", "d", &self.key)?
-                );
+                join = format!(" left join {tombstones} d on {}", equal_keys(self.dialect, "s", "d", &self.key)?);
                 let deleted = qualified(self.dialect, "d", sequence)?;
-                // A row with the sequence of its own deletion stays deleted.
                 buried = format!(
-                    " when {} is not null and not {marked} and ({} or {deleted} = {ours}) then 'older'",
+                    " when {} is not null and not {marked} and {} then 'older'",
                     qualified(self.dialect, "d", &self.key[0])?,
                     is_newer(&deleted, &ours)
                 );
@@ -247,10 +246,7 @@ impl Merge<'_> {
 
     /// The after images: a subquery with the declared columns.
     pub fn after_images(&self, verdicts: &str) -> Result<String, InvalidName> {
-        Ok(format!(
-            "(select {} from {verdicts} v where v._verdict in ('insert', 'update'))",
-            self.all_columns("v")?
-        ))
+        Ok(format!("(select {} from {verdicts} v where v._verdict in ('insert', 'update'))", self.all_columns("v")?))
     }
 
     /// Forgets the tombstones of keys that live again, and remembers new deletions.

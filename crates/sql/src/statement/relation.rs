@@ -46,12 +46,7 @@ pub fn qualified(dialect: &dyn Dialect, alias: &str, name: &str) -> Result<Strin
 }
 
 /// `a."k" = b."k" and ...`, for columns that are never NULL.
-pub fn equal_keys(
-    dialect: &dyn Dialect,
-    left: &str,
-    right: &str,
-    names: &[String],
-) -> Result<String, InvalidName> {
+pub fn equal_keys(dialect: &dyn Dialect, left: &str, right: &str, names: &[String]) -> Result<String, InvalidName> {
     let mut parts = Vec::with_capacity(names.len());
     for name in names {
         parts.push(format!("{} = {}", qualified(dialect, left, name)?, qualified(dialect, right, name)?));
