@@ -1,1 +1,29 @@
-//! To come.
+//! What tests of the whole program share: projects in temporary folders, the program run on them, and comparison with what is
+//! expected.
+//!
+//! ```no_run
+//! use thalweg_testkit::{Program, TestProject};
+//!
+//! let project = TestProject::new()
+//!     .file("thalweg.yml", "name: shop\n")
+//!     .file("seeds/country.csv", "code,name\nAU,Australia\n")
+//!     .write();
+//! // In a test of the binary's crate: env!("CARGO_BIN_EXE_thalweg").
+//! let thalweg = Program::new("target/debug/thalweg");
+//! let answer = thalweg.run(&project, ["build"]);
+//! assert_eq!(answer.code, Some(0), "{answer}");
+//! ```
+
+#![forbid(unsafe_code)]
+// Its callers are tests: a panic is how it speaks.
+#![allow(clippy::unwrap_used)]
+
+mod expect;
+mod filter;
+mod program;
+mod project;
+
+pub use expect::{expect, expect_text};
+pub use filter::Filter;
+pub use program::{Answer, Program};
+pub use project::{TestProject, WrittenProject};
