@@ -79,7 +79,7 @@ pub(crate) struct Visitor {
 impl Visitor {
     /// A visitor from the given country.
     pub fn new(random: &mut Random, username: String, country: usize) -> Self {
-        Self { username, address: address(random, country), agent: *random.weighted(&BROWSERS) }
+        Self { username, address: address(random, country), agent: random.weighted(&BROWSERS) }
     }
 }
 
@@ -96,50 +96,85 @@ pub(crate) enum Line {
     Malformed,
 }
 
-/// Writes the request of one visitor, or of a stranger, into `line`, which is emptied first.
-pub(crate) fn request(
-    line: &mut String,
-    random: &mut Random,
-    at: DateTime,
-    visitors: &[Visitor],
-    site: &impl Site,
-) -> Line {
-    line.clear();
-    let known = (!visitors.is_empty() && random.percent(62.0)).then(|| random.skewed(visitors.len()));
-    let robot = known.is_none() && random.percent(35.0);
-    let (ip, username, agent) = match known {
-        Some(index) => (visitors[index].address, visitors[index].username.as_str(), visitors[index].agent),
-        None => {
-            let ip = if random.percent(4.0) {
-                unknown_address(random)
-            } else {
-                let country = pick_country(random);
-                address(random, country)
-            };
-            (ip, "-", *random.weighted(if robot { &ROBOTS[..] } else { &BROWSERS[..] }))
-        }
-    };
-    let login = known.is_some() && random.percent(12.0);
-    let (method, path, status) = if login {
-        ("POST", "/login".to_owned(), 302)
-    } else if known.is_none() && random.percent(3.0) {
-        ("POST", "/login".to_owned(), 401)
-    } else {
-        let status = *random.weighted(&[(90, 200), (5, 304), (4, 404), (1, 500)]);
-        (*random.weighted(&[(94, "GET"), (5, "HEAD"), (1, "OPTIONS")]), site.page(random, known), status)
-    };
-    let bytes = if status == 304 { "-".to_owned() } else { random.between(180, 64_000).to_string() };
-    let protocol = *random.weighted(&[(6, "HTTP/1.1"), (4, "HTTP/2.0")]);
-    let referrer = *random.weighted(&REFERRERS);
-    let stamp = at.strftime("%d/%b/%Y:%H:%M:%S");
-    // Writing to a string cannot fail.
-    let _ = write!(
-        line,
-        "{ip} - {username} [{stamp} +1000] \"{method} {path} {protocol}\" {status} {bytes} \"{referrer}\" \"{agent}\""
-    );
-    if !random.percent(0.4) {
-        return Line::Good;
+/// Somebody who is on the site just now.
+#[derive(Clone, Copy)]
+struct Guest {
+    /// `None` is a stranger or a robot.
+    visitor: Option<usize>,
+    address: Ipv4Addr,
+    agent: &'static str,
+}
+
+/// The requests to a site, one after the other. A few guests are there at any time, and each stays for a handful of requests.
+pub(crate) struct Traffic<'a, S> {
+    visitors: &'a [Visitor],
+    site: &'a S,
+    guests: Vec<Guest>,
+}
+
+impl<'a, S: Site> Traffic<'a, S> {
+    const GUESTS: usize = 12;
+
+    /// Nobody is there yet.
+    pub fn new(visitors: &'a [Visitor], site: &'a S) -> Self {
+        Self { visitors, site, guests: Vec::new() }
     }
+
+    fn guest(&self, random: &mut Random) -> Guest {
+        if !self.visitors.is_empty() && random.percent(62.0) {
+            let index = random.skewed(self.visitors.len());
+            let Visitor { address, agent, .. } = self.visitors[index];
+            return Guest { visitor: Some(index), address, agent };
+        }
+        let address = if random.percent(4.0) {
+            unknown_address(random)
+        } else {
+            let country = pick_country(random);
+            address(random, country)
+        };
+        let robot = random.percent(35.0);
+        Guest { visitor: None, address, agent: random.weighted(if robot { &ROBOTS[..] } else { &BROWSERS[..] }) }
+    }
+
+    /// Puts the next line of the log into `line`, which is emptied first.
+    pub fn next(&mut self, line: &mut String, random: &mut Random, at: DateTime) -> Line {
+        line.clear();
+        let slot = random.below(Self::GUESTS);
+        if slot >= self.guests.len() {
+            let guest = self.guest(random);
+            self.guests.push(guest);
+        } else if random.percent(15.0) {
+            self.guests[slot] = self.guest(random);
+        }
+        let Guest { visitor, address: ip, agent } = self.guests[slot.min(self.guests.len() - 1)];
+        let username = visitor.map_or("-", |index| self.visitors[index].username.as_str());
+        let (method, path, status) = if visitor.is_some() && random.percent(12.0) {
+            ("POST", "/login".to_owned(), 302)
+        } else if visitor.is_none() && random.percent(3.0) {
+            ("POST", "/login".to_owned(), 401)
+        } else {
+            let status = random.weighted(&[(90, 200), (5, 304), (4, 404), (1, 500)]);
+            (random.weighted(&[(94, "GET"), (5, "HEAD"), (1, "OPTIONS")]), self.site.page(random, visitor), status)
+        };
+        let bytes = if status == 304 { "-".to_owned() } else { random.between(180, 64_000).to_string() };
+        let protocol = random.weighted(&[(6, "HTTP/1.1"), (4, "HTTP/2.0")]);
+        let referrer = random.weighted(&REFERRERS);
+        let stamp = at.strftime("%d/%b/%Y:%H:%M:%S");
+        // Writing to a string cannot fail.
+        let _ = write!(
+            line,
+            "{ip} - {username} [{stamp} +1000] \"{method} {path} {protocol}\" {status} {bytes} \"{referrer}\" \"{agent}\""
+        );
+        if random.percent(0.4) {
+            spoil(line, random);
+            return Line::Malformed;
+        }
+        Line::Good
+    }
+}
+
+/// Makes a line unreadable, in one of the ways that disks, proxies and careless programs know.
+fn spoil(line: &mut String, random: &mut Random) {
     match random.below(4) {
         0 => line.truncate(line.len() / 3),
         1 => *line = line.replace('"', ""),
@@ -149,5 +184,4 @@ pub(crate) fn request(
             let _ = write!(line, "worker {} exited on signal 11", random.between(100, 30_000));
         }
     }
-    Line::Malformed
 }

@@ -33,7 +33,7 @@ const NETWORKS: u32 = 4;
 pub(crate) fn pick_country(random: &mut Random) -> usize {
     let weights = COUNTRIES.map(|(weight, _)| weight);
     let indexed: Vec<(u32, usize)> = weights.into_iter().enumerate().map(|(index, weight)| (weight, index)).collect();
-    *random.weighted(&indexed)
+    random.weighted(&indexed)
 }
 
 /// An address in one of the country's networks.

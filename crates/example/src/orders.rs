@@ -15,7 +15,7 @@ use jiff::ToSpan;
 use jiff::civil::DateTime;
 
 use crate::Settings;
-use crate::access_log::{Line, Site, request};
+use crate::access_log::{Line, Site, Traffic};
 use crate::delivery::{DeliveredFile, Delivery, append};
 use crate::random::Random;
 use world::World;
@@ -58,10 +58,11 @@ fn log(incoming: &Path, settings: &Settings, world: &World, number: u32) -> io::
     let start = world.day().to_datetime(jiff::civil::Time::midnight()).saturating_sub((days - 1).days());
     let mut file = DeliveredFile::new("access", incoming.join("access.log"));
     append(&file.path, |out| {
+        let mut traffic = Traffic::new(world.visitors(), world);
         let mut line = String::new();
         for index in 0..lines {
             let at = moment(&mut random, start, days, index, lines);
-            match request(&mut line, &mut random, at, world.visitors(), world) {
+            match traffic.next(&mut line, &mut random, at) {
                 Line::Good => file.inserted += 1,
                 Line::Malformed => file.malformed += 1,
             }

@@ -16,7 +16,7 @@ impl Random {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,13 +26,13 @@ impl Random {
 
     /// A fraction from 0 up to, not including, 1.
     pub fn fraction(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// A number below `limit`, which must not be 0.
     pub fn below(&mut self, limit: usize) -> usize {
         // Multiply and shift; the bias is far below what sample data could show.
-        ((u128::from(self.next()) * limit as u128) >> 64) as usize
+        ((u128::from(self.bits()) * limit as u128) >> 64) as usize
     }
 
     /// A number from `low` to `high`, both included.
@@ -57,16 +57,16 @@ impl Random {
     }
 
     /// One of the items, each as likely as its weight says.
-    pub fn weighted<'a, T>(&mut self, items: &'a [(u32, T)]) -> &'a T {
+    pub fn weighted<T: Copy>(&mut self, items: &[(u32, T)]) -> T {
         let total: u32 = items.iter().map(|(weight, _)| weight).sum();
         let mut left = self.below(total as usize) as u32;
         for (weight, item) in items {
             if left < *weight {
-                return item;
+                return *item;
             }
             left -= weight;
         }
-        &items[items.len() - 1].1
+        items[items.len() - 1].1
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
     fn same_seed_same_numbers() {
         let draw = |seed, purpose| {
             let mut random = Random::new(seed, purpose, 1);
-            [random.next(), random.next(), random.next()]
+            [random.bits(), random.bits(), random.bits()]
         };
         assert_eq!(draw(7, "a"), draw(7, "a"));
         assert_ne!(draw(7, "a"), draw(7, "b"));
@@ -90,7 +90,7 @@ mod tests {
         let mut random = Random::new(1, "weights", 0);
         let mut seen = [0; 3];
         for _ in 0..10_000 {
-            seen[*random.weighted(&[(1, 0), (3, 1), (6, 2)])] += 1;
+            seen[random.weighted(&[(1, 0), (3, 1), (6, 2)])] += 1;
             assert!(random.below(7) < 7);
             assert!((3..=5).contains(&random.between(3, 5)));
         }

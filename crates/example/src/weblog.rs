@@ -7,7 +7,7 @@ use jiff::ToSpan;
 use jiff::civil::Time;
 
 use crate::Settings;
-use crate::access_log::{Line, Site, Visitor, request};
+use crate::access_log::{Line, Site, Traffic, Visitor};
 use crate::country::pick_country;
 use crate::delivery::{DeliveredFile, Delivery, append};
 use crate::orders::moment;
@@ -45,10 +45,11 @@ pub(crate) fn deliver(folder: &Path, settings: &Settings, number: u32) -> io::Re
     let start = last_day.to_datetime(Time::midnight()).saturating_sub((days - 1).days());
     let mut file = DeliveredFile::new("access", folder.join("logs").join("access.log"));
     append(&file.path, |out| {
+        let mut traffic = Traffic::new(&visitors, &Documentation);
         let mut line = String::new();
         for index in 0..lines {
             let at = moment(random, start, days, index, lines);
-            match request(&mut line, random, at, &visitors, &Documentation) {
+            match traffic.next(&mut line, random, at) {
                 Line::Good => file.inserted += 1,
                 Line::Malformed => file.malformed += 1,
             }

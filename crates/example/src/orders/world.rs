@@ -174,7 +174,7 @@ impl World {
     fn add_company(&mut self, random: &mut Random, number: u32, at: DateTime) {
         let id = self.companies.rows.len() + 1;
         let tax_number = format!("{}-{:08}-{}", random.pick(&[30, 33, 34]), random.below(100_000_000), id % 10);
-        let supplier = if id % 5 == 0 { "true" } else { "false" };
+        let supplier = if id.is_multiple_of(5) { "true" } else { "false" };
         let values = vec![id.to_string(), tax_number, company_name(random, id), supplier.to_owned()];
         self.companies.insert(number, at, values);
     }
@@ -224,7 +224,7 @@ impl World {
             customer = random.below(self.customers.rows.len());
         }
         let company = 1 + random.skewed(COMPANIES);
-        let status = if number == 1 { *random.weighted(STATUS) } else { "new" };
+        let status = if number == 1 { random.weighted(STATUS) } else { "new" };
         let values = vec![
             order_no.clone(),
             company.to_string(),
