@@ -2,8 +2,13 @@
 //!
 //! All addresses lie in 198.18.0.0/15, which RFC 2544 keeps for benchmarks, so that no real visitor is ever shown.
 
-use std::net::Ipv4Addr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
+use thalweg_enrich::mmdb_writer::{CountryRange, country_database};
+
+use crate::delivery::write_whole;
 use crate::random::Random;
 
 /// Weight and ISO 3166 code of each country; the order is also the order of the networks.
@@ -58,10 +63,21 @@ pub fn networks() -> impl Iterator<Item = (Ipv4Addr, u8, &'static str)> {
     })
 }
 
+/// Writes the country database as `countries.mmdb` of a project.
+pub(crate) fn write_database(folder: &Path) -> io::Result<()> {
+    let ranges: Vec<CountryRange> = networks()
+        .map(|(first, prefix, country)| CountryRange {
+            first: IpAddr::V4(first),
+            last: IpAddr::V4(Ipv4Addr::from(u32::from(first) | (u32::MAX >> prefix))),
+            country: country.to_owned(),
+        })
+        .collect();
+    let database = country_database(&ranges).map_err(io::Error::other)?;
+    write_whole(&folder.join("countries.mmdb"), |out| out.write_all(&database))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     fn country_of(address: Ipv4Addr) -> Option<&'static str> {
@@ -79,5 +95,18 @@ mod tests {
             assert_eq!(country_of(unknown), None);
             assert_eq!(u32::from(unknown) >> 17, FIRST >> 17);
         }
+    }
+
+    #[test]
+    fn the_database_knows_the_addresses() {
+        let folder = tempfile::tempdir().unwrap();
+        write_database(folder.path()).unwrap();
+        let mut countries = thalweg_enrich::Countries::open(&folder.path().join("countries.mmdb")).unwrap();
+        let random = &mut Random::new(4, "database", 0);
+        for (country, (_, code)) in COUNTRIES.iter().enumerate() {
+            let found = countries.country(&address(random, country).to_string());
+            assert_eq!(found.as_ref().map(|country| country.as_str()), Some(*code));
+        }
+        assert!(countries.country(&unknown_address(random).to_string()).is_none());
     }
 }

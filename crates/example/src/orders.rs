@@ -16,6 +16,7 @@ use jiff::civil::DateTime;
 
 use crate::Settings;
 use crate::access_log::{Line, Site, Traffic};
+use crate::country::write_database;
 use crate::delivery::{DeliveredFile, Delivery, append};
 use crate::random::Random;
 use world::World;
@@ -25,6 +26,9 @@ pub(crate) fn deliver(folder: &Path, settings: &Settings, number: u32) -> io::Re
     let mut world = World::new(settings);
     for later in 2..=number {
         world.change(later);
+    }
+    if number == 1 {
+        write_database(folder)?;
     }
     let incoming = folder.join("incoming");
     let mut delivery = Delivery::default();

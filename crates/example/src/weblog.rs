@@ -8,7 +8,7 @@ use jiff::civil::Time;
 
 use crate::Settings;
 use crate::access_log::{Line, Site, Traffic, Visitor};
-use crate::country::pick_country;
+use crate::country::{pick_country, write_database};
 use crate::delivery::{DeliveredFile, Delivery, append};
 use crate::orders::moment;
 use crate::random::Random;
@@ -32,6 +32,9 @@ impl Site for Documentation {
 
 /// Adds a week (first delivery) or a day (later ones) to `logs/access.log`.
 pub(crate) fn deliver(folder: &Path, settings: &Settings, number: u32) -> io::Result<Delivery> {
+    if number == 1 {
+        write_database(folder)?;
+    }
     let random = &mut Random::new(settings.seed, "weblog visitors", 0);
     let visitors: Vec<Visitor> = (0..settings.count(2_000.0, 10))
         .map(|index| {
