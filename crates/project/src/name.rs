@@ -62,3 +62,11 @@ impl From<TableName> for String {
         name.to_string()
     }
 }
+
+/// Whether a text can be the name of a file or folder that becomes the name of a table or schema: ASCII letters, digits and `_`, not
+/// beginning with a digit.
+pub(crate) fn is_plain(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{ColumnType, Location, Secret, TableName};
@@ -40,6 +41,9 @@ pub struct Project {
     pub schedules: Vec<Schedule>,
     /// What happens to the rest of a run when a source cannot be reached.
     pub on_source_error: OnSourceError,
+    /// Tables that the files name and that could not be read because of a reported mistake. A reference to one of them is no mistake
+    /// of its own. Empty when no error was reported.
+    pub unreadable: Vec<TableName>,
 }
 
 /// A named warehouse.
@@ -166,7 +170,7 @@ pub struct Stream {
 }
 
 /// How an extract becomes rows of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WriteDisposition {
     /// Rows replace those of the same key.
@@ -187,7 +191,7 @@ pub struct SchemaContract {
 }
 
 /// One of dlt's four answers to a changed schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SchemaAction {
     /// Take it in: add the column, widen the type.
@@ -263,7 +267,8 @@ pub struct CsvOptions {
 }
 
 /// Whole files, or a log that grows and rotates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum FileMode {
     /// Each file is one delivery.
     Whole,
@@ -321,7 +326,7 @@ pub struct Model {
 }
 
 /// How a model stands in the warehouse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Materialized {
     /// A table, kept up to date by refreshes.
@@ -333,7 +338,7 @@ pub enum Materialized {
 }
 
 /// The `refresh:` setting of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RefreshPin {
     /// The tool decides.
@@ -372,6 +377,10 @@ pub struct Seed {
     pub column_types: BTreeMap<String, ColumnType>,
     /// Tags, for selectors.
     pub tags: Vec<String>,
+    /// Description, for people.
+    pub description: Option<String>,
+    /// What is said of its columns.
+    pub columns: Vec<ModelColumn>,
 }
 
 /// A condition on data.
@@ -464,7 +473,7 @@ pub enum TestKind {
 }
 
 /// Whether a failing test fails the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TestSeverity {
     /// The run publishes nothing.
@@ -474,7 +483,7 @@ pub enum TestSeverity {
 }
 
 /// What happens to rows that fail a test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
     /// The test fails.
@@ -505,7 +514,8 @@ pub struct Report {
 }
 
 /// A form in which a report is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ReportFormat {
     /// `out/NAME.csv`
     Csv,

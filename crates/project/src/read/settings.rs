@@ -1,0 +1,286 @@
+//! `thalweg.yml`.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Reader;
+use crate::diagnostic::nearest;
+use crate::forms::{OnSourceErrorWord, ProjectFile, TargetForm};
+use crate::input::InputFile;
+use crate::name::is_plain;
+use crate::variables::leave_unknown;
+use crate::yaml::{self, Content, Node};
+use crate::{Diagnostic, Location, OnSourceError, Schedule, Secret, TableName, Target, TargetConnection};
+
+/// The file that makes a folder a project.
+pub const FILE: &str = "thalweg.yml";
+
+/// Schemas that Thalweg or the engines keep for themselves.
+pub const RESERVED_SCHEMAS: &[&str] = &["thalweg", "thalweg_data", "information_schema", "main", "pg_catalog"];
+
+/// What `thalweg.yml` says.
+pub struct Settings {
+    pub name: String,
+    pub store_layer: String,
+    pub landing: String,
+    pub target: Target,
+    pub target_names: Vec<String>,
+    pub vars: BTreeMap<String, Value>,
+    pub external: Vec<(TableName, Location)>,
+    pub schedules: Vec<Schedule>,
+    pub on_source_error: OnSourceError,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `thalweg.yml`. `None` where it is absent or cannot be understood; mistakes in it that leave it readable do not stop the rest.
+    pub(super) fn settings(&mut self) -> Option<Settings> {
+        let Some(file) = self.input.files.iter().find(|file| file.path == FILE) else {
+            let other = self.input.files.iter().find(|file| file.path == "thalweg.yaml");
+            let location = Location::file(other.map_or(FILE, |file| &file.path));
+            let diagnostic =
+                Diagnostic::error("no-project", "there is no `thalweg.yml` in the project folder", location);
+            self.diagnostics.push(diagnostic.with_help(match other {
+                Some(_) => "rename `thalweg.yaml` to `thalweg.yml`",
+                None => "run `thalweg init` to begin a project here, or name the folder of one with `--project DIR`",
+            }));
+            return None;
+        };
+        let (node, diagnostics) = yaml::parse(&file.path, &file.text);
+        self.diagnostics.extend(diagnostics);
+        let mut node = node?;
+        let chosen = self.expand_chosen(file, &mut node);
+        let (form, _) = self.form::<ProjectFile>(FILE, &node)?;
+
+        let place = |path: &[&str]| place(&node, path);
+        if !form.name.is_empty() && !form.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+            let shown = node.get("name").map_or("", Node::shown).to_owned();
+            let message = format!("the project's name `{shown}` must consist of letters, digits, `_` and `-`");
+            self.report("bad-name", message, FILE, place(&["name"])).help =
+                Some("write it like `orders` or `web-shop`".to_owned());
+        }
+        let store_layer = form.layers.and_then(|layers| layers.store).unwrap_or_else(|| "store".to_owned());
+        if !is_plain(&store_layer) || RESERVED_SCHEMAS.contains(&store_layer.to_lowercase().as_str()) {
+            let shown = node.get("layers").and_then(|layers| layers.get("store")).map_or("", Node::shown).to_owned();
+            let reserved = RESERVED_SCHEMAS.contains(&store_layer.to_lowercase().as_str());
+            let why = if reserved { "is reserved" } else { "must consist of letters, digits and `_`" };
+            let message = format!("the store layer's schema `{shown}` {why}");
+            self.report("bad-name", message, FILE, place(&["layers", "store"])).help =
+                Some("write it like `store` or `bronze`".to_owned());
+        }
+
+        let target_names: Vec<String> = match node.get("targets") {
+            Some(targets) if !targets.entries().is_empty() => {
+                targets.entries().iter().map(|entry| entry.key.clone()).collect()
+            }
+            _ => vec!["dev".to_owned()],
+        };
+        let name = self.chosen_target(&node, chosen, &target_names);
+        let mut forms = form.targets.unwrap_or_default();
+        let target = self.target(&node, &name, forms.remove(&name));
+
+        let mut vars: BTreeMap<String, Value> = form.vars.unwrap_or_default().into_iter().collect();
+        vars.extend(self.input.vars.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let external_nodes = node.get("external").map_or(&[][..], Node::items);
+        let external = form.external.unwrap_or_default().into_iter().zip(external_nodes);
+        let external = external
+            .filter_map(|(text, node)| Some((text.0.parse().ok()?, Location::new(FILE, node.span.clone()))))
+            .collect();
+        let schedules = form.schedules.unwrap_or_default().into_iter().map(|(name, schedule)| Schedule {
+            name,
+            cron: schedule.cron,
+            timezone: schedule.timezone.unwrap_or_else(|| "UTC".to_owned()),
+            select: schedule.select,
+        });
+        Some(Settings {
+            name: form.name,
+            store_layer,
+            landing: form.landing.unwrap_or_else(|| "landing".to_owned()),
+            target,
+            target_names,
+            vars,
+            external,
+            schedules: schedules.collect(),
+            on_source_error: match form.on_source_error {
+                Some(OnSourceErrorWord::Stop) => OnSourceError::Stop,
+                Some(OnSourceErrorWord::Continue) | None => OnSourceError::Continue,
+            },
+        })
+    }
+
+    /// Fills in the variables of everything but the targets that are not chosen, whose secrets may be absent here. Gives the name that was
+    /// chosen, if any.
+    fn expand_chosen(&mut self, file: &InputFile, node: &mut Node) -> Option<String> {
+        let Content::Map(entries) = &mut node.content else { return None };
+        for entry in entries.iter_mut().filter(|entry| entry.key != "targets") {
+            self.variables.expand(&file.path, &file.text, &mut entry.value, &mut self.diagnostics);
+        }
+        let default = entries.iter().find(|entry| entry.key == "default_target");
+        let default = default.and_then(|entry| entry.value.as_str()).map(str::to_owned);
+        let chosen = self.input.target.clone().or(default);
+        let targets = entries.iter_mut().find(|entry| entry.key == "targets")?;
+        let only = targets.value.entries().len() == 1;
+        if let Content::Map(targets) = &mut targets.value.content {
+            for target in targets {
+                if only || chosen.as_ref() == Some(&target.key) {
+                    self.variables.expand(&file.path, &file.text, &mut target.value, &mut self.diagnostics);
+                } else {
+                    leave_unknown(&mut target.value);
+                }
+            }
+        }
+        chosen
+    }
+
+    /// The name of the target to use; where the choice is wrong, the first one, so that reading can go on.
+    fn chosen_target(&mut self, node: &Node, chosen: Option<String>, names: &[String]) -> String {
+        let first = names.first().cloned().unwrap_or_default();
+        let help = |name: &str| match nearest(name, names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!(
+                "the project has {}",
+                names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            ),
+        };
+        if let Some(default) = node.get("default_target")
+            && let Some(name) = default.as_str()
+            && !names.iter().any(|known| known == name)
+        {
+            let (shown, help) = (default.shown().to_owned(), help(name));
+            let message = format!("`default_target` names `{shown}`, which is not a target of the project");
+            self.report("unknown-target", message, FILE, default.span.clone()).help = Some(help);
+            if self.input.target.is_none() {
+                return first;
+            }
+        }
+        match (&self.input.target, chosen) {
+            (Some(given), _) if !names.contains(given) => {
+                let help = help(given);
+                let message = format!("`--target {given}` is not a target of the project");
+                self.report("unknown-target", message, FILE, place(node, &["targets"])).help = Some(help);
+                first
+            }
+            (_, Some(chosen)) => chosen,
+            (_, None) if names.len() == 1 => first,
+            (_, None) => {
+                let message = "the project has several targets and no `default_target`";
+                let help = format!("add `default_target: {first}`, or choose with `--target`");
+                self.report("no-default-target", message, FILE, place(node, &["targets"])).help = Some(help);
+                first
+            }
+        }
+    }
+
+    fn target(&mut self, node: &Node, name: &str, form: Option<TargetForm>) -> Target {
+        let default_path = || "warehouse.duckdb".to_owned();
+        let (schema_prefix, connection) = match form {
+            None => {
+                let path = default_path();
+                (None, TargetConnection::Duckdb { path, memory_limit: None, threads: None, published_copy: None })
+            }
+            Some(TargetForm::Duckdb { path, memory_limit, threads, published_copy, schema_prefix }) => {
+                let path = path.unwrap_or_else(default_path);
+                (schema_prefix, TargetConnection::Duckdb { path, memory_limit, threads, published_copy })
+            }
+            Some(TargetForm::Postgres { url, host, port, user, password, database, schema_prefix }) => {
+                let url = match (url, host) {
+                    (Some(url), None)
+                        if user.is_none() && password.is_none() && database.is_none() && port.is_none() =>
+                    {
+                        url
+                    }
+                    (Some(_), _) => {
+                        let message = format!("the target `{name}` has both `url` and parts of a connection");
+                        let span = place(node, &["targets", name, "url"]);
+                        self.report("conflicting-keys", message, FILE, span).help =
+                            Some("keep either `url`, or `host`, `port`, `user`, `password` and `database`".to_owned());
+                        String::new()
+                    }
+                    (None, Some(host)) => postgres_url(&host, port, user, password, database),
+                    (None, None) => {
+                        let message = format!("the target `{name}` needs `url`, or `host` and `database`");
+                        self.report("missing-key", message, FILE, place(node, &["targets", name])).help =
+                            Some("add `url: ${WAREHOUSE_URL}`".to_owned());
+                        String::new()
+                    }
+                };
+                (schema_prefix, TargetConnection::Postgres { url: Secret::new(url) })
+            }
+        };
+        let schema_prefix = schema_prefix.unwrap_or_default();
+        if !schema_prefix.is_empty() && !is_plain(&schema_prefix) {
+            let span = place(node, &["targets", name, "schema_prefix"]);
+            let message = format!("`schema_prefix` of the target `{name}` must consist of letters, digits and `_`");
+            self.report("bad-name", message, FILE, span).help = Some("write it like `dev_ana_`".to_owned());
+        }
+        let location = Location::new(FILE, place(node, &["targets", name]));
+        Target { name: name.to_owned(), schema_prefix, connection, location }
+    }
+}
+
+/// The place of a path of keys: the value of the last one, or of the deepest that is there; for a map or list, its key.
+pub fn place(node: &Node, path: &[&str]) -> std::ops::Range<usize> {
+    let mut span = 0..0;
+    let mut node = node;
+    for key in path {
+        let Some(entry) = node.entry(key) else { break };
+        span = match &entry.value.content {
+            Content::Scalar(_) if !entry.value.span.is_empty() => entry.value.span.clone(),
+            _ => entry.key_span.clone(),
+        };
+        node = &entry.value;
+    }
+    span
+}
+
+/// A connection URL from its parts, each of which may hold any character.
+fn postgres_url(
+    host: &str,
+    port: Option<u16>,
+    user: Option<String>,
+    password: Option<String>,
+    database: Option<String>,
+) -> String {
+    let mut url = "postgresql://".to_owned();
+    if let Some(user) = user {
+        url += &percent_encoded(&user);
+        if let Some(password) = password {
+            url.push(':');
+            url += &percent_encoded(&password);
+        }
+        url.push('@');
+    }
+    url += &if host.contains(':') { format!("[{host}]") } else { percent_encoded(host) };
+    if let Some(port) = port {
+        url += &format!(":{port}");
+    }
+    if let Some(database) = database {
+        url.push('/');
+        url += &percent_encoded(&database);
+    }
+    url
+}
+
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded += &format!("%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_may_hold_any_character() {
+        let url =
+            postgres_url("db", Some(5433), Some("ana".to_owned()), Some("p@ss:/ö".to_owned()), Some("dw".to_owned()));
+        assert_eq!(url, "postgresql://ana:p%40ss%3A%2F%C3%B6@db:5433/dw");
+    }
+}

@@ -1,0 +1,149 @@
+//! `sources/*.yml`.
+
+use serde_json::Value;
+
+use super::stream::{StreamContext, StreamRead};
+use super::{Reader, settings};
+use crate::catalog::{Known, KnownKind};
+use crate::diagnostic::nearest;
+use crate::forms::{SourceFile, StreamForm, UNBUILT_SOURCES};
+use crate::input::InputFile;
+use crate::name::is_plain;
+use crate::yaml::Node;
+use crate::{Location, Source, SourceConnection, TableName};
+
+/// A source with what is needed to read its tests later, when all tables are known.
+pub struct SourceRead {
+    pub source: Source,
+    pub streams: Vec<StreamRead>,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads the sources and makes their store tables known.
+    pub(super) fn sources(&mut self, store_layer: &str, targets: &[String], target: &str) -> Vec<SourceRead> {
+        let mut sources: Vec<SourceRead> = Vec::new();
+        for file in self.files("sources") {
+            if !file.is_yaml() {
+                continue;
+            }
+            let name = file.stem();
+            if file.folder() != "sources" {
+                let message =
+                    format!("`{}` is not read: sources stand in `sources/` itself, not in folders below", file.path);
+                self.report("misplaced-file", message, &file.path, 0..0).help =
+                    Some(format!("move it to `sources/{name}.yml`"));
+                continue;
+            }
+            if !is_plain(name) {
+                let message = format!("the source's name `{name}` must consist of letters, digits and `_`");
+                self.report("bad-name", message, &file.path, 0..0).help = Some("rename the file".to_owned());
+            }
+            let twin = sources.iter().find(|other| other.source.name.eq_ignore_ascii_case(name));
+            if let Some(twin) = twin.map(|other| other.source.location.file.clone()) {
+                let message = format!("two files describe the source `{name}`: `{twin}` and `{}`", file.path);
+                self.report("duplicate-source", message, &file.path, 0..0).help =
+                    Some("keep one of the two".to_owned());
+                continue;
+            }
+            let Some(node) = self.tree(file) else { continue };
+            if let Some(source) = self.source(file, &node, store_layer, targets, target) {
+                sources.push(source);
+            }
+        }
+        sources
+    }
+
+    fn source(
+        &mut self,
+        file: &'a InputFile,
+        node: &Node,
+        store_layer: &str,
+        targets: &[String],
+        target: &str,
+    ) -> Option<SourceRead> {
+        let name = file.stem().to_owned();
+        let is_supported = self.source_kind(file, node);
+        let read = if is_supported { self.form::<SourceFile>(&file.path, node) } else { None };
+        let streams = node.get("streams").map_or(&[][..], Node::entries);
+        let no_defaults = Node::from_json(&Value::Null, &(0..0));
+        let default_node = node.get("defaults").unwrap_or(&no_defaults);
+        let mut stream_reads = Vec::new();
+        for entry in streams {
+            let location = Location::new(&file.path, entry.key_span.clone());
+            let table_name = entry.value.get("as").and_then(Node::as_str).unwrap_or(&entry.key).to_owned();
+            let table = TableName::new(store_layer, &table_name);
+            if is_supported && !is_plain(&table_name) {
+                let (shown, span) = match entry.value.get("as") {
+                    Some(node) => (node.shown().to_owned(), node.span.clone()),
+                    None => (entry.key.clone(), entry.key_span.clone()),
+                };
+                let message = format!("the table's name `{shown}` must consist of letters, digits and `_`");
+                self.report("bad-name", message, &file.path, span).help =
+                    Some("rename the stream, or give its table a name with `as:`".to_owned());
+            }
+            let kind = KnownKind::Stream { source: name.clone(), stream: entry.key.clone() };
+            let is_new = self.know(Known { table: table.clone(), kind, location: location.clone(), disabled: false });
+            let Some((_, value)) = &read else {
+                self.unreadable.push(table);
+                continue;
+            };
+            if !is_new {
+                continue;
+            }
+            let form = merged(&value["defaults"], &value["streams"][&entry.key]);
+            let Some(form) = form else {
+                self.unreadable.push(table);
+                continue;
+            };
+            let context =
+                StreamContext { file, source: &name, entry, defaults: default_node, table, location, targets, target };
+            stream_reads.push(self.stream(context, form));
+        }
+        let (form, _) = read?;
+        if streams.is_empty() && node.get("streams").is_some_and(|streams| !streams.is_null()) {
+            let message = format!("the source `{name}` has no streams");
+            let span = settings::place(node, &["streams"]);
+            self.diagnostics.push(
+                crate::Diagnostic::warning("empty-source", message, Location::new(&file.path, span))
+                    .with_help("add a stream: `orders: { files: \"orders_*.csv\" }`"),
+            );
+        }
+        let source = Source {
+            name,
+            connection: SourceConnection::Files { path: form.path, country_database: form.country_database },
+            streams: stream_reads.iter().map(|read| read.stream.clone()).collect(),
+            location: Location::file(&file.path),
+        };
+        Some(SourceRead { source, streams: stream_reads })
+    }
+
+    /// Whether the source is of a kind this version reads. One that is not gets one message, not one for each of its keys.
+    fn source_kind(&mut self, file: &InputFile, node: &Node) -> bool {
+        let Some(kind) = node.get("type") else { return true };
+        let Some(word) = kind.as_str().map(str::to_lowercase) else { return true };
+        // A slip of the pen is told by the schema; anything else is a kind that is not built, or one we never heard of.
+        if !UNBUILT_SOURCES.contains(&word.as_str()) && nearest(&word, ["files"]).is_some() {
+            return true;
+        }
+        let shown = kind.shown().to_owned();
+        let message = format!("the source type `{shown}` is not supported by this version");
+        let diagnostic = self.report("unsupported-source", message, &file.path, kind.span.clone());
+        diagnostic.label = Some("supported: `files`".to_owned());
+        diagnostic.help =
+            Some("deliver the data as files (CSV, NDJSON, JSON or Parquet) and write `type: files`".to_owned());
+        false
+    }
+}
+
+/// A stream's settings over the source's defaults.
+fn merged(defaults: &Value, own: &Value) -> Option<StreamForm> {
+    let mut settings = defaults.as_object().cloned().unwrap_or_default();
+    // `as:` names one table; it cannot be inherited.
+    settings.remove("as");
+    for (key, value) in own.as_object()? {
+        if !value.is_null() {
+            settings.insert(key.clone(), value.clone());
+        }
+    }
+    serde_json::from_value(Value::Object(settings)).ok()
+}

@@ -1,0 +1,1 @@
+{{ config(severty='warn', severity='wrn') }} select 1

@@ -1,0 +1,1 @@
+select * from pres.report_order_lines

@@ -1,0 +1,2 @@
+{{ config(materialised='view', primary_key=['a', 'a']) }}
+select 1 as x

@@ -1,0 +1,1 @@
+{{ config(format='xls', limit='x') }}select 1

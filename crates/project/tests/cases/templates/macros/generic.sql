@@ -1,0 +1,3 @@
+{% test positive(model, column_name) %}
+select 1
+{% endtest %}

@@ -1,0 +1,2 @@
+{% macro cents(a) %}{{ ref('nothing') }} {{ b }}{% endmacro %}
+{% macro quoted(a) %}'{{ a }}'{% endmacro %}

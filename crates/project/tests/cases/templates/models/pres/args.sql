@@ -1,0 +1,1 @@
+select {{ quoted('a', 'b') }}

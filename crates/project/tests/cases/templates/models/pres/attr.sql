@@ -1,0 +1,1 @@
+select {{ this.shema }} {{ target.nme }}

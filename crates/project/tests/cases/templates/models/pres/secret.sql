@@ -1,0 +1,1 @@
+select '{{ env_var('URL') }}' {{ env_var('OTHER') + 1 }} {{ env_var('OTHER')|int }}

@@ -1,0 +1,1 @@
+select {{ cent('a') }}
