@@ -1,0 +1,228 @@
+//! The arguments of the program. What one verb takes stands in its own file under [`crate::command`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use thalweg_run::{BuildOptions, Command};
+
+use crate::command;
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+
+/// Builds and keeps a data warehouse, and moves only what moved.
+#[derive(Debug, Parser)]
+#[command(
+    name = "thalweg",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "`thalweg demo` shows it at work in ten seconds; `thalweg VERB --help` explains each verb."
+)]
+pub struct Arguments {
+    /// What is to be done.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a new project, empty or from an example.
+    Init(command::init::Arguments),
+    /// Make an example project with data of its own, build it, change a little and build it again.
+    Demo(command::demo::Arguments),
+    /// Check everything that can be checked without running.
+    Validate(command::validate::Arguments),
+    /// Show what a build would do, without doing it.
+    Plan(command::plan::Arguments),
+    /// Extract what is new, merge it, refresh the models, test and publish.
+    Build(command::build::Arguments),
+    /// Extract and merge only; models stay as they are.
+    Load(command::load::Arguments),
+    /// Refresh models only; sources are not read.
+    Run(command::run::Arguments),
+    /// Run the data tests over everything that is published.
+    Test(command::test::Arguments),
+    /// Compare every table with what it ought to be.
+    Verify(command::verify::Arguments),
+    /// Print the SQL that is sent to the warehouse.
+    Compile(command::compile::Arguments),
+    /// List the streams, seeds, models, tests and reports of the project.
+    Ls(command::ls::Arguments),
+    /// Show how every table of the warehouse stands.
+    Status(command::status::Arguments),
+    /// List past runs, or show one.
+    Runs(command::runs::Arguments),
+    /// Show a table's rows or a query's answer, as published.
+    Show(command::show::Arguments),
+    /// List rejected records, or read them again.
+    Rejects(command::rejects::Arguments),
+    /// Print a script that lets a shell complete commands.
+    Completions(command::completions::Arguments),
+}
+
+impl Verb {
+    /// How this verb is to print.
+    pub fn output(&self) -> OutputOptions {
+        match self {
+            Self::Init(arguments) => arguments.output,
+            Self::Demo(_) | Self::Completions(_) => OutputOptions::default(),
+            Self::Validate(arguments) => arguments.output,
+            Self::Plan(arguments) => arguments.output,
+            Self::Build(arguments) => arguments.output,
+            Self::Load(arguments) => arguments.output,
+            Self::Run(arguments) => arguments.output,
+            Self::Test(arguments) => arguments.output,
+            Self::Verify(arguments) => arguments.output,
+            Self::Compile(arguments) => arguments.output,
+            Self::Ls(arguments) => arguments.output,
+            Self::Status(arguments) => arguments.output,
+            Self::Runs(arguments) => arguments.output(),
+            Self::Show(arguments) => arguments.output,
+            Self::Rejects(arguments) => arguments.output(),
+        }
+    }
+
+    /// Does it; the exit code.
+    pub fn run(&self, invocation: &Invocation) -> Result<u8, Failure> {
+        match self {
+            Self::Init(arguments) => command::init::run(arguments, invocation),
+            Self::Demo(arguments) => command::demo::run(arguments, invocation),
+            Self::Validate(arguments) => command::validate::run(arguments, invocation),
+            Self::Plan(arguments) => command::plan::run(arguments, invocation),
+            Self::Build(arguments) => command::build::run(arguments, invocation),
+            Self::Load(arguments) => command::load::run(arguments, invocation),
+            Self::Run(arguments) => command::run::run(arguments, invocation),
+            Self::Test(arguments) => command::test::run(arguments, invocation),
+            Self::Verify(arguments) => command::verify::run(arguments, invocation),
+            Self::Compile(arguments) => command::compile::run(arguments, invocation),
+            Self::Ls(arguments) => command::ls::run(arguments, invocation),
+            Self::Status(arguments) => command::status::run(arguments, invocation),
+            Self::Runs(arguments) => command::runs::run(arguments, invocation),
+            Self::Show(arguments) => command::show::run(arguments, invocation),
+            Self::Rejects(arguments) => command::rejects::run(arguments, invocation),
+            Self::Completions(arguments) => command::completions::run(arguments),
+        }
+    }
+}
+
+/// Which project, for which target.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Project")]
+pub struct ProjectOptions {
+    /// The project's folder. Without it, the nearest folder with a thalweg.yml is taken, from the current one upward.
+    #[arg(long, value_name = "DIR", env = "THALWEG_PROJECT", hide_env_values = true)]
+    pub project: Option<PathBuf>,
+    /// The target to work on. Without it, the project's `default_target` is taken.
+    #[arg(long, short = 't', value_name = "NAME", env = "THALWEG_TARGET", hide_env_values = true)]
+    pub target: Option<String>,
+    /// Variables that win over `vars:` of the project: `key=value`, or a YAML or JSON mapping. May be given several times.
+    #[arg(long, value_name = "VARS")]
+    pub vars: Vec<String>,
+}
+
+/// How is printed.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputOptions {
+    /// Print one JSON object a line on stdout, and nothing for people.
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing but answers, warnings and failures.
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
+}
+
+/// Which tables.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Selection")]
+pub struct SelectionOptions {
+    /// Only what these selectors find: names, `+upstream`, `downstream+`, `tag:`, `path:`, `source:`. Several are united, a
+    /// comma intersects.
+    #[arg(long, short = 's', value_name = "SELECTOR", num_args = 1..)]
+    pub select: Vec<String>,
+    /// Leave out what these selectors find.
+    #[arg(long, value_name = "SELECTOR", num_args = 1..)]
+    pub exclude: Vec<String>,
+}
+
+impl SelectionOptions {
+    /// The selectors as one text.
+    pub fn selected(&self) -> Option<String> {
+        joined(&self.select)
+    }
+
+    /// The selectors to leave out, as one text.
+    pub fn excluded(&self) -> Option<String> {
+        joined(&self.exclude)
+    }
+}
+
+fn joined(selectors: &[String]) -> Option<String> {
+    (!selectors.is_empty()).then(|| selectors.join(" "))
+}
+
+/// `--full-refresh`.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Run")]
+pub struct RefreshOptions {
+    /// Compute models anew and rebuild store tables from everything that landed.
+    #[arg(long, short = 'f')]
+    pub full_refresh: bool,
+    /// Drop the tables of models and streams that are no longer in the project.
+    #[arg(long)]
+    pub drop_removed: bool,
+}
+
+/// `--full-tests`.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Run")]
+pub struct TestOptions {
+    /// Let tests look at whole tables, not only at what changed.
+    #[arg(long)]
+    pub full_tests: bool,
+}
+
+/// How much of the machine, and how much patience.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Run")]
+pub struct MachineOptions {
+    /// Read at most so many streams at the same time, with as many threads each. Without it, one for each core.
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    pub threads: Option<usize>,
+    /// Wait at most so long for a warehouse that another program holds: `30s`, `5m`, or `0` not to wait.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub lock_timeout: Duration,
+}
+
+impl MachineOptions {
+    /// The options of a run: a command, what is selected, and these.
+    pub fn build_options(&self, command: Command, selection: &SelectionOptions) -> BuildOptions {
+        BuildOptions {
+            select: selection.selected(),
+            exclude: selection.excluded(),
+            threads: self.threads,
+            lock_timeout: self.lock_timeout,
+            ..BuildOptions::new(command)
+        }
+    }
+}
+
+/// A length of time: a number and a unit (`ms`, `s`, `m`, `h`); seconds without one.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let scale = match unit.trim() {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("expected a number with a unit: 500ms, 30s, 5m or 1h".into()),
+    };
+    number
+        .parse::<f64>()
+        .ok()
+        .and_then(|number| Duration::try_from_secs_f64(number * scale).ok())
+        .ok_or_else(|| "expected a number with a unit: 500ms, 30s, 5m or 1h".into())
+}

@@ -1,0 +1,91 @@
+//! `thalweg build`, and how any run is done and told.
+
+use clap::Args;
+use thalweg_run::{BuildOptions, Command, RunError, RunOutcome, RunState, Workbench};
+
+use crate::arguments::{
+    MachineOptions, OutputOptions, ProjectOptions, RefreshOptions, SelectionOptions, TestOptions,
+};
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use crate::output;
+use crate::progress::Progress;
+use crate::render::human::summary::Surroundings;
+use crate::render::human::{Page, report, summary};
+use crate::render::json;
+
+/// Extract what is new at the sources, merge it into the store, carry the changes through the models, run the tests and publish
+/// everything at once. Readers see the warehouse as it was before or as it is after, never between.
+///
+/// Exit code 0: all well. 1: the run finished and something failed. 2: it could not run.
+#[derive(Debug, Clone, Args)]
+pub struct Arguments {
+    /// Which tables.
+    #[command(flatten)]
+    pub selection: SelectionOptions,
+    /// How models are refreshed.
+    #[command(flatten)]
+    pub refresh: RefreshOptions,
+    /// What tests look at.
+    #[command(flatten)]
+    pub tests: TestOptions,
+    /// How much of the machine.
+    #[command(flatten)]
+    pub machine: MachineOptions,
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectOptions,
+    /// How is printed.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
+    let workbench = invocation.open(&arguments.project)?;
+    let options = BuildOptions {
+        full_refresh: arguments.refresh.full_refresh,
+        drop_removed: arguments.refresh.drop_removed,
+        full_tests: arguments.tests.full_tests,
+        ..arguments.machine.build_options(Command::Build, &arguments.selection)
+    };
+    run_and_tell(&workbench, invocation, |progress| workbench.build(&options, progress))
+}
+
+/// Does a run with progress on the way and tells what became of it.
+pub fn run_and_tell(
+    workbench: &Workbench,
+    invocation: &Invocation,
+    work: impl FnOnce(&dyn Progress) -> Result<RunOutcome, RunError>,
+) -> Result<u8, Failure> {
+    let progress = invocation.progress();
+    let outcome = work(progress.as_ref());
+    progress.finish();
+    let outcome = outcome?;
+    tell(workbench, invocation, &outcome);
+    Ok(outcome.exit_code())
+}
+
+/// Reports first, then the summary: the last lines are those a person reads.
+fn tell(workbench: &Workbench, invocation: &Invocation, outcome: &RunOutcome) {
+    if invocation.json() {
+        output::answer(&json::summary(outcome));
+        return;
+    }
+    let page = Page::stdout(invocation.stdout);
+    for answer in &outcome.reports {
+        output::answer(&format!("{}\n", report::draw(&page, answer)));
+    }
+    let published_run = match outcome.state {
+        RunState::Published => Some(outcome.run),
+        // The run itself has failed or done nothing: that the ledger cannot be read now is not worth another error.
+        _ => workbench.status().ok().and_then(|status| status.published_run),
+    };
+    let surroundings = Surroundings { published_run };
+    let text = if invocation.output.quiet {
+        summary::draw_quiet(&page, outcome, surroundings)
+    } else {
+        summary::draw(&page, outcome, surroundings)
+    };
+    output::answer(&text);
+}

@@ -1,0 +1,44 @@
+//! `thalweg load`
+
+use clap::Args;
+use thalweg_run::{BuildOptions, Command};
+
+use super::build::run_and_tell;
+use crate::arguments::{MachineOptions, OutputOptions, ProjectOptions, SelectionOptions, TestOptions};
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+
+/// Extract what is new at the sources and merge it into the store. Models are left as they are and become stale where their inputs
+/// changed.
+#[derive(Debug, Clone, Args)]
+pub struct Arguments {
+    /// Which tables.
+    #[command(flatten)]
+    pub selection: SelectionOptions,
+    /// Rebuild store tables from everything that landed.
+    #[arg(long, short = 'f', help_heading = "Run")]
+    pub full_refresh: bool,
+    /// What tests look at.
+    #[command(flatten)]
+    pub tests: TestOptions,
+    /// How much of the machine.
+    #[command(flatten)]
+    pub machine: MachineOptions,
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectOptions,
+    /// How is printed.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
+    let workbench = invocation.open(&arguments.project)?;
+    let options = BuildOptions {
+        full_refresh: arguments.full_refresh,
+        full_tests: arguments.tests.full_tests,
+        ..arguments.machine.build_options(Command::Load, &arguments.selection)
+    };
+    run_and_tell(&workbench, invocation, |progress| workbench.build(&options, progress))
+}

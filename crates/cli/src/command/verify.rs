@@ -1,0 +1,47 @@
+//! `thalweg verify`
+
+use clap::Args;
+use thalweg_run::Command;
+
+use crate::arguments::{MachineOptions, OutputOptions, ProjectOptions, SelectionOptions};
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use crate::output;
+use crate::render::human::{Page, verification};
+use crate::render::json;
+
+/// Compare every model with its own query and every store table with what landing still holds. Nothing is changed.
+///
+/// Exit code 1 when a table differs.
+#[derive(Debug, Clone, Args)]
+pub struct Arguments {
+    /// Which tables.
+    #[command(flatten)]
+    pub selection: SelectionOptions,
+    /// How much of the machine.
+    #[command(flatten)]
+    pub machine: MachineOptions,
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectOptions,
+    /// How is printed.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
+    let workbench = invocation.open(&arguments.project)?;
+    let options = arguments.machine.build_options(Command::Build, &arguments.selection);
+    let progress = invocation.progress();
+    let outcomes = workbench.verify(&options, progress.as_ref());
+    progress.finish();
+    let outcomes = outcomes?;
+    let exit_code = u8::from(outcomes.iter().any(|outcome| outcome.equal == Some(false)));
+    if invocation.json() {
+        output::answer(&json::verification(&outcomes, exit_code));
+    } else if !invocation.output.quiet || exit_code != 0 {
+        output::answer(&verification::draw(&Page::stdout(invocation.stdout), &outcomes));
+    }
+    Ok(exit_code)
+}

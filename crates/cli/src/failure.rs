@@ -1,0 +1,148 @@
+//! Why a command ends without its answer, as people and programs read it.
+
+use serde_json::json;
+use thalweg_project::{Diagnostic, Severity};
+use thalweg_run::RunError;
+use thalweg_warehouse::WarehouseErrorKind;
+
+use crate::diagnostics::{self, ProjectFiles};
+use crate::output::Paint;
+
+/// Why a command ends without its answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// The project has mistakes.
+    Project {
+        /// All of them.
+        diagnostics: Vec<Diagnostic>,
+        /// The texts they point into.
+        files: ProjectFiles,
+    },
+    /// The run could not be done.
+    Run(RunError),
+    /// Something of the command line itself.
+    Message {
+        /// What failed, on what.
+        message: String,
+        /// What to do.
+        help: Option<String>,
+    },
+}
+
+impl Failure {
+    /// A failure of the command line itself.
+    pub fn message(message: impl Into<String>) -> Self {
+        Self::Message { message: message.into(), help: None }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn with_help(self, text: impl Into<String>) -> Self {
+        match self {
+            Self::Message { message, .. } => Self::Message { message, help: Some(text.into()) },
+            other => other,
+        }
+    }
+
+    /// The exit code of the command.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Run(error) => error.exit_code(),
+            _ => 2,
+        }
+    }
+
+    /// What failed.
+    fn text(&self) -> String {
+        match self {
+            Self::Project { diagnostics, .. } => mistakes(diagnostics),
+            Self::Run(error) => error.to_string(),
+            Self::Message { message, .. } => message.clone(),
+        }
+    }
+
+    /// What to do, where the message does not say it already.
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Project { .. } => Some("nothing was run; correct the project and look again with `thalweg validate`".into()),
+            Self::Message { help, .. } => help.clone(),
+            Self::Run(error) => run_help(error),
+        }
+    }
+
+    /// For people: every diagnostic drawn, then `error: ...` and `help: ...`.
+    pub fn human(&self, paint: Paint) -> String {
+        let mut text = String::new();
+        if let Self::Project { diagnostics, files } = self {
+            text.push_str(&diagnostics::draw_all(diagnostics, files, paint));
+            text.push('\n');
+        }
+        text.push_str(&format!("{}: {}\n", paint.red("error"), self.text()));
+        if let Some(help) = self.help() {
+            text.push_str(&format!("{}: {help}\n", paint.cyan("help")));
+        }
+        text
+    }
+
+    /// For programs: one line for each diagnostic, then one for the failure.
+    pub fn json(&self) -> String {
+        let mut lines = String::new();
+        if let Self::Project { diagnostics, files } = self {
+            for diagnostic in diagnostics {
+                lines.push_str(&format!("{}\n", diagnostics::json(diagnostic, files)));
+            }
+        }
+        let statement = match self {
+            Self::Run(RunError::Warehouse(error) | RunError::Table { error, .. }) => error.statement.clone(),
+            _ => None,
+        };
+        let mut object = json!({ "event": "error", "message": self.text(), "help": self.help() });
+        if let Some(statement) = statement {
+            object["statement"] = statement.into();
+        }
+        object["exit_code"] = self.exit_code().into();
+        lines.push_str(&format!("{object}\n"));
+        lines
+    }
+}
+
+/// `2 errors and 1 warning in the project`.
+pub fn mistakes(diagnostics: &[Diagnostic]) -> String {
+    use crate::render::human::number::counted;
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count() as u64;
+    let warnings = diagnostics.len() as u64 - errors;
+    match (errors, warnings) {
+        (0, warnings) => format!("{} in the project", counted(warnings, "warning")),
+        (errors, 0) => format!("{} in the project", counted(errors, "error")),
+        (errors, warnings) => format!("{} and {} in the project", counted(errors, "error"), counted(warnings, "warning")),
+    }
+}
+
+fn run_help(error: &RunError) -> Option<String> {
+    match error {
+        RunError::Table { table, error } if error.kind == WarehouseErrorKind::Statement => {
+            Some(format!("`thalweg compile {table}` prints the SQL that was sent; nothing was published"))
+        }
+        RunError::Selection(_) => Some("`thalweg ls` lists what can be selected".into()),
+        RunError::Unbalanced { .. } => {
+            Some("`thalweg verify` shows whether the tables are right; please report this with its output".into())
+        }
+        RunError::Warehouse(error) => match error.kind {
+            WarehouseErrorKind::CommitUnknown => {
+                Some("`thalweg status` shows which run readers see; the next build goes on from there".into())
+            }
+            WarehouseErrorKind::Fenced => Some("another run took over; look with `thalweg runs` what it did".into()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Project(diagnostics) => Self::Project { diagnostics, files: ProjectFiles::default() },
+            other => Self::Run(other),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! One invocation of the program: how it prints, and the way into a project.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use thalweg_project::Diagnostic;
+use thalweg_run::{OpenOptions, RunError, Workbench};
+
+use crate::arguments::{OutputOptions, ProjectOptions};
+use crate::diagnostics::{self, ProjectFiles};
+use crate::failure::Failure;
+use crate::output::{self, Paint};
+use crate::progress::{self, Progress};
+use crate::{folder, stop, variables};
+
+/// One invocation of the program.
+#[derive(Debug)]
+pub struct Invocation {
+    /// `--json` and `--quiet`.
+    pub output: OutputOptions,
+    /// How stdout is painted.
+    pub stdout: Paint,
+    /// How stderr is painted.
+    pub stderr: Paint,
+    /// Set when the person asks to stop.
+    pub cancelled: Arc<AtomicBool>,
+}
+
+impl Invocation {
+    /// Looks at the terminal.
+    pub fn new(output: OutputOptions) -> Self {
+        Self {
+            output,
+            stdout: Paint::stdout(),
+            stderr: Paint::stderr(),
+            cancelled: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// Whether programs read the output.
+    pub fn json(&self) -> bool {
+        self.output.json
+    }
+
+    /// Says something on the way, unless nobody wants to hear it.
+    pub fn say(&self, text: &str) {
+        if !self.output.json && !self.output.quiet {
+            output::talk(text);
+        }
+    }
+
+    /// Tells why there is no answer.
+    pub fn report(&self, failure: &Failure) {
+        if self.output.json {
+            output::answer(&failure.json());
+        } else {
+            output::talk(&failure.human(self.stderr));
+        }
+    }
+
+    /// The project's folder and how it is to be opened.
+    pub fn project(&self, options: &ProjectOptions) -> Result<(PathBuf, OpenOptions), Failure> {
+        let current = std::env::current_dir()
+            .map_err(|error| Failure::message(format!("the current folder cannot be read: {error}")))?;
+        let folder = folder::find(options.project.as_deref(), &current)?;
+        let vars = variables::read(&options.vars).map_err(Failure::message)?;
+        Ok((folder, OpenOptions { target: options.target.clone(), vars }))
+    }
+
+    /// Opens a project; its warnings are drawn at once.
+    pub fn open(&self, options: &ProjectOptions) -> Result<Workbench, Failure> {
+        let (folder, open) = self.project(options)?;
+        self.open_at(folder, &open)
+    }
+
+    /// Opens the project of a folder.
+    pub fn open_at(&self, folder: PathBuf, open: &OpenOptions) -> Result<Workbench, Failure> {
+        stop::listen(Arc::clone(&self.cancelled));
+        match Workbench::open(&folder, open, Arc::clone(&self.cancelled)) {
+            Ok((workbench, warnings)) => {
+                self.warn(&warnings, &ProjectFiles::of(&warnings, &folder));
+                Ok(workbench)
+            }
+            Err(RunError::Project(diagnostics)) => {
+                let files = ProjectFiles::of(&diagnostics, &folder);
+                Err(Failure::Project { diagnostics, files })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn warn(&self, warnings: &[Diagnostic], files: &ProjectFiles) {
+        if self.output.json {
+            for warning in warnings {
+                output::answer(&diagnostics::json(warning, files).to_string());
+            }
+        } else if !warnings.is_empty() {
+            output::talk(&format!("{}\n", diagnostics::draw_all(warnings, files, self.stderr)));
+        }
+    }
+
+    /// Who hears what happens during a run.
+    pub fn progress(&self) -> Box<dyn Progress> {
+        progress::choose(self.output, self.stderr)
+    }
+}

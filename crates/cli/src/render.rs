@@ -1,0 +1,4 @@
+//! What people and programs read.
+
+pub mod human;
+pub mod json;

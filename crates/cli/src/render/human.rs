@@ -1,0 +1,41 @@
+//! Text for people. Each function takes values and answers with a text, without looking at the terminal.
+
+pub mod grid;
+pub mod listing;
+pub mod number;
+pub mod plan;
+pub mod rejects;
+pub mod report;
+pub mod runs;
+pub mod status;
+pub mod summary;
+pub mod tests;
+pub mod text_table;
+pub mod verification;
+
+use jiff::tz::TimeZone;
+
+use crate::output::Paint;
+
+/// What a text is written for.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Colours or none.
+    pub paint: Paint,
+    /// Width of the terminal; unlimited when absent.
+    pub width: Option<u16>,
+    /// Zone of the times shown.
+    pub zone: TimeZone,
+}
+
+impl Page {
+    /// For stdout as it is.
+    pub fn stdout(paint: Paint) -> Self {
+        Self { paint, width: comfy_table::Table::new().width(), zone: TimeZone::system() }
+    }
+
+    /// Without colours, width limit or local time: for files and tests.
+    pub fn plain() -> Self {
+        Self { paint: Paint::Plain, width: None, zone: TimeZone::UTC }
+    }
+}

@@ -1,0 +1,211 @@
+//! The end of a run: what moved, what failed, what to look at, and one last line.
+
+use thalweg_run::{Counts, RunOutcome, RunState, StepOutcome, Strategy};
+
+use super::grid::{self, Side, Value};
+use super::number::{counted, grouped, seconds};
+use super::{Page, tests};
+
+/// More unchanged tables than this are folded into one line.
+const FOLD_BEYOND: usize = 10;
+/// At most so many remarks that are no warnings.
+const MOST_REMARKS: usize = 10;
+
+/// What the summary needs besides the outcome itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Surroundings {
+    /// The run that readers see after this one; for runs that published nothing.
+    pub published_run: Option<i64>,
+}
+
+/// The whole summary.
+pub fn draw(page: &Page, outcome: &RunOutcome, surroundings: Surroundings) -> String {
+    let mut sections = vec![steps(page, &outcome.steps)];
+    sections.push(tests::draw(page, &outcome.tests));
+    sections.push(attention(page, outcome));
+    sections.push(last_line(page, outcome, surroundings));
+    sections.retain(|section| !section.is_empty());
+    sections.join("\n")
+}
+
+/// What is left of the summary with `--quiet`: failures and warnings, nothing when all is well.
+pub fn draw_quiet(page: &Page, outcome: &RunOutcome, surroundings: Surroundings) -> String {
+    let mut sections = vec![tests::draw_failures(page, &outcome.tests), attention(page, outcome)];
+    if outcome.exit_code() != 0 {
+        sections.push(last_line(page, outcome, surroundings));
+    }
+    sections.retain(|section| !section.is_empty());
+    sections.join("\n")
+}
+
+/// Every table with its counts; both equations of a table can be checked by eye.
+pub fn steps(page: &Page, steps: &[StepOutcome]) -> String {
+    let unchanged = steps.iter().filter(|step| is_quiet(step)).count();
+    let fold = unchanged > FOLD_BEYOND;
+    let shown: Vec<_> = steps.iter().filter(|step| !(fold && is_quiet(step))).collect();
+    let mut text = String::new();
+    if !shown.is_empty() {
+        let duplicates = shown.iter().any(|step| step.counts.duplicate > 0);
+        let reasons = shown.iter().any(|step| has_reason(step));
+        let mut columns = vec![("table", Side::Left), ("refreshed", Side::Left), ("read", Side::Right)];
+        columns.extend(["inserted", "updated", "unchanged", "deleted", "rejected"].map(|name| (name, Side::Right)));
+        if duplicates {
+            columns.push(("duplicate", Side::Right));
+        }
+        columns.extend([("rows", Side::Right), ("time", Side::Right)]);
+        if reasons {
+            columns.push(("why", Side::Left));
+        }
+        let rows = shown.iter().map(|step| row(step, duplicates, reasons)).collect();
+        text = grid::draw(page, &columns, rows);
+    }
+    if fold {
+        text.push_str(&format!("{}\n", page.paint.faint(format!("{} unchanged", counted(unchanged as u64, "table")))));
+    }
+    text
+}
+
+fn row(step: &StepOutcome, duplicates: bool, reasons: bool) -> Vec<Value> {
+    let Counts { read, inserted, updated, unchanged, deleted_by_mark, deleted_missing, rejected, duplicate } = step.counts;
+    let words = step.strategy.words().to_owned();
+    let mut row = vec![
+        Value::text(step.table.as_str()),
+        match step.strategy {
+            Strategy::Unchanged => Value::Faint(words),
+            Strategy::Kept => Value::Attention(words),
+            _ => Value::Text(words),
+        },
+        Value::Count(read),
+        Value::Count(inserted),
+        Value::Count(updated),
+        Value::Count(unchanged),
+        Value::Count(deleted_by_mark + deleted_missing),
+        Value::AlarmingCount(rejected),
+    ];
+    if duplicates {
+        row.push(Value::Count(duplicate));
+    }
+    row.push(if step.kind == "view" { Value::Empty } else { Value::Count(step.rows_after) });
+    row.push(if step.strategy == Strategy::Unchanged { Value::Empty } else { Value::text(seconds(step.seconds)) });
+    if reasons {
+        row.push(if has_reason(step) { Value::Faint(step.reason.clone()) } else { Value::Empty });
+    }
+    row
+}
+
+/// Whether the strategy raises the question why.
+fn has_reason(step: &StepOutcome) -> bool {
+    !step.reason.is_empty()
+        && !matches!(step.strategy, Strategy::Unchanged | Strategy::Merge | Strategy::Append | Strategy::View)
+}
+
+/// Nothing happened to it and nothing was read for it.
+fn is_quiet(step: &StepOutcome) -> bool {
+    step.strategy == Strategy::Unchanged && step.counts.read == 0 && !step.counts.changed()
+}
+
+/// Failed streams, stale and removed tables, warnings and remarks.
+fn attention(page: &Page, outcome: &RunOutcome) -> String {
+    let paint = page.paint;
+    let mut text = String::new();
+    for failed in &outcome.failed_streams {
+        text.push_str(&format!(
+            "{}: {} could not be read, {} keeps what it has: {}\n",
+            paint.red("failed"),
+            failed.stream,
+            failed.table,
+            failed.message
+        ));
+    }
+    for stale in &outcome.stale {
+        text.push_str(&format!("{}: {}: {}\n", paint.yellow("stale"), stale.table, stale.reason));
+    }
+    for note in outcome.notes.iter().filter(|note| note.warning) {
+        text.push_str(&format!("{}: {}: {}\n", paint.yellow("warning"), note.about, note.message));
+    }
+    if !outcome.removed.is_empty() {
+        let (subject, drop) = match outcome.removed.as_slice() {
+            [_] => ("is", "drop it"),
+            _ => ("are", "drop them"),
+        };
+        text.push_str(&format!(
+            "{}: {} {subject} no longer in the project; {drop} with `--drop-removed`\n",
+            paint.yellow("removed"),
+            outcome.removed.join(", "),
+        ));
+    }
+    let remarks: Vec<_> = outcome.notes.iter().filter(|note| !note.warning).collect();
+    for note in remarks.iter().take(MOST_REMARKS) {
+        text.push_str(&format!("{}: {}: {}\n", paint.cyan("note"), note.about, note.message));
+    }
+    if remarks.len() > MOST_REMARKS {
+        let more = counted((remarks.len() - MOST_REMARKS) as u64, "more note");
+        text.push_str(&format!("{}\n", paint.faint(format!("… and {more}"))));
+    }
+    text
+}
+
+/// `run 12 published in 1.4 s: 3 tables changed, 12 tests passed, 2 rejects`.
+pub fn last_line(page: &Page, outcome: &RunOutcome, surroundings: Surroundings) -> String {
+    let paint = page.paint;
+    let run = outcome.run;
+    match outcome.state {
+        RunState::Failed | RunState::Running => {
+            let readers = match surroundings.published_run {
+                Some(published) => format!("readers still see run {published}"),
+                None => "there is nothing to read yet".to_owned(),
+            };
+            let mut text = format!("{}: nothing was published; {readers}\n", paint.red(format!("run {run} failed")));
+            if let Some(message) = &outcome.message {
+                text.insert_str(0, &format!("{}: {message}\n", paint.red("error")));
+            }
+            text
+        }
+        RunState::Nothing => {
+            let mut parts = vec!["nothing new".to_owned()];
+            parts.extend(test_count(outcome));
+            parts.extend(failed_streams(outcome));
+            if let Some(published) = surroundings.published_run {
+                parts.push(format!("readers see run {published}"));
+            }
+            let head = finish_word(page, outcome, &format!("run {run} finished in {}", seconds(outcome.seconds)));
+            format!("{head}: {}\n", parts.join(", "))
+        }
+        RunState::Published => {
+            let changed = outcome.steps.iter().filter(|step| moved(step)).count() as u64;
+            let mut parts = vec![if changed == 0 {
+                "no table changed".to_owned()
+            } else {
+                format!("{} changed", counted(changed, "table"))
+            }];
+            parts.extend(test_count(outcome));
+            let rejected: u64 = outcome.steps.iter().map(|step| step.counts.rejected).sum();
+            if rejected > 0 {
+                parts.push(format!("{} (see `thalweg rejects`)", counted(rejected, "reject")));
+            }
+            parts.extend(failed_streams(outcome));
+            let head = finish_word(page, outcome, &format!("run {run} published in {}", seconds(outcome.seconds)));
+            format!("{head}: {}\n", parts.join(", "))
+        }
+    }
+}
+
+fn finish_word(page: &Page, outcome: &RunOutcome, words: &str) -> String {
+    if outcome.exit_code() == 0 { page.paint.green(words) } else { page.paint.yellow(words) }
+}
+
+fn moved(step: &StepOutcome) -> bool {
+    step.counts.changed() || matches!(step.strategy, Strategy::View)
+}
+
+fn test_count(outcome: &RunOutcome) -> Option<String> {
+    (!outcome.tests.is_empty()).then(|| tests::count_line(&outcome.tests))
+}
+
+fn failed_streams(outcome: &RunOutcome) -> Option<String> {
+    match outcome.failed_streams.len() {
+        0 => None,
+        1 => Some("1 stream could not be read".to_owned()),
+        number => Some(format!("{} streams could not be read", grouped(number as u64))),
+    }
+}

@@ -1,0 +1,88 @@
+//! Rows of a table, query or report.
+
+use thalweg_run::TextTable;
+
+use super::Page;
+use super::grid::{self, Side, Value};
+
+/// A cell longer than this is cut on the terminal; `--format csv` has it whole.
+const LONGEST_CELL: usize = 120;
+
+/// Draws rows; NULL is shown as a faint `NULL`, line breaks and tabs within a value as `\n` and `\t`.
+pub fn draw(page: &Page, table: &TextTable) -> String {
+    let columns: Vec<_> = table
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            let numeric = table.numeric.get(index).copied().unwrap_or_default();
+            (name.as_str(), if numeric { Side::Right } else { Side::Left })
+        })
+        .collect();
+    let rows = table
+        .rows
+        .iter()
+        .map(|row| {
+            row.iter()
+                .map(|cell| match cell {
+                    Some(text) => Value::Text(one_line(text)),
+                    None => Value::Faint("NULL".into()),
+                })
+                .collect()
+        })
+        .collect();
+    // A table that is wider than the terminal is better left to the terminal than squeezed letter by letter.
+    let page = if page.width.is_some_and(|width| columns.len() * 8 > usize::from(width)) {
+        &Page { width: None, ..page.clone() }
+    } else {
+        page
+    };
+    grid::draw(page, &columns, rows)
+}
+
+/// A value on one line, without control characters, cut when very long.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for (count, letter) in text.chars().enumerate() {
+        if count == LONGEST_CELL {
+            line.push('…');
+            break;
+        }
+        match letter {
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            '\t' => line.push_str("\\t"),
+            // Data must not be able to drive the terminal.
+            control if control.is_control() => line.extend(control.escape_unicode()),
+            other => line.push(other),
+        }
+    }
+    line
+}
+
+/// Rows as CSV (RFC 4180). NULL is an empty field, an empty text is `""`.
+pub fn csv(table: &TextTable) -> String {
+    let mut text = String::new();
+    let mut record = |fields: &mut dyn Iterator<Item = Option<&str>>| {
+        for (index, field) in fields.enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            match field {
+                None => {}
+                Some(value) if value.is_empty() || value.contains(['"', ',', '\n', '\r']) => {
+                    text.push('"');
+                    text.push_str(&value.replace('"', "\"\""));
+                    text.push('"');
+                }
+                Some(value) => text.push_str(value),
+            }
+        }
+        text.push('\n');
+    };
+    record(&mut table.columns.iter().map(|name| Some(name.as_str())));
+    for row in &table.rows {
+        record(&mut row.iter().map(|cell| cell.as_deref()));
+    }
+    text
+}
