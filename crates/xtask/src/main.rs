@@ -1,1 +1,77 @@
-fn main() {}
+//! Chores of the workspace: `cargo xtask`.
+
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use thalweg_example::Settings;
+use thalweg_xtask::{schemas, workspace_root};
+
+const HELP: &str = "\
+Chores of the workspace.
+
+cargo xtask schemas                                  write schemas/*.json from the types of the YAML files
+cargo xtask example NAME FOLDER [SCALE [DELIVERY]]   write an example project with its first delivery,
+                                                     or a later delivery into a project written before
+cargo xtask bench ...                                benchmarks; see `cargo xtask bench`
+";
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["schemas"] => {
+            for file in schemas::write(&workspace_root())? {
+                eprintln!("written: {file}");
+            }
+            Ok(())
+        }
+        ["example", name, folder] => example(name, folder, "0.1", "1"),
+        ["example", name, folder, scale] => example(name, folder, scale, "1"),
+        ["example", name, folder, scale, delivery] => example(name, folder, scale, delivery),
+        ["bench", rest @ ..] => bench(rest),
+        ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => bail!("what shall be done?\n\n{HELP}"),
+    }
+}
+
+fn example(name: &str, folder: &str, scale: &str, delivery: &str) -> anyhow::Result<()> {
+    let example = name.parse()?;
+    let folder = Path::new(folder);
+    let number: u32 = delivery.parse().context("the delivery is a number from 1")?;
+    let settings = Settings {
+        scale: scale.parse().context("the scale is a number such as 0.1")?,
+        seed: 1,
+        last_day: jiff::civil::date(2026, 6, 30),
+    };
+    if number == 1 {
+        thalweg_example::write(example, folder)?;
+    }
+    for file in thalweg_example::deliver(example, folder, &settings, number)?.files {
+        println!(
+            "{}: {} new, {} changed, {} deleted, {} malformed",
+            file.path.display(),
+            file.inserted,
+            file.updated,
+            file.deleted,
+            file.malformed
+        );
+    }
+    Ok(())
+}
+
+/// The benchmarks need DuckDB, which this crate shall not pay for: they are a program of their own.
+fn bench(arguments: &[&str]) -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = std::process::Command::new(cargo)
+        .current_dir(workspace_root())
+        .args(["run", "--quiet", "--release", "-p", "thalweg-bench", "--"])
+        .args(arguments)
+        .status()
+        .context("cargo could not be started")?;
+    std::process::exit(status.code().unwrap_or(2));
+}

@@ -20,13 +20,13 @@ order_headers as (
 
 customers as (
 
-    select * from {{ ref('customers') }}
+    select * from staging.customers
 
 ),
 
 products as (
 
-    select * from {{ ref('products') }}
+    select * from staging.products
 
 )
 
