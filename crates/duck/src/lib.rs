@@ -1,1 +1,19 @@
-//! To come.
+//! The embedded engine: DuckDB behind a small door. The only crate that names `duckdb`.
+//!
+//! * [`Engine`] is one open database; there is at most one per file in a process, shared by everybody who opens it.
+//! * [`Connection`] runs one statement at a time, values bound, answers as Arrow.
+//! * [`EngineError`] says what kind of trouble it was, without DuckDB's noise.
+//!
+//! What is deliberately absent: extensions (never installed or loaded), access to files outside of the folders named in
+//! [`Settings`], and more than one statement in one text.
+
+mod connection;
+mod engine;
+mod error;
+mod statement;
+mod value;
+
+pub use connection::{Answer, Column, Connection, Interrupter};
+pub use engine::{Access, Engine, Files, Settings};
+pub use error::{EngineError, ErrorKind};
+pub use value::Value;

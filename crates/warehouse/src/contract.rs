@@ -8,6 +8,11 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use thalweg_project::ColumnType;
 
+/// Column of a landing file and of a staged relation: index of the record's file in its extract, 32 bits.
+pub const FILE_COLUMN: &str = "_file";
+/// Column of a landing file and of a staged relation: place of the record in its file, 64 bits.
+pub const RECORD_COLUMN: &str = "_record";
+
 /// A place data goes to.
 pub trait Warehouse: Send + Sync {
     /// What it can do. The code above branches on these answers, never on the warehouse's name.
@@ -88,8 +93,12 @@ pub trait Connection: Send {
     /// The columns a query would have, without running it.
     fn describe(&mut self, sql: &str) -> Result<Vec<DescribedColumn>, WarehouseError>;
 
+    /// Whether a table or view exists. Also inside a transaction, which it never kills.
+    fn has_table(&mut self, schema: &str, table: &str) -> Result<bool, WarehouseError>;
+
     /// Makes the rows of landing files readable under a temporary name, as often as wished, until [`Connection::unstage`] or the
-    /// end of the connection. A column that a file does not have is NULL there; each value is cast to the given type.
+    /// end of the connection. A column that a file does not have is NULL there; each value is cast to the given type. The relation
+    /// has the given columns in the given order, then [`FILE_COLUMN`] and [`RECORD_COLUMN`].
     fn stage(&mut self, name: &str, files: &[PathBuf], columns: &[StagedColumn]) -> Result<(), WarehouseError>;
 
     /// Forgets a staged relation.
@@ -187,12 +196,14 @@ pub struct WarehouseError {
     pub message: String,
     /// The statement, where there was one. Holds no values that were bound.
     pub statement: Option<String>,
+    /// Byte offset into the statement, where the engine knows the place.
+    pub position: Option<usize>,
 }
 
 impl WarehouseError {
     /// An error of a kind.
     pub fn new(kind: WarehouseErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), statement: None }
+        Self { kind, message: message.into(), statement: None, position: None }
     }
 }
 

@@ -6,5 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod contract;
+mod duckdb;
+pub mod registry;
 
 pub use contract::*;
+pub use registry::{open, open_with_folders};

@@ -1,0 +1,203 @@
+//! Opening and closing databases.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use duckdb::{AccessMode, Config};
+
+use crate::connection::Connection;
+use crate::error::{EngineError, ErrorKind};
+
+/// What a database is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reading; several processes may read a file at the same time.
+    Read,
+    /// Reading and writing; one process at a time. The file is created when it does not exist, its folder is not.
+    Write,
+}
+
+/// How a database works.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Threads of the engine, or one per core.
+    pub threads: Option<usize>,
+    /// DuckDB's memory limit (`400MB`), or 80 % of the machine's.
+    pub memory_limit: Option<String>,
+    /// The files that statements may read and write.
+    pub files: Files,
+}
+
+/// The files that statements may read and write (`read_parquet`, `COPY`), apart from the database's own.
+#[derive(Debug, Clone, Default)]
+pub enum Files {
+    /// All that the process may.
+    #[default]
+    Everywhere,
+    /// Those below these folders. Nothing else can be read, written or attached, whatever the statement says.
+    Below(Vec<PathBuf>),
+}
+
+/// One open database. Closed when it and all of its connections are dropped.
+///
+/// DuckDB guards a file by a lock that holds between processes, not within one, so this crate keeps at most one engine per
+/// file: opening it again gives the same one, with the settings it was first opened with.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    handle: Arc<Handle>,
+    access: Access,
+}
+
+/// Dropping it closes the database when it was the last one for its file.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    File(PathBuf),
+    Memory(Mutex<duckdb::Connection>),
+}
+
+struct Open {
+    root: duckdb::Connection,
+    access: Access,
+    handles: usize,
+}
+
+/// The files this process has open. Closing happens under the lock too, so that nobody opens a file that is just being closed.
+static OPEN: Mutex<Option<HashMap<PathBuf, Open>>> = Mutex::new(None);
+
+fn open_files() -> MutexGuard<'static, Option<HashMap<PathBuf, Open>>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    /// Opens a file. Errors: [`ErrorKind::Held`], [`ErrorKind::NotADatabase`], [`ErrorKind::OtherVersion`], [`ErrorKind::File`].
+    pub fn open(path: &Path, access: Access, settings: &Settings) -> Result<Self, EngineError> {
+        let path = absolute(path)?;
+        let mut files = open_files();
+        let files = files.get_or_insert_default();
+        match files.get_mut(&path) {
+            Some(open) if open.access == Access::Read && access == Access::Write => {
+                let mut error = EngineError::new(ErrorKind::Held, "this process has the file open for reading");
+                error.holder = Some((std::process::id(), None));
+                return Err(error);
+            }
+            Some(open) => open.handles += 1,
+            None => {
+                let root = duckdb::Connection::open_with_flags(&path, configuration(access)?)?;
+                configure(&root, settings, Some(&path))?;
+                files.insert(path.clone(), Open { root, access, handles: 1 });
+            }
+        }
+        Ok(Self { handle: Arc::new(Handle { place: Place::File(path) }), access })
+    }
+
+    /// A database in memory, gone when it is closed.
+    pub fn open_in_memory(settings: &Settings) -> Result<Self, EngineError> {
+        let root = duckdb::Connection::open_in_memory_with_flags(configuration(Access::Write)?)?;
+        configure(&root, settings, None)?;
+        Ok(Self { handle: Arc::new(Handle { place: Place::Memory(Mutex::new(root)) }), access: Access::Write })
+    }
+
+    /// A new connection. One that was opened for reading cannot write, even where the engine is shared with one that can.
+    pub fn connect(&self) -> Result<Connection, EngineError> {
+        let (inner, shared_with_writer) = match &self.handle.place {
+            Place::Memory(root) => (root.lock().unwrap_or_else(PoisonError::into_inner).try_clone()?, false),
+            Place::File(path) => {
+                let files = open_files();
+                let open = files.as_ref().and_then(|files| files.get(path));
+                let open = open.ok_or_else(|| EngineError::new(ErrorKind::File, "the database is closed"))?;
+                (open.root.try_clone()?, self.access == Access::Read && open.access == Access::Write)
+            }
+        };
+        Ok(Connection::new(inner, self.handle.clone(), shared_with_writer))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let Place::File(path) = &self.place else { return };
+        let mut files = open_files();
+        let Some(files) = files.as_mut() else { return };
+        if let Some(open) = files.get_mut(path) {
+            open.handles -= 1;
+            if open.handles == 0 {
+                files.remove(path);
+            }
+        }
+    }
+}
+
+/// One name per file, also before it exists.
+fn absolute(path: &Path) -> Result<PathBuf, EngineError> {
+    let wrong = |error: std::io::Error| EngineError::new(ErrorKind::File, format!("{}: {error}", path.display()));
+    let absolute = std::path::absolute(path).map_err(wrong)?;
+    if let Ok(real) = absolute.canonicalize() {
+        return Ok(real);
+    }
+    match (absolute.parent(), absolute.file_name()) {
+        (Some(parent), Some(name)) => Ok(parent.canonicalize().map_err(wrong)?.join(name)),
+        _ => Ok(absolute),
+    }
+}
+
+fn configuration(access: Access) -> Result<Config, EngineError> {
+    let mode = match access {
+        Access::Read => AccessMode::ReadOnly,
+        Access::Write => AccessMode::ReadWrite,
+    };
+    // 64 rows and fewer on the left make DuckDB answer ASOF joins by another plan with another answer among equals.
+    Ok(Config::default()
+        .access_mode(mode)?
+        .enable_autoload_extension(false)?
+        .with("errors_as_json", "true")?
+        .with("allow_persistent_secrets", "false")?
+        .with("asof_loop_join_threshold", "0")?)
+}
+
+fn configure(root: &duckdb::Connection, settings: &Settings, path: Option<&Path>) -> Result<(), EngineError> {
+    let mut statements = Vec::new();
+    // Row order is never relied on without ORDER BY, and keeping it costs memory while writing tables.
+    statements.push("set preserve_insertion_order = false".to_owned());
+    if let Some(threads) = settings.threads {
+        statements.push(format!("set threads = {}", threads.max(1)));
+    }
+    if let Some(limit) = &settings.memory_limit {
+        statements.push(format!("set memory_limit = {}", literal(limit)));
+    }
+    match path {
+        Some(path) => statements.push(format!("set temp_directory = {}", literal(&format!("{}.tmp", path.display())))),
+        None => statements.push(format!(
+            "set temp_directory = {}",
+            literal(&std::env::temp_dir().join("thalweg.tmp").to_string_lossy())
+        )),
+    }
+    if let Files::Below(folders) = &settings.files {
+        let mut list = Vec::new();
+        for folder in folders {
+            let folder = std::path::absolute(folder)
+                .map_err(|error| EngineError::new(ErrorKind::File, format!("{}: {error}", folder.display())))?;
+            // DuckDB compares names, not places: a folder reached through a symbolic link is allowed under both names.
+            if let Ok(real) = folder.canonicalize() {
+                if real != folder {
+                    list.push(literal(&real.to_string_lossy()));
+                }
+            }
+            list.push(literal(&folder.to_string_lossy()));
+        }
+        statements.push(format!("set allowed_directories = [{}]", list.join(", ")));
+        statements.push("set enable_external_access = false".to_owned());
+    }
+    statements.push("set lock_configuration = true".to_owned());
+    root.execute_batch(&statements.join(";\n"))?;
+    Ok(())
+}
+
+/// Settings take no bound parameters.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

@@ -1,0 +1,58 @@
+//! The embedded warehouse: one DuckDB file, open only while it is needed.
+
+mod connect;
+mod error;
+mod export;
+mod lock;
+mod stage;
+mod transaction;
+
+use std::path::PathBuf;
+
+use crate::contract::{Access, Capabilities, Connection, RunLock, Wait, Warehouse, WarehouseError, WarehouseErrorKind};
+
+/// A warehouse in a DuckDB file.
+#[derive(Debug)]
+pub(crate) struct DuckDbWarehouse {
+    file: PathBuf,
+    display: String,
+    target: String,
+    settings: thalweg_duck::Settings,
+}
+
+impl DuckDbWarehouse {
+    /// `display` is how the user wrote the path.
+    pub(crate) fn new(file: PathBuf, display: String, target: String, settings: thalweg_duck::Settings) -> Self {
+        Self { file, display, target, settings }
+    }
+}
+
+impl Warehouse for DuckDbWarehouse {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            transactions: true,
+            transactional_ddl: true,
+            savepoints: false,
+            indexes: true,
+            stages_in_place: true,
+        }
+    }
+
+    fn display(&self) -> String {
+        self.display.clone()
+    }
+
+    fn exists(&self) -> Result<bool, WarehouseError> {
+        self.file.try_exists().map_err(|error| {
+            WarehouseError::new(WarehouseErrorKind::Storage, format!("cannot look for `{}`: {error}", self.display))
+        })
+    }
+
+    fn lock(&self, project: &str, holder: &str) -> Result<Box<dyn RunLock>, WarehouseError> {
+        Ok(Box::new(lock::take(&self.file, &self.display, project, &self.target, holder)?))
+    }
+
+    fn connect(&self, access: Access, wait: &Wait<'_>) -> Result<Box<dyn Connection>, WarehouseError> {
+        Ok(Box::new(connect::connect(&self.file, &self.display, &self.settings, access, wait)?))
+    }
+}

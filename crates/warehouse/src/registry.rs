@@ -1,0 +1,44 @@
+//! The one place that knows all warehouses.
+
+use std::path::{Path, PathBuf};
+
+use thalweg_project::{Target, TargetConnection};
+
+use crate::contract::{Warehouse, WarehouseError, WarehouseErrorKind};
+use crate::duckdb::DuckDbWarehouse;
+
+/// The warehouse of a target. Nothing is opened yet. Statements may read and write files below the project's folder only.
+pub fn open(target: &Target, project_folder: &Path) -> Result<Box<dyn Warehouse>, WarehouseError> {
+    open_with_folders(target, project_folder, &[])
+}
+
+/// As [`open`]; statements may also read and write files below these folders: a landing that lies outside of the project.
+pub fn open_with_folders(
+    target: &Target,
+    project_folder: &Path,
+    folders: &[PathBuf],
+) -> Result<Box<dyn Warehouse>, WarehouseError> {
+    match &target.connection {
+        TargetConnection::Duckdb { path, memory_limit, threads, published_copy: _ } => {
+            let mut allowed = vec![project_folder.to_owned()];
+            allowed.extend_from_slice(folders);
+            Ok(Box::new(DuckDbWarehouse::new(
+                project_folder.join(path),
+                path.clone(),
+                target.name.clone(),
+                thalweg_duck::Settings {
+                    threads: *threads,
+                    memory_limit: memory_limit.clone(),
+                    files: thalweg_duck::Files::Below(allowed),
+                },
+            )))
+        }
+        TargetConnection::Postgres { .. } => Err(WarehouseError::new(
+            WarehouseErrorKind::Incompatible,
+            format!(
+                "target `{}`: a warehouse in Postgres is not supported by this version yet; use `type: duckdb`",
+                target.name
+            ),
+        )),
+    }
+}

@@ -1,0 +1,74 @@
+//! What every warehouse must do, written once. A warehouse joins by implementing [`Site`] and naming itself in `contract.rs`.
+
+mod staging;
+mod statements;
+mod transactions;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use thalweg_warehouse::{Access, Connection, Rows, Wait, Warehouse, WarehouseErrorKind};
+
+pub use staging::*;
+pub use statements::*;
+pub use transactions::*;
+
+/// Where a warehouse under test is.
+pub trait Site {
+    /// Another handle of the same warehouse.
+    fn warehouse(&self) -> Box<dyn Warehouse>;
+
+    /// A folder that statements may read and write.
+    fn folder(&self) -> &Path;
+
+    /// A connection for writing.
+    fn connect(&self) -> Box<dyn Connection> {
+        connect(&*self.warehouse(), Access::Write)
+    }
+
+    /// Writes the answer of a query to a Parquet file.
+    fn landing(&self, name: &str, sql: &str) -> PathBuf {
+        let file = self.folder().join(name);
+        self.connect().export_parquet(sql, &file, &[]).expect(sql);
+        file
+    }
+}
+
+/// Connects, waiting a second at most.
+pub fn connect(warehouse: &dyn Warehouse, access: Access) -> Box<dyn Connection> {
+    let wait = Wait { timeout: Duration::from_secs(1), tell: &|sentence| println!("{sentence}") };
+    warehouse.connect(access, &wait).expect("a connection")
+}
+
+/// Rows as text, values separated by `|`, NULL as `∅`.
+pub fn lines(rows: &Rows) -> Vec<String> {
+    let options = FormatOptions::new().with_null("∅");
+    let mut lines = Vec::new();
+    for batch in &rows.batches {
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column, &options).expect("a type to print"))
+            .collect();
+        for row in 0..batch.num_rows() {
+            lines.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|"));
+        }
+    }
+    lines
+}
+
+/// The answer of a query as text.
+pub fn ask(connection: &mut dyn Connection, sql: &str) -> Vec<String> {
+    lines(&connection.query(sql, &[]).expect(sql))
+}
+
+/// Runs a statement that must succeed.
+pub fn run(connection: &mut dyn Connection, sql: &str) -> u64 {
+    connection.execute(sql, &[]).expect(sql)
+}
+
+/// The kind of an error.
+pub fn kind<T: std::fmt::Debug>(outcome: Result<T, thalweg_warehouse::WarehouseError>) -> WarehouseErrorKind {
+    outcome.expect_err("an error").kind
+}

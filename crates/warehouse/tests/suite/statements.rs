@@ -1,0 +1,194 @@
+//! Statements, their parameters, and what they cost others.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Decimal128Array, Int64Array, ListArray, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::Int64Type;
+use arrow::record_batch::RecordBatch;
+use thalweg_warehouse::{Value, WarehouseErrorKind};
+
+use super::{Site, ask, kind, lines, run};
+
+pub fn values_are_bound(site: &dyn Site) {
+    let mut connection = site.connect();
+    let values = [
+        Value::Null,
+        Value::Boolean(true),
+        Value::BigInt(i64::MIN),
+        Value::Double(0.1),
+        Value::Text("'; drop table t; -- ü 🦀".to_owned()),
+        Value::Timestamp(-1),
+        Value::Text(String::new()),
+    ];
+    let rows =
+        connection.query("select ? is null, ?, ?, ?, ?, cast(? as varchar), ? = ''", &values).expect("an answer");
+    assert_eq!(
+        lines(&rows),
+        ["true|true|-9223372036854775808|0.1|'; drop table t; -- ü 🦀|1969-12-31 23:59:59.999999|true"]
+    );
+    assert_eq!(kind(connection.query("select ?", &[])), WarehouseErrorKind::Statement, "one is missing");
+}
+
+pub fn one_statement_at_a_time(site: &dyn Site) {
+    let mut connection = site.connect();
+    run(&mut *connection, "create table t as select 1 as i;");
+    for sql in ["select 1; drop table t", "drop table t; select 1", "select 1); drop table t; select (2"] {
+        assert_eq!(kind(connection.query(sql, &[])), WarehouseErrorKind::Statement, "{sql}");
+        assert_eq!(kind(connection.describe(sql)), WarehouseErrorKind::Statement, "{sql}");
+    }
+    for sql in ["begin", "COMMIT", "rollback"] {
+        assert_eq!(kind(connection.execute(sql, &[])), WarehouseErrorKind::Statement, "{sql}");
+    }
+    assert_eq!(ask(&mut *connection, "select i from t -- a comment"), ["1"]);
+}
+
+pub fn changes_are_counted(site: &dyn Site) {
+    let mut connection = site.connect();
+    assert_eq!(run(&mut *connection, "create table t (i bigint, s varchar)"), 0);
+    assert_eq!(run(&mut *connection, "insert into t select range, 'x' from range(5000)"), 5000);
+    assert_eq!(run(&mut *connection, "update t set s = 'y' where i < 10"), 10);
+    assert_eq!(run(&mut *connection, "delete from t where i >= 4990"), 10);
+    assert_eq!(run(&mut *connection, "create table u as select * from t"), 4990);
+    let merged = "merge into u using (select 1 as i union all select -1) as s on u.i = s.i \
+                  when matched then update set s = 'z' when not matched then insert values (s.i, 'new')";
+    assert_eq!(run(&mut *connection, merged), 2);
+    assert_eq!(run(&mut *connection, "drop table u"), 0);
+}
+
+pub fn a_query_is_described(site: &dyn Site) {
+    let mut connection = site.connect();
+    run(&mut *connection, "create table t (id bigint, amount decimal(18,3), names varchar[])");
+    let columns = connection
+        .describe("with x as (select * from t) select *, 1.5 as \"a b\", id as id from x -- end")
+        .expect("columns");
+    let columns: Vec<_> = columns.iter().map(|column| format!("{} {}", column.name, column.engine_type)).collect();
+    assert_eq!(columns, ["id BIGINT", "amount DECIMAL(18,3)", "names VARCHAR[]", "a b DECIMAL(2,1)", "id BIGINT"]);
+    let error = connection.describe("select id, amonut from t").expect_err("no such column");
+    assert_eq!(error.kind, WarehouseErrorKind::Statement);
+    assert_eq!(error.position, Some(11));
+    assert!(error.message.contains("amonut") && error.message.contains("amount"), "{}", error.message);
+}
+
+pub fn tables_are_found(site: &dyn Site) {
+    let mut connection = site.connect();
+    run(&mut *connection, "create schema \"a b\"");
+    run(&mut *connection, "create table \"a b\".\"t\"\"1\" (i bigint)");
+    run(&mut *connection, "create view \"a b\".v as select 1 as i");
+    for inside in [false, true] {
+        if inside {
+            connection.begin().expect("begin");
+        }
+        assert!(connection.has_table("a b", "t\"1").expect("an answer"));
+        assert!(connection.has_table("a b", "v").expect("an answer"));
+        assert!(!connection.has_table("a b", "w").expect("an answer"));
+        assert!(!connection.has_table("nowhere", "v").expect("an answer"));
+    }
+    connection.commit().expect("the transaction is alive");
+}
+
+pub fn batches_are_appended(site: &dyn Site) {
+    let mut connection = site.connect();
+    run(
+        &mut *connection,
+        "create table t (id bigint, name varchar, ok boolean, amount decimal(38,10), seen timestamp, data json, list bigint[])",
+    );
+    let batch = |ids: Vec<i64>| {
+        let count = ids.len();
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("id", Arc::new(Int64Array::from(ids))),
+            ("name", Arc::new(StringArray::from(vec![Some(""); count]))),
+            ("ok", Arc::new(BooleanArray::from(vec![None; count]))),
+            (
+                "amount",
+                Arc::new(
+                    Decimal128Array::from(vec![-99_999_999_999_999_999_999_999_999_999_999_999_999_i128; count])
+                        .with_precision_and_scale(38, 10)
+                        .expect("a decimal"),
+                ),
+            ),
+            ("seen", Arc::new(TimestampMicrosecondArray::from(vec![253_402_300_799_999_999; count]))),
+            ("data", Arc::new(StringArray::from(vec![Some("{\"a\": [1, \"ü\"]}"); count]))),
+            (
+                "list",
+                Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(vec![Some(vec![Some(1), None]); count])),
+            ),
+        ];
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
+            .expect("a batch")
+    };
+    let appended = connection.append("main", "t", &[batch((0..3000).collect()), batch(vec![-1])]).expect("appended");
+    assert_eq!(appended, 3001);
+    assert_eq!(
+        ask(
+            &mut *connection,
+            "select id, name = '', ok, amount, seen::varchar, data, list::varchar from t where id = -1"
+        ),
+        ["-1|true|∅|-9999999999999999999999999999.9999999999|9999-12-31 23:59:59.999999|{\"a\": [1, \"ü\"]}|[1, NULL]"]
+    );
+    assert_eq!(ask(&mut *connection, "select count(*) from t"), ["3001"]);
+    assert_eq!(kind(connection.append("main", "nowhere", &[batch(vec![1])])), WarehouseErrorKind::Statement);
+    connection.begin().expect("begin");
+    connection.append("main", "t", &[batch(vec![7])]).expect("appended");
+    connection.rollback().expect("rollback");
+    assert_eq!(ask(&mut *connection, "select count(*) from t"), ["3001"]);
+}
+
+/// A batch that breaks a constraint leaves nothing of its fellows.
+pub fn an_append_is_all_or_nothing(site: &dyn Site) {
+    let mut connection = site.connect();
+    run(&mut *connection, "create table t (i bigint not null)");
+    let good: ArrayRef = Arc::new(Int64Array::from_iter_values(0..300_000));
+    let bad: ArrayRef = Arc::new(Int64Array::from(vec![None, Some(1)]));
+    let batch = |array: ArrayRef| RecordBatch::try_from_iter_with_nullable([("i", array, true)]).expect("a batch");
+    assert_eq!(kind(connection.append("main", "t", &[batch(good), batch(bad)])), WarehouseErrorKind::Statement);
+    assert_eq!(ask(&mut *connection, "select count(*) from t"), ["0"]);
+    run(&mut *connection, "insert into t values (1)");
+    assert_eq!(ask(&mut *connection, "select count(*) from t"), ["1"]);
+}
+
+pub fn a_statement_is_stopped_from_another_thread(site: &dyn Site) {
+    let mut connection = site.connect();
+    for sql in [
+        "select sum(a.range * b.range) from range(10000000) as a, range(1000000) as b",
+        "create table big as select a.range + b.range as i from range(1000000) as a, range(1000000) as b where (a.range + b.range) % 1000003 = 5",
+    ] {
+        let interrupter = connection.interrupter();
+        let stopper = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            interrupter.interrupt();
+        });
+        connection.begin().expect("begin");
+        let started = Instant::now();
+        assert_eq!(kind(connection.execute(sql, &[])), WarehouseErrorKind::Interrupted, "{sql}");
+        assert!(started.elapsed() < Duration::from_secs(5), "it took {:?}", started.elapsed());
+        stopper.join().expect("the other thread");
+        assert_eq!(kind(connection.commit()), WarehouseErrorKind::DeadTransaction);
+        connection.rollback().expect("rollback");
+        assert_eq!(ask(&mut *connection, "select 1"), ["1"]);
+    }
+    let interrupter = connection.interrupter();
+    drop(connection);
+    interrupter.interrupt();
+}
+
+/// A model is no way to the rest of the disk, to the net or to the program's settings.
+pub fn statements_stay_inside(site: &dyn Site) {
+    let mut connection = site.connect();
+    for sql in [
+        "select * from read_csv('/etc/passwd')",
+        "select * from '/etc/passwd'",
+        "select * from read_text('/proc/self/environ')",
+        "copy (select 1) to '/tmp/thalweg-must-not-exist.csv'",
+        "attach '/tmp/thalweg-must-not-exist.duckdb'",
+        "load icu",
+        "install httpfs",
+        "set threads = 1",
+        "set enable_external_access = true",
+    ] {
+        assert_eq!(kind(connection.execute(sql, &[])), WarehouseErrorKind::Statement, "{sql}");
+    }
+    assert!(!std::path::Path::new("/tmp/thalweg-must-not-exist.csv").exists());
+}
