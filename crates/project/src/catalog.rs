@@ -121,7 +121,7 @@ impl Catalog {
                 names.sort();
                 Err(Unresolved {
                     code: "ambiguous-reference",
-                    message: format!("`{text}` may be {}", names.join(" or ")),
+                    message: format!("the reference `{text}` may mean {}", names.join(" or ")),
                     help: format!("name the schema too: `ref('{}')`", several[0].table),
                 })
             }

@@ -77,6 +77,16 @@ impl Diagnostic {
         self
     }
 
+    /// Replaces a text in everything that is shown.
+    pub(crate) fn replace_text(&mut self, text: &str, instead: &str) {
+        let shown = [Some(&mut self.message), self.label.as_mut(), self.help.as_mut(), self.rendered.as_mut()];
+        for part in shown.into_iter().flatten() {
+            if part.contains(text) {
+                *part = part.replace(text, instead);
+            }
+        }
+    }
+
     /// Adds what to do.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {

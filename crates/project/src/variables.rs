@@ -9,6 +9,9 @@ use crate::env_file::is_variable_name;
 use crate::yaml::{Content, Node};
 use crate::{Diagnostic, Location};
 
+/// Shorter contents would be found in any sentence.
+const SHORTEST_SECRET: usize = 6;
+
 /// The environment a project is read in: that of the process over `.env`.
 #[derive(Debug)]
 pub struct Variables {
@@ -33,6 +36,12 @@ impl Variables {
     /// Whether a YAML file uses the variable, so that it may hold a secret.
     pub fn is_used_in_yaml(&self, name: &str) -> bool {
         self.used.contains(name)
+    }
+
+    /// Names and contents of the variables that YAML files use, as far as they are long enough to be told from other words.
+    pub fn used_in_yaml(&self) -> Vec<(String, String)> {
+        let contents = self.used.iter().filter_map(|name| Some((name.clone(), self.values.get(name)?.clone())));
+        contents.filter(|(_, content)| content.len() >= SHORTEST_SECRET).collect()
     }
 
     /// What to do about a variable that is not set.

@@ -29,6 +29,14 @@ pub struct TestedTable<'r> {
     pub is_store: bool,
 }
 
+/// Where the parts of a test stand.
+struct Places<'f, 'n> {
+    /// The name of the test.
+    test: Range<usize>,
+    /// An argument or setting.
+    find: &'f dyn Fn(&str) -> Option<&'n Node>,
+}
+
 /// A test as it was written: kind and arguments not yet checked.
 struct Written {
     word: TestWord,
@@ -146,7 +154,8 @@ impl<'t> TestReader<'t> {
             None => format!("`{word}` of `{}`", table.table),
         };
 
-        let Some(kind) = self.kind(&written, table, column, &of, &place, &at) else { return };
+        let place_of = Places { test: place.clone(), find: &find };
+        let Some(kind) = self.kind(&written, table, column, &of, &place_of) else { return };
         let on_failure = written.config.on_failure.unwrap_or(OnFailure::Fail);
         if on_failure == OnFailure::Quarantine {
             let is_row_condition = matches!(
@@ -188,9 +197,10 @@ impl<'t> TestReader<'t> {
         table: TestedTable<'_>,
         column: Option<&str>,
         of: &str,
-        place: &Range<usize>,
-        at: &dyn Fn(&str) -> Range<usize>,
+        places: &Places<'_, '_>,
     ) -> Option<TestKind> {
+        let place = &places.test;
+        let at = |key: &str| (places.find)(key).map_or_else(|| place.clone(), |node| node.span.clone());
         let arguments = &written.arguments;
         let needs_column = matches!(
             written.word,
@@ -209,6 +219,14 @@ impl<'t> TestReader<'t> {
         }
         let own_column = column.unwrap_or_default().to_owned();
         let missing = |reader: &mut Self, key: &str, example: &str| {
+            // An argument that is there and could not be read was reported as such.
+            let is_there = |key| {
+                (places.find)(key)
+                    .is_some_and(|node| !matches!(&node.content, Content::List(items) if items.is_empty()))
+            };
+            if key.split("` or `").any(is_there) {
+                return None;
+            }
             let message = format!("the test {of} needs `{key}`");
             reader.report("missing-argument", message, table.file, place.clone(), format!("write `{example}`"));
             None

@@ -38,9 +38,16 @@ pub fn read(input: &ProjectInput) -> (Option<Project>, Vec<Diagnostic>) {
         diagnostics: env_diagnostics,
         catalog: Catalog::default(),
         unreadable: Vec::new(),
+        secrets: Vec::new(),
     };
     let project = reader.project();
     let mut diagnostics = reader.diagnostics;
+    // Messages quote files as written, never values; this is the second lock on the same door.
+    for (name, secret) in &reader.secrets {
+        for diagnostic in &mut diagnostics {
+            diagnostic.replace_text(secret, &format!("${{{name}}}"));
+        }
+    }
     diagnostics.sort_by(|a, b| {
         let key = |d: &Diagnostic| (d.location.file != settings::FILE, d.location.file.clone(), d.location.span.start);
         key(a).cmp(&key(b))
@@ -56,6 +63,8 @@ struct Reader<'a> {
     diagnostics: Vec<Diagnostic>,
     catalog: Catalog,
     unreadable: Vec<TableName>,
+    /// Names and contents of the environment variables that YAML files use.
+    secrets: Vec<(String, String)>,
 }
 
 /// A YAML file that was read.
@@ -78,6 +87,7 @@ impl<'a> Reader<'a> {
         let model_files = self.model_files(&store_layer);
         let model_documents = self.model_documents();
         let report_documents = self.report_documents();
+        self.secrets = self.variables.used_in_yaml();
         // Without `thalweg.yml` neither layers nor variables are known, and most further findings would be wrong.
         let settings = settings?;
         for (table, location) in &settings.external {
@@ -182,7 +192,20 @@ impl<'a> Reader<'a> {
 
     /// Checks a tree and turns it into a form; also gives the JSON value it was made of.
     fn form<F: Form>(&mut self, file: &str, node: &Node) -> Option<(F, Value)> {
-        let (value, diagnostics) = Checker::new(F::schema(), file).check(node);
+        self.checked(file, node, Checker::new(F::schema(), file))
+    }
+
+    /// The settings of a template's `config(...)`; the defaults where there are none or they cannot be read.
+    fn config<F: Form + Default>(&mut self, file: &InputFile, node: &Node) -> F {
+        if node.entries().is_empty() {
+            return F::default();
+        }
+        let checker = Checker::new(F::schema(), &file.path).within("config");
+        self.checked(&file.path, node, checker).map(|(form, _)| form).unwrap_or_default()
+    }
+
+    fn checked<F: Form>(&mut self, file: &str, node: &Node, checker: Checker<'_>) -> Option<(F, Value)> {
+        let (value, diagnostics) = checker.check(node);
         let is_checked = diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error);
         self.diagnostics.extend(diagnostics);
         match serde_json::from_value(value.clone()) {

@@ -201,10 +201,7 @@ impl<'a> Reader<'a> {
             self.report("empty-model", message, &file.path, 0..0).help = Some("write a SELECT into it".to_owned());
             return None;
         }
-        let in_file = match rendered.config.entries() {
-            [] => ModelConfig::default(),
-            _ => self.form::<ModelConfig>(&file.path, &rendered.config).map(|(config, _)| config).unwrap_or_default(),
-        };
+        let in_file: ModelConfig = self.config(file, &rendered.config);
         let in_yaml = description.and_then(|description| description.form.config.clone()).unwrap_or_default();
         let mut tags = in_yaml.tags.map(OneOrMany::into_vec).unwrap_or_default();
         tags.extend(in_file.tags.map(OneOrMany::into_vec).unwrap_or_default());

@@ -60,10 +60,7 @@ impl<'a> Reader<'a> {
                 self.report("empty-report", message, &file.path, 0..0).help = Some("write a SELECT into it".to_owned());
                 continue;
             }
-            let in_file = match rendered.config.entries() {
-                [] => ReportConfig::default(),
-                _ => self.form::<ReportConfig>(&file.path, &rendered.config).map(|(form, _)| form).unwrap_or_default(),
-            };
+            let in_file: ReportConfig = self.config(file, &rendered.config);
             let in_yaml = in_yaml.unwrap_or_default();
             let mut formats = in_file.all_formats();
             if formats.is_empty() {

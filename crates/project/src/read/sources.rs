@@ -9,7 +9,7 @@ use crate::diagnostic::nearest;
 use crate::forms::{SourceFile, StreamForm, UNBUILT_SOURCES};
 use crate::input::InputFile;
 use crate::name::is_plain;
-use crate::yaml::Node;
+use crate::yaml::{Content, Node};
 use crate::{Location, Source, SourceConnection, TableName};
 
 /// A source with what is needed to read its tests later, when all tables are known.
@@ -90,6 +90,10 @@ impl<'a> Reader<'a> {
             if !is_new {
                 continue;
             }
+            if !matches!(entry.value.content, Content::Map(_)) {
+                self.unreadable.push(table);
+                continue;
+            }
             let form = merged(&value["defaults"], &value["streams"][&entry.key]);
             let Some(form) = form else {
                 self.unreadable.push(table);
@@ -126,7 +130,7 @@ impl<'a> Reader<'a> {
             return true;
         }
         let shown = kind.shown().to_owned();
-        let message = format!("the source type `{shown}` is not supported by this version");
+        let message = format!("the source type `{shown}` is not supported by this version yet, only `files` is");
         let diagnostic = self.report("unsupported-source", message, &file.path, kind.span.clone());
         diagnostic.label = Some("supported: `files`".to_owned());
         diagnostic.help =

@@ -18,10 +18,7 @@ impl Reader<'_> {
                     Some("write a SELECT that must return no rows".to_owned());
                 continue;
             }
-            let settings = match rendered.config.entries() {
-                [] => TestSettings::default(),
-                _ => self.form::<TestSettings>(&file.path, &rendered.config).map(|(form, _)| form).unwrap_or_default(),
-            };
+            let settings: TestSettings = self.config(file, &rendered.config);
             if settings.enabled == Some(false) {
                 continue;
             }

@@ -290,6 +290,8 @@ impl Reader<'_> {
                 AfterLoad::Keep
             }
             None => action,
+            // It is missing, which was reported.
+            Some(target) if target.is_empty() => AfterLoad::Keep,
             Some(target) if !context.targets.contains(&target) => {
                 let node = context.node("after").and_then(|after| after.get("target"));
                 let span = node.map_or_else(|| context.value("after"), |node| node.span.clone());

@@ -27,6 +27,13 @@ impl<'a> Checker<'a> {
         Self { root, file, path: Vec::new(), diagnostics: Vec::new() }
     }
 
+    /// Lets messages speak of the tree as part of something: `config.materialized`.
+    #[must_use]
+    pub fn within(mut self, name: &str) -> Self {
+        self.path.push(name.to_owned());
+        self
+    }
+
     /// The JSON value of the tree, and everything that is wrong with it. The value fits the schema when nothing is wrong.
     pub fn check(mut self, node: &Node) -> (Value, Vec<Diagnostic>) {
         let value = self.value(node, self.root, &(0..0));
@@ -65,24 +72,27 @@ impl<'a> Checker<'a> {
     fn wrong_type(&mut self, node: &Node, schema: &Value) -> Value {
         let expected = expected(self.root, schema);
         let message = format!("{} must be {expected}, not {}", self.name(), found(node));
-        let accepts_text = types(self.root, schema).contains(&"string");
+        let accepted = types(self.root, schema);
+        let (accepts_text, accepts_flag) = (accepted.contains(&"string"), accepted.contains(&"boolean"));
         let is_flag = matches!(&node.content, Content::Scalar(scalar) if scalar.value.is_boolean());
         let diagnostic = self.report("wrong-type", message, node.span.clone());
         diagnostic.label = Some(format!("expected {expected}"));
         if accepts_text && is_flag {
             diagnostic.help = Some("put it in quotes where the text itself is meant".to_owned());
+        } else if let Some(word) = node.as_str().and_then(truth_value).filter(|_| accepts_flag) {
+            diagnostic.help = Some(format!("write `{word}`"));
         }
-        Value::Null
+        stand_in(self.root, schema)
     }
 
     fn scalar(&mut self, node: &Node, scalar: &Scalar, schema: &Value, accepted: &[&str]) -> Value {
         if scalar.unknown {
-            return placeholder(accepted);
+            return stand_in(self.root, schema);
         }
         let value = match &scalar.value {
             Value::String(text) if accepted.contains(&"string") => {
-                self.check_format(node, scalar, schema, text);
-                return Value::String(text.clone());
+                let is_good = self.check_format(node, scalar, schema, text);
+                return if is_good { Value::String(text.clone()) } else { stand_in(self.root, schema) };
             }
             Value::String(text) if scalar.from_variable => from_variable(text, accepted),
             // A number where a text is expected is that text: `null_values: [0]`.
@@ -90,8 +100,8 @@ impl<'a> Checker<'a> {
                 if accepted.contains(&"integer") && !number.is_f64() {
                     Some(scalar.value.clone())
                 } else if accepted.contains(&"string") {
-                    self.check_format(node, scalar, schema, &scalar.text);
-                    Some(Value::String(scalar.text.clone()))
+                    let is_good = self.check_format(node, scalar, schema, &scalar.text);
+                    Some(if is_good { Value::String(scalar.text.clone()) } else { stand_in(self.root, schema) })
                 } else {
                     None
                 }
@@ -107,14 +117,15 @@ impl<'a> Checker<'a> {
         {
             let message = format!("{} must be at least {minimum}, not {}", self.name(), scalar.text);
             self.report("out-of-range", message, node.span.clone());
-            return placeholder(accepted);
+            return stand_in(self.root, schema);
         }
         value
     }
 
-    fn check_format(&mut self, node: &Node, scalar: &Scalar, schema: &Value, text: &str) {
-        let Some(format) = schema.get("format").and_then(Value::as_str) else { return };
-        let Some(complaint) = formats::complaint(format, text) else { return };
+    /// Whether a text is of the format that the schema asks for; reports it where it is not.
+    fn check_format(&mut self, node: &Node, scalar: &Scalar, schema: &Value, text: &str) -> bool {
+        let Some(format) = schema.get("format").and_then(Value::as_str) else { return true };
+        let Some(complaint) = formats::complaint(format, text) else { return true };
         let (expected, reason) = complaint.split_once("; ").unwrap_or((&complaint, ""));
         let message = format!("{} must be {expected}, not `{}`", self.name(), scalar.text);
         let from_variable = scalar.from_variable;
@@ -123,13 +134,14 @@ impl<'a> Checker<'a> {
         if !reason.is_empty() && !from_variable {
             diagnostic.label = Some(reason.to_owned());
         }
+        false
     }
 
     /// A text that must be one of a few words.
     fn word(&mut self, node: &Node, schema: &Value, words: &[&str]) -> Value {
         let unknown = matches!(&node.content, Content::Scalar(scalar) if scalar.unknown);
         if unknown {
-            return Value::String(words.first().copied().unwrap_or_default().to_owned());
+            return stand_in(self.root, schema);
         }
         if node.is_null() && self.accepts_null(schema) {
             return Value::Null;
@@ -145,7 +157,7 @@ impl<'a> Checker<'a> {
         let diagnostic = self.report("unknown-word", message, node.span.clone());
         diagnostic.label = Some(format!("expected {}", one_of(words)));
         diagnostic.help = near.or_else(|| foreign_word(&shown).map(str::to_owned));
-        Value::String(words.first().copied().unwrap_or_default().to_owned())
+        stand_in(self.root, schema)
     }
 
     fn accepts_null(&self, schema: &Value) -> bool {
@@ -226,7 +238,7 @@ impl<'a> Checker<'a> {
         let Some(given) = node.get(tag) else {
             let message = format!("{} needs `{tag}: {}`", self.name(), words.join(" | "));
             self.report("missing-key", message, self.place(node, key)).label = Some(format!("`{tag}` is missing"));
-            return Value::Null;
+            return stand_in(self.root, fitting[0]);
         };
         let chosen = given.as_str().and_then(|word| words.iter().position(|candidate| *candidate == word));
         match chosen {
@@ -235,7 +247,7 @@ impl<'a> Checker<'a> {
                 self.path.push(tag.to_owned());
                 self.word(given, &Value::Null, &words);
                 self.path.pop();
-                Value::Null
+                stand_in(self.root, fitting[0])
             }
         }
     }
@@ -302,6 +314,8 @@ impl<'a> Checker<'a> {
                 let diagnostic = self.report("missing-key", message, place);
                 diagnostic.label = Some(format!("`{required}` is missing"));
                 diagnostic.help = words.map(|words| format!("add `{required}:`, {words}"));
+                let stand_in = properties.get(required).map_or(Value::Null, |property| stand_in(self.root, property));
+                value.insert(required.to_owned(), stand_in);
             }
         }
         let limit = |name: &str| schema.get(name).and_then(Value::as_u64);
@@ -323,6 +337,9 @@ impl<'a> Checker<'a> {
         let short = entry.key.rsplit('.').next().unwrap_or(&entry.key);
         let help = match nearest(short, keys.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
+            None if keys.contains(&"not_null") && matches!(entry.key.as_str(), "config" | "arguments" | "name") => {
+                format!("indent `{}` so that it stands below the name of the test", entry.key)
+            }
             None => match foreign_key(&entry.key) {
                 Some(words) => words.to_owned(),
                 None if keys.is_empty() => "remove it".to_owned(),
@@ -336,14 +353,43 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// What takes the place of a value that is not known, so that reading can go on.
-fn placeholder(accepted: &[&str]) -> Value {
+/// What takes the place of a value that is wrong or not known: the least that the form accepts, so that reading can go on and find
+/// the other mistakes.
+fn stand_in(root: &Value, schema: &Value) -> Value {
+    let schema = resolve(root, schema);
+    let accepted = types(root, schema);
+    if accepted.contains(&"null") {
+        return Value::Null;
+    }
+    if let Some(word) = choices(root, schema).and_then(|words| words.first().copied()) {
+        return Value::from(word);
+    }
+    if let Some(first) = alternatives(schema).and_then(|alternatives| alternatives.first()) {
+        return stand_in(root, first);
+    }
     match accepted.first() {
-        _ if accepted.contains(&"null") => Value::Null,
-        Some(&"string") => Value::String(String::new()),
-        Some(&"integer" | &"number") => Value::from(0),
-        Some(&"boolean") => Value::Bool(false),
+        Some(&"string") => Value::from(""),
+        Some(&"integer" | &"number") => {
+            schema.get("minimum").filter(|least| !least.is_f64()).cloned().unwrap_or(Value::from(0))
+        }
+        Some(&"boolean") => Value::from(false),
+        Some(&"array") => Value::Array(Vec::new()),
+        Some(&"object") => {
+            let required =
+                schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+            let property = |key: &str| Some(stand_in(root, schema.get("properties")?.get(key)?));
+            Value::Object(required.filter_map(|key| Some((key.to_owned(), property(key)?))).collect())
+        }
         _ => Value::Null,
+    }
+}
+
+/// The truth value that YAML 1.1 saw in a word.
+fn truth_value(word: &str) -> Option<bool> {
+    match word.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "y" => Some(true),
+        "no" | "off" | "n" => Some(false),
+        _ => None,
     }
 }
 

@@ -40,7 +40,7 @@ fn cron(text: &str) -> Option<String> {
         return Some(expected.to_owned());
     }
     let parser = croner::parser::CronParser::builder().seconds(croner::parser::Seconds::Disallowed).build();
-    parser.parse(text).err().map(|_| expected.to_owned())
+    parser.parse(text).err().map(|error| format!("{expected}; {}", error.to_string().trim_end_matches('.')))
 }
 
 fn glob(text: &str) -> Option<String> {

@@ -97,7 +97,8 @@ impl Shared {
 
     /// Keeps the content of an environment variable out of messages.
     pub fn remember(&self, value: &str) {
-        if !value.is_empty() {
+        // A shorter one is in any sentence.
+        if value.len() >= 4 {
             self.collected().seen.insert(value.to_owned());
         }
     }
@@ -263,7 +264,7 @@ impl Templates {
         }
         for diagnostic in &mut diagnostics {
             for value in &collected.seen {
-                hide(&mut diagnostic.message, value);
+                diagnostic.replace_text(value, "***");
             }
         }
         // A text with unknown names is of no use, but its settings are.
@@ -289,10 +290,16 @@ impl Templates {
             let line = error.line().unwrap_or(1);
             line_span(at_text, line)
         });
-        let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        let marked = at_text.get(span.clone()).unwrap_or_default();
+        let detail = match (error.kind(), error.detail()) {
+            (ErrorKind::UndefinedError, None | Some("undefined value")) => format!("`{marked}` is undefined"),
+            (ErrorKind::UnknownFunction, _) => {
+                format!("no function or macro is called `{}`", marked.split('(').next().unwrap_or(marked).trim())
+            }
+            (kind, detail) => detail.map_or_else(|| kind.to_string(), str::to_owned),
+        };
         let place = if at_file == file { String::new() } else { format!(", in `{at_file}`") };
         let message = format!("the template of `{file}` cannot be rendered{place}: {detail}");
-        let marked = at_text.get(span.clone()).unwrap_or_default();
         let mut diagnostic =
             Diagnostic::error(template_code(error.kind()), message, Location::new(at_file, span.clone()));
         if matches!(error.kind(), ErrorKind::UnknownFunction | ErrorKind::UndefinedError) {
@@ -334,13 +341,6 @@ fn generic_test(file: &InputFile) -> Option<Diagnostic> {
         "test" | "data_test" => "write a SELECT that must return no rows in `tests/`, or use `expression_is_true`",
         _ => "remove it: stores keep keyed current rows, and models are refreshed incrementally without it",
     }))
-}
-
-/// Takes a text out of a message.
-fn hide(message: &mut String, value: &str) {
-    if message.contains(value) {
-        *message = message.replace(value, "***");
-    }
 }
 
 fn line_span(text: &str, line: usize) -> Range<usize> {

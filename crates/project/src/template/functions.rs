@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use minijinja::value::{Kwargs, Rest, Serde};
+use minijinja::value::{Kwargs, Rest, Serde, ValueOrKwargs};
 use minijinja::{Environment, Error, Value};
 
 use super::engine::{Complaint, Shared};
@@ -54,8 +54,8 @@ pub fn add(environment: &mut Environment<'static>, shared: &Arc<Shared>) {
     });
 
     let for_config = Arc::clone(shared);
-    environment.add_function("config", move |settings: Rest<Value>| -> Result<Value, Error> {
-        for value in settings.iter() {
+    environment.add_function("config", move |settings: Rest<ValueOrKwargs>| -> Result<Value, Error> {
+        for value in &settings.into_values() {
             let json = match Kwargs::try_from(value.clone()) {
                 Ok(keywords) => keywords
                     .args()

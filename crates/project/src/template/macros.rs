@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use minijinja::value::Rest;
+use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, context};
 
 use super::engine::Shared;
@@ -33,11 +33,12 @@ pub fn declared(text: &str) -> Vec<(String, usize)> {
 pub fn expose(environment: &mut Environment<'static>, shared: &Arc<Shared>, file: &str, name: &str) {
     let shared = Arc::clone(shared);
     let (file, macro_name) = (file.to_owned(), name.to_owned());
-    let call = move |state: &mut State<'_, '_>, arguments: Rest<Value>| -> Result<Value, Error> {
+    let call = move |state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>| -> Result<Value, Error> {
         if !shared.enter(DEEPEST) {
             let circle = format!("the macro `{macro_name}` calls itself without end");
             return Err(Error::new(ErrorKind::InvalidOperation, circle));
         }
+        let arguments = arguments.into_values();
         let answer = (|| {
             let this = state.lookup("this").unwrap_or_default();
             let template = state.env().get_template(&file)?;

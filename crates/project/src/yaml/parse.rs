@@ -150,6 +150,7 @@ impl<'a> Builder<'a> {
         let Some(open) = self.open.pop() else { return Ok(()) };
         // The end event of a block collection stands where the next thing begins; the last child's end is the true end.
         let end = if range.is_empty() { open.end } else { range.end };
+        let end = open.start + self.text.get(open.start..end).map_or(0, |text| text.trim_end().len());
         let content = match open.kind {
             OpenKind::List(items) => Content::List(items),
             OpenKind::Map { entries, .. } => Content::Map(self.merged(entries)),
