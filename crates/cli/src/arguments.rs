@@ -29,34 +29,65 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Make a new project, empty or from an example.
+    ///
+    /// Without an example it is a small commented project to start from; with one, a complete project with data of its
+    /// own.
     Init(command::init::Arguments),
-    /// Make an example project with data of its own, build it, change a little and build it again.
+    /// Make an example project with its own data, build it, change a little and build again.
     Demo(command::demo::Arguments),
     /// Check everything that can be checked without running.
+    ///
+    /// Every mistake of every file is reported at once. Exit code 2 when there are errors; warnings alone leave it at
+    /// 0.
     Validate(command::validate::Arguments),
     /// Show what a build would do, without doing it.
+    ///
+    /// Each table with how it would be refreshed and why. Sources are not read, so that a model may still turn out to
+    /// have nothing to do; the run records what was decided.
     Plan(command::plan::Arguments),
     /// Extract what is new, merge it, refresh the models, test and publish.
+    ///
+    /// Everything is published at once: readers see the warehouse as it was before or as it is after, never between.
+    /// When a test fails, nothing is published.
+    ///
+    /// Exit code 0: all well. 1: the run finished and something failed. 2: it could not run.
     Build(command::build::Arguments),
     /// Extract and merge only; models stay as they are.
+    ///
+    /// Models whose inputs changed are stale until the next `build` or `run`.
     Load(command::load::Arguments),
     /// Refresh models only; sources are not read.
+    ///
+    /// The models are refreshed from what the store holds, tested and published.
     Run(command::run::Arguments),
     /// Run the data tests over everything that is published.
+    ///
+    /// Nothing is changed. Exit code 1 when a test of severity `error` fails.
     Test(command::test::Arguments),
     /// Compare every table with what it ought to be.
+    ///
+    /// Every model is compared with its own query, every store table with what landing still holds. Nothing is changed.
+    /// Exit code 1 when a table differs.
     Verify(command::verify::Arguments),
     /// Print the SQL that is sent to the warehouse.
+    ///
+    /// Of models, tests and reports: templates are rendered and names resolved.
     Compile(command::compile::Arguments),
-    /// List the streams, seeds, models, tests and reports of the project.
+    /// List the tables, tests and reports of the project.
+    ///
+    /// Store tables, seeds and models come in order of dependency. With a selector, this shows what it finds.
     Ls(command::ls::Arguments),
     /// Show how every table of the warehouse stands.
+    ///
+    /// The run that readers see, and for each table its rows, the run that last changed it, and whether it is stale.
     Status(command::status::Arguments),
-    /// List past runs, or show one.
+    /// List past runs, newest first, or show one.
     Runs(command::runs::Arguments),
     /// Show a table's rows or a query's answer, as published.
     Show(command::show::Arguments),
     /// List rejected records, or read them again.
+    ///
+    /// A record that could not be loaded is kept with its reason, raw text and origin until it was read again.
     Rejects(command::rejects::Arguments),
     /// Print a script that lets a shell complete commands.
     Completions(command::completions::Arguments),

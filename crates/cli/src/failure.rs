@@ -64,7 +64,9 @@ impl Failure {
     /// What to do, where the message does not say it already.
     fn help(&self) -> Option<String> {
         match self {
-            Self::Project { .. } => Some("nothing was run; correct the project and look again with `thalweg validate`".into()),
+            Self::Project { .. } => {
+                Some("nothing was run; correct the project and look again with `thalweg validate`".into())
+            }
             Self::Message { help, .. } => help.clone(),
             Self::Run(error) => run_help(error),
         }
@@ -114,7 +116,9 @@ pub fn mistakes(diagnostics: &[Diagnostic]) -> String {
     match (errors, warnings) {
         (0, warnings) => format!("{} in the project", counted(warnings, "warning")),
         (errors, 0) => format!("{} in the project", counted(errors, "error")),
-        (errors, warnings) => format!("{} and {} in the project", counted(errors, "error"), counted(warnings, "warning")),
+        (errors, warnings) => {
+            format!("{} and {} in the project", counted(errors, "error"), counted(warnings, "warning"))
+        }
     }
 }
 

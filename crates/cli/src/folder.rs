@@ -12,7 +12,11 @@ pub fn find(given: Option<&Path>, current: &Path) -> Result<PathBuf, Failure> {
     if let Some(folder) = given {
         // People complete the path to the file by habit.
         if folder.file_name().is_some_and(|name| name == PROJECT_FILE) && folder.is_file() {
-            return Ok(folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).into());
+            return Ok(folder
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+                .unwrap_or(Path::new("."))
+                .into());
         }
         if folder.join(PROJECT_FILE).is_file() {
             return Ok(folder.to_owned());

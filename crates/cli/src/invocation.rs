@@ -30,12 +30,7 @@ pub struct Invocation {
 impl Invocation {
     /// Looks at the terminal.
     pub fn new(output: OutputOptions) -> Self {
-        Self {
-            output,
-            stdout: Paint::stdout(),
-            stderr: Paint::stderr(),
-            cancelled: Arc::new(AtomicBool::new(false)),
-        }
+        Self { output, stdout: Paint::stdout(), stderr: Paint::stderr(), cancelled: Arc::new(AtomicBool::new(false)) }
     }
 
     /// Whether programs read the output.

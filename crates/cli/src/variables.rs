@@ -16,7 +16,8 @@ pub fn read(given: &[String]) -> Result<BTreeMap<String, Value>, String> {
         }
         if pair_start(trimmed) {
             for (key, value) in pairs(trimmed) {
-                let value = yaml(value).map_err(|error| format!("the value of `{key}` in --vars cannot be read: {error}"))?;
+                let value =
+                    yaml(value).map_err(|error| format!("the value of `{key}` in --vars cannot be read: {error}"))?;
                 variables.insert(key.to_owned(), value);
             }
             continue;

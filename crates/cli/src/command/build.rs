@@ -3,9 +3,7 @@
 use clap::Args;
 use thalweg_run::{BuildOptions, Command, RunError, RunOutcome, RunState, Workbench};
 
-use crate::arguments::{
-    MachineOptions, OutputOptions, ProjectOptions, RefreshOptions, SelectionOptions, TestOptions,
-};
+use crate::arguments::{MachineOptions, OutputOptions, ProjectOptions, RefreshOptions, SelectionOptions, TestOptions};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output;
@@ -14,10 +12,7 @@ use crate::render::human::summary::Surroundings;
 use crate::render::human::{Page, report, summary};
 use crate::render::json;
 
-/// Extract what is new at the sources, merge it into the store, carry the changes through the models, run the tests and publish
-/// everything at once. Readers see the warehouse as it was before or as it is after, never between.
-///
-/// Exit code 0: all well. 1: the run finished and something failed. 2: it could not run.
+/// Arguments of `thalweg build`.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// Which tables.

@@ -9,7 +9,7 @@ use crate::invocation::Invocation;
 use crate::output;
 use crate::render::json;
 
-/// Print the SQL of models, tests and reports as it is sent to the warehouse: templates rendered, names resolved.
+/// Arguments of `thalweg compile`.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// A model, test or report. Without it, everything that is selected.

@@ -6,9 +6,11 @@ use clap_complete::Shell;
 use crate::failure::Failure;
 use crate::output;
 
-/// Print a script that lets a shell complete verbs and options.
+/// Arguments of `thalweg completions`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:\n  thalweg completions bash > ~/.local/share/bash-completion/completions/thalweg\n  thalweg completions fish > ~/.config/fish/completions/thalweg.fish")]
+#[command(
+    after_help = "Examples:\n  thalweg completions bash > ~/.local/share/bash-completion/completions/thalweg\n  thalweg completions fish > ~/.config/fish/completions/thalweg.fish"
+)]
 pub struct Arguments {
     /// The shell.
     #[arg(value_enum)]

@@ -20,7 +20,7 @@ use crate::render::human::number::{counted, grouped, seconds};
 use crate::render::human::summary::Surroundings;
 use crate::render::human::{Page, report, summary, verification};
 
-/// Make a complete project with data of its own, build it, show three reports, change a little, build again and show what moved.
+/// Arguments of `thalweg demo`.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// The folder of the demo. A demo of before is made anew, anything else is refused.
@@ -193,7 +193,8 @@ impl Demo<'_> {
         &self,
         work: impl FnOnce(&Workbench, &dyn Progress) -> Result<T, thalweg_run::RunError>,
     ) -> Result<T, Failure> {
-        let workbench = Workbench::open(self.folder, &OpenOptions::default(), Arc::clone(&self.invocation.cancelled))?.0;
+        let workbench =
+            Workbench::open(self.folder, &OpenOptions::default(), Arc::clone(&self.invocation.cancelled))?.0;
         let progress = progress::only_bars(self.invocation.stderr);
         let answer = work(&workbench, progress.as_ref());
         progress.finish();

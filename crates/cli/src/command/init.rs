@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use clap::builder::PossibleValuesParser;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::json;
 use thalweg_example::{Example, Settings};
 
@@ -14,7 +14,7 @@ use crate::invocation::Invocation;
 use crate::output;
 use crate::render::json;
 
-/// Make a new project: a small commented one to start from, or an example with data of its own.
+/// Arguments of `thalweg init`.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// The folder of the new project. It is made when it is missing, and must be empty. Without it, the current folder.
@@ -144,8 +144,7 @@ pub(super) fn yesterday() -> jiff::civil::Date {
 fn project_name(folder: &Path) -> String {
     let whole = fs::canonicalize(folder).or_else(|_| std::path::absolute(folder)).unwrap_or_else(|_| folder.to_owned());
     let name = whole.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let name: String =
-        name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
+    let name: String = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
     let name = name.trim_matches('_');
     match name.chars().next() {
         None => "warehouse".to_owned(),

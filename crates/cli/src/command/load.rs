@@ -8,8 +8,7 @@ use crate::arguments::{MachineOptions, OutputOptions, ProjectOptions, SelectionO
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 
-/// Extract what is new at the sources and merge it into the store. Models are left as they are and become stale where their inputs
-/// changed.
+/// Arguments of `thalweg load`.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// Which tables.

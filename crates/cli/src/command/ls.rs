@@ -9,7 +9,7 @@ use crate::output;
 use crate::render::human::{Page, listing};
 use crate::render::json;
 
-/// List the store tables, seeds, models, tests and reports of the project, in order of dependency. Shows also what a selector finds.
+/// Arguments of `thalweg ls`.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// The form of the list; plain names when it is piped, a table on a terminal. `--json` is short for `--output json`.
@@ -43,8 +43,7 @@ pub enum Form {
 pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
     use std::io::IsTerminal;
     let workbench = invocation.open(&arguments.project)?;
-    let nodes = workbench
-        .list(arguments.selection.selected().as_deref(), arguments.selection.excluded().as_deref())?;
+    let nodes = workbench.list(arguments.selection.selected().as_deref(), arguments.selection.excluded().as_deref())?;
     let form = match arguments.form {
         _ if invocation.json() => Form::Json,
         Some(form) => form,

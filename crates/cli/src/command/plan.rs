@@ -10,8 +10,7 @@ use crate::output;
 use crate::render::human::{Page, plan};
 use crate::render::json;
 
-/// Show what a build would do with each table and why, without doing it. Sources are not read, so that a model may still turn out to
-/// have nothing to do; the run records what was decided.
+/// Arguments of `thalweg plan`.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// Which tables.

@@ -11,7 +11,7 @@ use crate::output;
 use crate::render::human::{Page, rejects};
 use crate::render::json;
 
-/// List the records that could not be loaded, each with its reason, raw text and origin, or read them again.
+/// Arguments of `thalweg rejects`.
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {

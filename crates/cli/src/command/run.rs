@@ -4,13 +4,11 @@ use clap::Args;
 use thalweg_run::{BuildOptions, Command};
 
 use super::build::run_and_tell;
-use crate::arguments::{
-    MachineOptions, OutputOptions, ProjectOptions, RefreshOptions, SelectionOptions, TestOptions,
-};
+use crate::arguments::{MachineOptions, OutputOptions, ProjectOptions, RefreshOptions, SelectionOptions, TestOptions};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 
-/// Refresh the models from what the store holds, run their tests and publish. Sources are not read.
+/// Arguments of `thalweg run`.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// Which tables.

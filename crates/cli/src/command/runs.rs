@@ -9,7 +9,7 @@ use crate::output;
 use crate::render::human::{Page, runs};
 use crate::render::json;
 
-/// List past runs, newest first, or show one of them.
+/// Arguments of `thalweg runs`.
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {

@@ -12,9 +12,11 @@ use crate::render::json;
 /// Rows shown on the terminal without `--limit`.
 const DEFAULT_LIMIT: usize = 20;
 
-/// Show the rows of a table, or the answer of a query, as the last published run left them.
+/// Arguments of `thalweg show`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:\n  thalweg show pres.report_order_lines\n  thalweg show \"select count(*) from store.orders\"\n  thalweg show store.orders --format csv > orders.csv")]
+#[command(
+    after_help = "Examples:\n  thalweg show pres.report_order_lines\n  thalweg show \"select count(*) from store.orders\"\n  thalweg show store.orders --format csv > orders.csv"
+)]
 pub struct Arguments {
     /// A table (`pres.report_order_lines`), or a query in quotes (`"select ..."`).
     #[arg(value_name = "TABLE|SQL")]

@@ -9,8 +9,7 @@ use crate::output;
 use crate::render::human::{Page, status};
 use crate::render::json;
 
-/// Show the run that readers see, and for each table its rows, the run that last changed it, whether it is stale and what else is to
-/// be known.
+/// Arguments of `thalweg status`.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// Which project.

@@ -10,9 +10,7 @@ use crate::output;
 use crate::render::human::{Page, tests};
 use crate::render::json;
 
-/// Run the data tests alone, over everything that is published. Nothing is changed.
-///
-/// Exit code 1 when a test of severity `error` fails.
+/// Arguments of `thalweg test`.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// Which tables and tests.
@@ -32,10 +30,8 @@ pub struct Arguments {
 /// Does it.
 pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
     let workbench = invocation.open(&arguments.project)?;
-    let options = BuildOptions {
-        full_tests: true,
-        ..arguments.machine.build_options(Command::Build, &arguments.selection)
-    };
+    let options =
+        BuildOptions { full_tests: true, ..arguments.machine.build_options(Command::Build, &arguments.selection) };
     let progress = invocation.progress();
     let outcomes = workbench.test(&options, progress.as_ref());
     progress.finish();

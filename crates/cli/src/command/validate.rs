@@ -12,9 +12,7 @@ use crate::output::{self, Paint};
 use crate::render::human::number::counted;
 use crate::render::json;
 
-/// Check everything that can be checked without running, and report every mistake of every file at once.
-///
-/// Exit code 2 when there are errors; warnings alone leave it at 0.
+/// Arguments of `thalweg validate`.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// Which project.
@@ -38,10 +36,7 @@ pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure
     if !validation.diagnostics.is_empty() {
         let files = ProjectFiles(validation.files.clone());
         // Mistakes are what this verb was asked for, so they are its answer.
-        output::answer(&format!(
-            "{}\n",
-            diagnostics::draw_all(&validation.diagnostics, &files, invocation.stdout)
-        ));
+        output::answer(&format!("{}\n", diagnostics::draw_all(&validation.diagnostics, &files, invocation.stdout)));
     }
     if failed || !invocation.output.quiet {
         output::answer(&last_lines(&validation, invocation.stdout));

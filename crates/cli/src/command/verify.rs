@@ -10,9 +10,7 @@ use crate::output;
 use crate::render::human::{Page, verification};
 use crate::render::json;
 
-/// Compare every model with its own query and every store table with what landing still holds. Nothing is changed.
-///
-/// Exit code 1 when a table differs.
+/// Arguments of `thalweg verify`.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// Which tables.

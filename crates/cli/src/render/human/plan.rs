@@ -20,7 +20,10 @@ pub fn draw(page: &Page, plan: &Plan) -> String {
         text.push_str(&grid::draw(page, &columns, shown.iter().map(|step| row(step)).collect()));
     }
     if fold {
-        text.push_str(&format!("{}\n", page.paint.faint(format!("{} with nothing to do", counted(idle as u64, "table")))));
+        text.push_str(&format!(
+            "{}\n",
+            page.paint.faint(format!("{} with nothing to do", counted(idle as u64, "table")))
+        ));
     }
     for table in &plan.removed {
         text.push_str(&format!(

@@ -66,7 +66,8 @@ pub fn steps(page: &Page, steps: &[StepOutcome]) -> String {
 }
 
 fn row(step: &StepOutcome, duplicates: bool, reasons: bool) -> Vec<Value> {
-    let Counts { read, inserted, updated, unchanged, deleted_by_mark, deleted_missing, rejected, duplicate } = step.counts;
+    let Counts { read, inserted, updated, unchanged, deleted_by_mark, deleted_missing, rejected, duplicate } =
+        step.counts;
     let words = step.strategy.words().to_owned();
     let mut row = vec![
         Value::text(step.table.as_str()),

@@ -52,7 +52,10 @@ pub fn draw(page: &Page, outcomes: &[VerifyOutcome]) -> String {
     let mut parts = Vec::new();
     if differing > 0 {
         let verb = if differing == 1 { "differs" } else { "differ" };
-        parts.push(page.paint.red(format!("{} {verb}; `thalweg build --full-refresh` makes them anew", counted(differing, "table"))));
+        parts.push(
+            page.paint
+                .red(format!("{} {verb}; `thalweg build --full-refresh` makes them anew", counted(differing, "table"))),
+        );
     }
     if same > 0 {
         let verb = if same == 1 { "is as it ought" } else { "are as they ought" };

@@ -1,8 +1,6 @@
 //! Rows of the warehouse as JSON, exact: numbers keep every digit, times are ISO texts, lists stay lists.
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, MapArray, StructArray, cast::as_boolean_array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, MapArray, StructArray, cast::as_boolean_array};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -11,7 +9,8 @@ use thalweg_warehouse::Rows;
 
 /// One object a line.
 pub fn lines(rows: &Rows) -> Result<String, ArrowError> {
-    let names: Vec<_> = rows.schema.fields().iter().map(|field| Value::from(field.name().as_str()).to_string()).collect();
+    let names: Vec<_> =
+        rows.schema.fields().iter().map(|field| Value::from(field.name().as_str()).to_string()).collect();
     let mut text = String::new();
     for batch in &rows.batches {
         for row in 0..batch.num_rows() {
