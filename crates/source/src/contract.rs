@@ -45,10 +45,13 @@ pub trait Source: Send + Sync {
     /// was done and what could not be done; a problem here never undoes a published run.
     fn confirm(&self, stream: &Stream, confirmations: &[serde_json::Value]) -> Result<Vec<Note>, SourceError>;
 
-    /// Reads rejected raw records again, under the stream's present definition, each keeping its place of origin.
+    /// Reads rejected raw records again, under the stream's present definition, each keeping its place of origin: its index into
+    /// `files`, which are [`Extract::files`] of the extract that rejected it (names and layouts are enough), and its record
+    /// number. The answer has the same `files` in the same order, and no position.
     fn replay(
         &self,
         request: &StreamRequest<'_>,
+        files: &[ExtractFile],
         records: &[RejectedRecord],
         context: &Context,
         sink: &dyn Sink,
@@ -95,6 +98,17 @@ pub struct Column {
     /// Its type.
     #[serde(rename = "type")]
     pub column_type: ColumnType,
+    /// No value was seen yet: the type is a placeholder (`text`) that gives way to any other. A store column that holds no value
+    /// may take another type without loss.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undecided: bool,
+}
+
+impl Column {
+    /// A column whose type is known.
+    pub fn new(name: impl Into<String>, source_name: impl Into<String>, column_type: ColumnType) -> Self {
+        Self { name: name.into(), source_name: source_name.into(), column_type, undecided: false }
+    }
 }
 
 /// What extraction may use of the run around it.
@@ -172,6 +186,10 @@ pub struct Extract {
     pub confirmations: Vec<serde_json::Value>,
     /// What a person should know: columns that came or went, files left for later.
     pub notes: Vec<Note>,
+    /// Files that could not be read at all. Nothing of them landed, they stay where they are and are tried again by the next run.
+    /// The rest of the extract is good and is published, but the run has failed in part (exit code 1).
+    #[serde(default)]
+    pub failed: Vec<FailedFile>,
     /// With `write_disposition: replace`: whether this extract is the whole truth. `false` means there was nothing new to read.
     pub complete: bool,
 }
@@ -196,6 +214,18 @@ pub struct ExtractFile {
     pub read: u64,
     /// Of these, rejected.
     pub rejected: u64,
+    /// What the source needs to read a single record of this file again ([`Source::replay`]); its own business.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<serde_json::Value>,
+}
+
+/// A file that could not be read at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedFile {
+    /// Its name, relative to the source.
+    pub name: String,
+    /// What is wrong with it and what to do.
+    pub message: String,
 }
 
 /// Something a person should know that is no error.

@@ -6,6 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod contract;
+pub mod files;
 pub mod landing;
+pub mod values;
 
 pub use contract::*;
+pub use files::FilesSource;

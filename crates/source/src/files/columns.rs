@@ -1,0 +1,387 @@
+//! From the columns of a file to the columns of the landing: names, selection, lists, types, and what the contract says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::datatypes::SchemaRef;
+use thalweg_project::{ColumnType, SchemaAction, Stream};
+
+use super::content::{FileTrouble, data_error};
+use crate::landing::{arrow_schema, widest};
+use crate::values::{Shape, Strictness};
+use crate::{Column, FILE_COLUMN, Note, RECORD_COLUMN};
+
+/// What happens to a value that does not fit the type of its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnMisfit {
+    /// The type is widened, and the file read again.
+    Widen,
+    /// The record is rejected.
+    Reject,
+    /// The value becomes NULL, and is counted.
+    Discard,
+    /// Nothing of the stream is loaded.
+    Fail,
+}
+
+/// Where the values of a column come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cells {
+    /// One column of the file.
+    Column(usize),
+    /// Several columns, folded into a list.
+    List(Vec<usize>),
+    /// The file does not have it.
+    Missing,
+}
+
+/// A column of the landing.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedColumn {
+    pub(super) column: Column,
+    pub(super) cells: Cells,
+    pub(super) strictness: Strictness,
+    pub(super) on_misfit: OnMisfit,
+    /// A record that has a value here is rejected: `schema_contract: { columns: discard_row }`.
+    pub(super) reject_values: bool,
+}
+
+/// The columns of the landing for one file.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) columns: Vec<PlannedColumn>,
+    pub(super) schema: SchemaRef,
+    /// What a person should know.
+    pub(super) notes: Vec<Note>,
+}
+
+impl Plan {
+    /// The columns as the landing keeps them.
+    pub(super) fn landing_columns(&self) -> Vec<Column> {
+        self.columns.iter().filter(|planned| !planned.reject_values).map(|planned| planned.column.clone()).collect()
+    }
+}
+
+/// What is known of a stream's columns before a file is read.
+#[derive(Debug, Clone)]
+pub(super) struct KnownColumns<'a> {
+    /// Columns of the store and of files read earlier in this extract.
+    pub(super) columns: Vec<Column>,
+    /// The store had columns before this extract: the contract speaks.
+    pub(super) contract: bool,
+    /// The stream.
+    pub(super) stream: &'a Stream,
+}
+
+/// The types of a file's columns, as far as its values were looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Looked<'s> {
+    /// Only the head was looked at: types are guesses.
+    Head(&'s [Shape]),
+    /// Every value was looked at.
+    Whole(&'s [Shape]),
+}
+
+/// Plans a file. `source_columns` are the columns as the file names them, in its order; shapes are by the same index.
+pub(super) fn plan(
+    file: &str,
+    source_columns: &[String],
+    looked: Looked<'_>,
+    known: &KnownColumns<'_>,
+) -> Result<Plan, FileTrouble> {
+    let stream = known.stream;
+    let mut notes = Vec::new();
+    let mut named = name_columns(file, source_columns, stream, &mut notes)?;
+    named.retain(|(name, source_name, _)| is_selected(&stream.select, name, source_name));
+    let (shapes, strictness) = match looked {
+        Looked::Head(shapes) => (shapes, Strictness::Speculative),
+        Looked::Whole(shapes) => (shapes, Strictness::Exact),
+    };
+    let mut columns = Vec::new();
+    for (name, source_name, cells) in named {
+        let given =
+            stream.columns.iter().find(|column| column.name == name).and_then(|column| column.column_type.clone());
+        let stored = known.columns.iter().find(|column| column.name == name);
+        let is_new = known.contract && stored.is_none();
+        let mut planned = PlannedColumn {
+            column: Column::new(name, source_name, ColumnType::Text),
+            strictness,
+            on_misfit: OnMisfit::Widen,
+            reject_values: false,
+            cells,
+        };
+        if is_new {
+            match stream.schema_contract.columns {
+                SchemaAction::Evolve => {
+                    notes.push(Note::info(format!("{file}: new column {}", planned.column.name)));
+                }
+                SchemaAction::Freeze => {
+                    return Err(FileTrouble::Stop(data_error(format!(
+                        "{file}: column {} is new, and the schema of stream {} is frozen: nothing of the stream is loaded; add the \
+                         column by setting `schema_contract: evolve`, or leave it out with `select: [-{}]`",
+                        planned.column.name, stream.name, planned.column.name
+                    ))));
+                }
+                SchemaAction::DiscardRow => planned.reject_values = true,
+                SchemaAction::DiscardValue => {
+                    notes.push(Note::warning(format!(
+                        "{file}: column {} is new and was left out (schema_contract: discard_value)",
+                        planned.column.name
+                    )));
+                    continue;
+                }
+            }
+        }
+        match (&planned.cells, given) {
+            (_, Some(ColumnType::List(item))) if *item != ColumnType::Text => {
+                return Err(FileTrouble::Stop(data_error(format!(
+                    "stream {}: column {}: list({item}) cannot be read from a file: give it the type list(text) and cast it in a model",
+                    stream.name, planned.column.name
+                ))));
+            }
+            (_, Some(given)) => {
+                planned.column.column_type = given;
+                planned.strictness = Strictness::Given;
+                planned.on_misfit = OnMisfit::Reject;
+            }
+            (Cells::List(_), None) => planned.column.column_type = ColumnType::List(Box::new(ColumnType::Text)),
+            (Cells::Missing, None) => {}
+            (Cells::Column(index), None) => {
+                let inferred = shapes.get(*index).and_then(Shape::column_type);
+                decide_type(&mut planned, inferred, stored, known);
+            }
+        }
+        columns.push(planned);
+    }
+    add_missing(file, known, &mut columns, &mut notes);
+    let landing: Vec<Column> =
+        columns.iter().filter(|planned| !planned.reject_values).map(|planned| planned.column.clone()).collect();
+    Ok(Plan { columns, schema: arrow_schema(&landing), notes })
+}
+
+fn decide_type(
+    planned: &mut PlannedColumn,
+    inferred: Option<ColumnType>,
+    stored: Option<&Column>,
+    known: &KnownColumns<'_>,
+) {
+    let Some(stored) = stored.filter(|stored| !stored.undecided) else {
+        planned.column.undecided = inferred.is_none();
+        planned.column.column_type = inferred.unwrap_or(ColumnType::Text);
+        return;
+    };
+    planned.column.column_type = stored.column_type.clone();
+    let types = known.stream.schema_contract.types;
+    match types {
+        _ if !known.contract => {}
+        SchemaAction::Evolve => {}
+        SchemaAction::Freeze => planned.on_misfit = OnMisfit::Fail,
+        SchemaAction::DiscardRow => planned.on_misfit = OnMisfit::Reject,
+        SchemaAction::DiscardValue => planned.on_misfit = OnMisfit::Discard,
+    }
+    // Text takes everything, also where inference over the file would have said otherwise.
+    if planned.on_misfit != OnMisfit::Widen || stored.column_type == ColumnType::Text {
+        planned.strictness = Strictness::Exact;
+        return;
+    }
+    // The store's type stays the guess; only a look at the whole file changes it.
+    if planned.strictness == Strictness::Exact
+        && let Some(inferred) = inferred
+        && !holds(&stored.column_type, &inferred)
+    {
+        planned.column.column_type = widest(&stored.column_type, &inferred);
+    }
+}
+
+/// Whether a type holds every value of another without loss.
+fn holds(outer: &ColumnType, inner: &ColumnType) -> bool {
+    *outer == ColumnType::Json || widest(outer, inner) == *outer
+}
+
+/// Columns that are known or given and not in the file.
+fn add_missing(file: &str, known: &KnownColumns<'_>, columns: &mut Vec<PlannedColumn>, notes: &mut Vec<Note>) {
+    let present: BTreeSet<String> = columns.iter().map(|planned| planned.column.name.clone()).collect();
+    let missing: Vec<&str> = known
+        .columns
+        .iter()
+        .filter(|column| !present.contains(&column.name))
+        .filter(|column| is_selected(&known.stream.select, &column.name, &column.source_name))
+        .map(|column| column.name.as_str())
+        .collect();
+    if !missing.is_empty() {
+        let (noun, verb) = if missing.len() == 1 { ("column", "is") } else { ("columns", "are") };
+        notes.push(Note::warning(format!("{file}: {noun} {} {verb} missing: NULL", missing.join(", "))));
+    }
+    for given in &known.stream.columns {
+        let is_known = known.columns.iter().any(|column| column.name == given.name);
+        if let Some(column_type) = &given.column_type
+            && !present.contains(&given.name)
+            && !is_known
+        {
+            notes.push(Note::warning(format!("{file}: column {} is declared and missing: NULL", given.name)));
+            columns.push(PlannedColumn {
+                column: Column::new(&given.name, &given.name, column_type.clone()),
+                cells: Cells::Missing,
+                strictness: Strictness::Given,
+                on_misfit: OnMisfit::Reject,
+                reject_values: false,
+            });
+        }
+    }
+}
+
+type Named = (String, String, Cells);
+
+/// Names the columns and folds lists.
+fn name_columns(
+    file: &str,
+    source_columns: &[String],
+    stream: &Stream,
+    notes: &mut Vec<Note>,
+) -> Result<Vec<Named>, FileTrouble> {
+    let mut folded: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut lists: Vec<(&String, &String, Vec<(u64, usize)>)> = Vec::new();
+    for (list, pattern) in &stream.files.lists {
+        let mut members: Vec<(u64, usize)> = source_columns
+            .iter()
+            .enumerate()
+            .filter_map(|(index, name)| list_number(pattern, name).map(|number| (number, index)))
+            .filter(|(_, index)| !folded.contains_key(index))
+            .collect();
+        members.sort_unstable();
+        if members.is_empty() {
+            notes.push(Note::warning(format!("{file}: list {list}: no column is named like `{pattern}`")));
+        }
+        members.iter().for_each(|(_, index)| _ = folded.insert(*index, lists.len()));
+        lists.push((list, pattern, members));
+    }
+    let mut named: Vec<Named> = Vec::new();
+    let mut placed = BTreeSet::new();
+    for (index, source_name) in source_columns.iter().enumerate() {
+        if let Some(list) = folded.get(&index) {
+            if placed.insert(*list) {
+                let (name, pattern, members) = &lists[*list];
+                let members = members.iter().map(|(_, index)| *index).collect();
+                named.push(((*name).clone(), (*pattern).clone(), Cells::List(members)));
+            }
+            continue;
+        }
+        let mut name = snake_case(source_name);
+        if name.is_empty() {
+            name = format!("column_{}", index + 1);
+        }
+        if [FILE_COLUMN, RECORD_COLUMN, "_run", "_origin"].contains(&name.as_str()) {
+            notes.push(Note::warning(format!(
+                "{file}: column {source_name} is called {name}_, because {name} is thalweg's own"
+            )));
+            name.push('_');
+        }
+        named.push((name, source_name.clone(), Cells::Column(index)));
+    }
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, source_name, _) in &named {
+        if let Some(other) = seen.insert(name, source_name) {
+            return Err(FileTrouble::Failed(format!(
+                "{file}: columns \"{other}\" and \"{source_name}\" would both be called {name}: rename one of them at the source; \
+                 nothing of the file was loaded"
+            )));
+        }
+    }
+    Ok(named)
+}
+
+/// The number a column has in a list: pattern `top titles *` and name `Top Titles 12` give 12.
+fn list_number(pattern: &str, name: &str) -> Option<u64> {
+    let (pattern, name) = (pattern.to_lowercase(), name.to_lowercase());
+    let (before, behind) = pattern.split_once('*')?;
+    let number = name.strip_prefix(before)?.strip_suffix(behind)?;
+    if number.bytes().all(|byte| byte.is_ascii_digit()) { number.parse().ok() } else { None }
+}
+
+/// `select: [name, -name]`: with any plain name only those are taken, then those with a minus are left out. A name may be written
+/// as in the store or as at the source.
+pub(super) fn is_selected(select: &[String], name: &str, source_name: &str) -> bool {
+    let is = |selected: &str| selected == name || selected.eq_ignore_ascii_case(source_name);
+    let mut taken = select.iter().filter(|selected| !selected.starts_with('-')).peekable();
+    (taken.peek().is_none() || taken.any(|selected| is(selected)))
+        && !select.iter().filter_map(|selected| selected.strip_prefix('-')).any(is)
+}
+
+/// `Company ID`, `companyId` and `company-id` become `company_id`. Letters of any script are kept, in lower case; a leading digit
+/// gets a `_` before it; a leading `_` stays.
+pub(super) fn snake_case(name: &str) -> String {
+    let characters: Vec<char> = name.trim().chars().collect();
+    let mut snake = String::with_capacity(name.len() + 4);
+    for (place, character) in characters.iter().enumerate() {
+        if !character.is_alphanumeric() {
+            if !snake.ends_with('_') && (!snake.is_empty() || *character == '_') {
+                snake.push('_');
+            }
+            continue;
+        }
+        let before = place.checked_sub(1).map(|before| characters[before]);
+        let after = characters.get(place + 1);
+        let begins_word = character.is_uppercase()
+            && before.is_some_and(|before| {
+                before.is_lowercase()
+                    || before.is_numeric()
+                    || (before.is_uppercase() && after.is_some_and(|after| after.is_lowercase()))
+            });
+        if begins_word && !snake.ends_with('_') {
+            snake.push('_');
+        }
+        if snake.is_empty() && character.is_numeric() {
+            snake.push('_');
+        }
+        snake.extend(character.to_lowercase());
+    }
+    let kept = snake.trim_end_matches('_').len();
+    snake.truncate(kept);
+    snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_snake_case() {
+        for (name, expected) in [
+            ("Company ID", "company_id"),
+            ("camelCase", "camel_case"),
+            ("HTTPServer", "http_server"),
+            ("top related titles 1", "top_related_titles_1"),
+            ("2024 sales", "_2024_sales"),
+            ("_id", "_id"),
+            ("% of total", "of_total"),
+            ("Größe (cm)", "größe_cm"),
+            ("a--b", "a_b"),
+            ("  x  ", "x"),
+            ("#", ""),
+            ("lat2Lon", "lat2_lon"),
+        ] {
+            assert_eq!(snake_case(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn list_patterns() {
+        assert_eq!(list_number("top related titles *", "Top Related Titles 12"), Some(12));
+        assert_eq!(list_number("top related titles *", "top related titles"), None);
+        assert_eq!(list_number("tag*_name", "tag3_name"), Some(3));
+        assert_eq!(list_number("tag*", "tags"), None);
+        assert_eq!(list_number("tag*", "tag"), None);
+    }
+
+    #[test]
+    fn selection() {
+        let select =
+            |list: &[&str], name| is_selected(&list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>(), name, name);
+        assert!(
+            select(&[], "a")
+                && select(&["a"], "a")
+                && !select(&["a"], "b")
+                && !select(&["-a"], "a")
+                && select(&["-a"], "b")
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! CSV: its layout found out, its records read.
+
+mod layout;
+mod records;
+mod tokenizer;
+
+pub(super) use layout::{CsvLayout, detect};
+pub(super) use records::CsvFormat;

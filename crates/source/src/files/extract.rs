@@ -1,0 +1,269 @@
+//! The extract of one stream: file after file, oldest first.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use thalweg_project::{FileFormat, FileMode, WriteDisposition};
+
+use super::chunked::{Loaded, Surroundings};
+use super::columns::KnownColumns;
+use super::confirm::confirmation;
+use super::content::{Content, FileTrouble, data_error};
+use super::discover::{Found, discover};
+use super::output::SharedParts;
+use super::position::Ledger;
+use super::read::Reading;
+use super::ready::keep_ready;
+use super::rejects::RejectLimit;
+use crate::landing::unify;
+use crate::{
+    Column, Context, Extract, ExtractFile, FailedFile, Note, RejectedRecord, Sink, SourceError, SourceErrorKind,
+    StreamRequest,
+};
+
+/// Extracts everything that is new in a stream.
+pub(super) fn extract_stream(
+    root: &Path,
+    country_database: Option<&Path>,
+    request: &StreamRequest<'_>,
+    context: &Context,
+    sink: &dyn Sink,
+) -> Result<Extract, SourceError> {
+    let mut discovery = discover(root, &request.stream.files)?;
+    let mut ledger = Ledger::new(&request.position);
+    ledger.forget_others(discovery.files.iter().map(|file| file.name.as_str()));
+    let mut notes = Notes::default();
+    notes.extend(discovery.notes);
+    discovery.files.retain(|file| !ledger.is_unchanged(file));
+    let candidates = discovery.files.len();
+    let (files, waiting) = keep_ready(discovery.files, &request.stream.files.ready, context)?;
+    let replace = request.stream.write_disposition == WriteDisposition::Replace;
+    let held_back = replace && files.len() < candidates;
+    notes.extend(waiting);
+    let mut extraction = Extraction {
+        request,
+        context,
+        sink,
+        reading: Reading::new(request.stream, country_database),
+        known: known_columns(request, &ledger),
+        undecided_before: ledger.undecided(),
+        sizes: if files.is_empty() { BTreeSet::new() } else { ledger.sizes() },
+        ledger,
+        notes,
+        extract: Extract { failed: discovery.failed, ..Extract::default() },
+    };
+    if held_back {
+        extraction.notes.push(Note::info(
+            "nothing is replaced while a new delivery is not complete: all are left for the next run",
+        ));
+    } else {
+        extraction.files(&files)?;
+    }
+    if replace && let Some(failed) = extraction.extract.failed.first() {
+        let message = format!("{}; the stream is replaced as a whole, so nothing of it is loaded", failed.message);
+        return Err(data_error(message));
+    }
+    Ok(extraction.finish())
+}
+
+/// Reads rejected records again. The extract has the files it was given, and no position.
+pub(super) fn replay_stream(
+    _root: &Path,
+    country_database: Option<&Path>,
+    request: &StreamRequest<'_>,
+    files: &[ExtractFile],
+    records: &[RejectedRecord],
+    context: &Context,
+    sink: &dyn Sink,
+) -> Result<Extract, SourceError> {
+    let ledger = Ledger::new(&request.position);
+    let known = known_columns(request, &ledger);
+    let mut reading = Reading::new(request.stream, country_database);
+    super::replay::replay(&mut reading, known, files, records, &Surroundings { context, sink })
+}
+
+fn known_columns<'a>(request: &StreamRequest<'a>, ledger: &Ledger<'_>) -> KnownColumns<'a> {
+    let undecided = ledger.undecided();
+    let mark = |column: &Column| Column { undecided: undecided.contains(&column.name), ..column.clone() };
+    KnownColumns {
+        columns: request.known_columns.iter().map(mark).collect(),
+        contract: !request.known_columns.is_empty(),
+        stream: request.stream,
+    }
+}
+
+/// Notes, each said once however many files it is true of.
+#[derive(Default)]
+struct Notes {
+    notes: Vec<Note>,
+    said: BTreeSet<String>,
+}
+
+impl Notes {
+    fn push(&mut self, note: Note) {
+        self.notes.push(note);
+    }
+
+    fn extend(&mut self, notes: Vec<Note>) {
+        self.notes.extend(notes);
+    }
+
+    /// A note that begins with the file's name.
+    fn of_file(&mut self, file: &str, note: Note) {
+        let what = note.message.strip_prefix(file).unwrap_or(&note.message);
+        if self.said.insert(what.to_owned()) {
+            self.notes.push(note);
+        }
+    }
+}
+
+struct Extraction<'a> {
+    request: &'a StreamRequest<'a>,
+    context: &'a Context,
+    sink: &'a dyn Sink,
+    reading: Reading<'a>,
+    known: KnownColumns<'a>,
+    undecided_before: BTreeSet<String>,
+    /// Sizes of contents loaded by earlier runs.
+    sizes: BTreeSet<u64>,
+    ledger: Ledger<'a>,
+    notes: Notes,
+    extract: Extract,
+}
+
+impl Extraction<'_> {
+    fn files(&mut self, files: &[Found]) -> Result<(), SourceError> {
+        let mut shared = SharedParts::new(self.sink);
+        for file in files {
+            self.context.check_cancelled()?;
+            let loaded = if self.request.stream.files.mode == FileMode::Tail {
+                self.tail(file, &mut shared)
+            } else {
+                self.delivery(file, &mut shared)
+            };
+            match loaded {
+                Ok(()) => {}
+                Err(FileTrouble::Failed(message)) => {
+                    self.extract.failed.push(FailedFile { name: file.name.clone(), message });
+                }
+                Err(FileTrouble::Changed) => {
+                    let message = format!("{}: left for later, it changed while it was being read", file.name);
+                    if self.request.stream.write_disposition == WriteDisposition::Replace {
+                        return Err(SourceError::new(SourceErrorKind::Unavailable, message));
+                    }
+                    self.notes.push(Note::info(message));
+                }
+                Err(FileTrouble::Stop(error)) => return Err(name_file(error, &file.name)),
+            }
+        }
+        shared.finish()
+    }
+
+    /// One file, one delivery.
+    fn delivery<'s>(&mut self, file: &Found, shared: &mut SharedParts<'s>) -> Result<(), FileTrouble>
+    where
+        Self: 's,
+    {
+        let content = Content::open(&file.path, &file.name, file.stamp)?;
+        // Parquet is read from the middle, so it is always hashed first; others only where they may be a repetition.
+        let hash_first =
+            self.sizes.contains(&file.stamp.size) || matches!(self.request.stream.files.format, FileFormat::Parquet);
+        let mut hash = String::new();
+        if hash_first {
+            hash = content.hash(&|| self.context.check_cancelled())?;
+            if self.is_repetition(file, &hash) {
+                return Ok(());
+            }
+        }
+        let index = i32::try_from(self.extract.files.len()).unwrap_or(i32::MAX);
+        let limit = RejectLimit {
+            stream: self.request.stream.name.clone(),
+            file: file.name.clone(),
+            max: self.request.stream.max_rejects,
+            before: self.extract.rejected,
+        };
+        let surroundings = Surroundings { context: self.context, sink: self.sink };
+        let (loaded, layout) = self.reading.file(&surroundings, &content, index, &self.known, &limit)?;
+        if hash.is_empty() {
+            hash.clone_from(&loaded.hash);
+            if self.is_repetition(file, &hash) {
+                return Ok(());
+            }
+        }
+        self.take(file, loaded, &hash, layout, shared)?;
+        self.sizes.insert(file.stamp.size);
+        self.ledger.record(file, &hash);
+        self.extract.confirmations.extend(confirmation(self.request.stream.files.after, file, &hash));
+        Ok(())
+    }
+
+    /// New lines of a growing log.
+    fn tail(&mut self, file: &Found, _shared: &mut SharedParts<'_>) -> Result<(), FileTrouble> {
+        Err(FileTrouble::Failed(format!("{}: `mode: tail` is not there yet", file.name)))
+    }
+
+    /// The same content was loaded before: told, archived, not loaded.
+    fn is_repetition(&mut self, file: &Found, hash: &str) -> bool {
+        let Some(loaded) = self.ledger.loaded_as(hash) else { return false };
+        if loaded != file.name {
+            let message = format!("{}: the same content was loaded before as {loaded}: not loaded again", file.name);
+            self.notes.push(Note::info(message));
+        } else {
+            self.notes.push(Note::info(format!("{}: the same content was loaded before: not loaded again", file.name)));
+        }
+        self.ledger.record(file, hash);
+        self.extract.confirmations.extend(confirmation(self.request.stream.files.after, file, hash));
+        true
+    }
+
+    /// A file that was read becomes part of the extract.
+    fn take(
+        &mut self,
+        file: &Found,
+        loaded: Loaded<'_>,
+        hash: &str,
+        layout: Option<serde_json::Value>,
+        shared: &mut SharedParts<'_>,
+    ) -> Result<(), FileTrouble> {
+        let (read, rejected) = (loaded.read, loaded.rejected());
+        for note in &loaded.notes {
+            self.notes.of_file(&file.name, note.clone());
+        }
+        let columns = loaded.plan.landing_columns();
+        self.known.columns = unify([self.known.columns.as_slice(), columns.as_slice()]);
+        loaded.commit(self.sink, shared)?;
+        self.extract.read += read;
+        self.extract.rejected += rejected;
+        self.extract.files.push(ExtractFile {
+            name: file.name.clone(),
+            hash: Some(hash.to_owned()),
+            bytes: file.stamp.size,
+            read,
+            rejected,
+            // Only a reject is ever read again.
+            layout: if rejected > 0 { layout } else { None },
+        });
+        Ok(())
+    }
+
+    fn finish(mut self) -> Extract {
+        if !self.extract.files.is_empty() {
+            let undecided = self.known.columns.iter().filter(|column| column.undecided);
+            self.ledger.set_undecided(&undecided.map(|column| column.name.clone()).collect());
+        }
+        self.extract.notes = self.notes.notes;
+        self.extract.notes.extend(self.reading.take_notes());
+        self.extract.complete =
+            self.request.stream.write_disposition == WriteDisposition::Replace && !self.extract.files.is_empty();
+        self.extract.position = self.ledger.into_change();
+        self.extract
+    }
+}
+
+/// Data trouble that stops the stream says in which file it was met.
+fn name_file(error: SourceError, file: &str) -> SourceError {
+    if error.kind == SourceErrorKind::Data && !error.message.contains(file) {
+        return SourceError::new(error.kind, format!("{file}: {}", error.message));
+    }
+    error
+}

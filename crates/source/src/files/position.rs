@@ -1,0 +1,115 @@
+//! The ledger of a stream of files, as entries of its position.
+//!
+//! | key | value |
+//! |---|---|
+//! | `file:<name>` | its [`Stamp`] and content hash when it was last dealt with: an unchanged file is not even opened |
+//! | `content:<hash>` | name, size and time of the first load of this content: it is never loaded again |
+//! | `undecided` | names of columns that had no value in any file so far |
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::discover::{Found, Stamp};
+use crate::{Position, PositionChange};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FileEntry {
+    #[serde(flatten)]
+    stamp: Stamp,
+    hash: String,
+}
+
+/// The ledger before an extract, and what the extract changes in it.
+pub(super) struct Ledger<'p> {
+    before: &'p Position,
+    change: PositionChange,
+}
+
+impl<'p> Ledger<'p> {
+    pub(super) fn new(before: &'p Position) -> Self {
+        Self { before, change: PositionChange::new() }
+    }
+
+    /// Whether the file is as it was when it was dealt with.
+    pub(super) fn is_unchanged(&self, file: &Found) -> bool {
+        let Some(entry) = self.before.get(&file_key(&file.name)) else { return false };
+        let number = |name: &str| entry.get(name).and_then(serde_json::Value::as_i64);
+        // Compared field by field: ten thousand of these are looked at in every run.
+        number("mtime_ns") == Some(file.stamp.mtime_ns)
+            && number("size") == i64::try_from(file.stamp.size).ok()
+            && number("ctime_ns") == Some(file.stamp.ctime_ns)
+            && entry.get("inode").and_then(serde_json::Value::as_u64) == Some(file.stamp.inode)
+    }
+
+    /// Under which name a content was loaded.
+    pub(super) fn loaded_as(&self, hash: &str) -> Option<&str> {
+        let key = format!("content:{hash}");
+        let entry = match self.change.get(&key) {
+            Some(changed) => changed.as_ref(),
+            None => self.before.get(&key),
+        };
+        entry?.get("path")?.as_str()
+    }
+
+    /// Sizes of the contents that were loaded: only a file of one of these can be a repetition, and is hashed before it is read.
+    pub(super) fn sizes(&self) -> BTreeSet<u64> {
+        let range = self.before.range("content:".to_owned().."content;".to_owned());
+        range.filter_map(|(_, entry)| entry.get("size")?.as_u64()).collect()
+    }
+
+    /// A file was dealt with: loaded, or found to be a repetition.
+    pub(super) fn record(&mut self, file: &Found, hash: &str) {
+        let entry = FileEntry { stamp: file.stamp, hash: hash.to_owned() };
+        self.change.insert(file_key(&file.name), serde_json::to_value(entry).ok());
+        if self.loaded_as(hash).is_none() {
+            let loaded_at = jiff::Timestamp::now().to_string();
+            let entry = json!({ "path": file.name, "size": file.stamp.size, "loaded_at": loaded_at });
+            self.change.insert(format!("content:{hash}"), Some(entry));
+        }
+    }
+
+    /// Forgets the stamps of files that are gone. What they held stays known.
+    pub(super) fn forget_others<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        let present: BTreeSet<&str> = names.collect();
+        let range = self.before.range("file:".to_owned().."file;".to_owned());
+        for key in range.map(|(key, _)| key).filter(|key| !present.contains(&key["file:".len()..])) {
+            self.change.insert(key.clone(), None);
+        }
+    }
+
+    /// Columns without a value so far.
+    pub(super) fn undecided(&self) -> BTreeSet<String> {
+        let names = self.before.get("undecided").and_then(serde_json::Value::as_array);
+        names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    }
+
+    /// Remembers the columns without a value.
+    pub(super) fn set_undecided(&mut self, names: &BTreeSet<String>) {
+        if *names == self.undecided() {
+            return;
+        }
+        self.change.insert("undecided".to_owned(), if names.is_empty() { None } else { Some(json!(names)) });
+    }
+
+    /// Another entry, for logs that grow.
+    pub(super) fn set(&mut self, key: String, value: Option<serde_json::Value>) {
+        self.change.insert(key, value);
+    }
+
+    /// The position before.
+    pub(super) fn before(&self) -> &'p Position {
+        self.before
+    }
+
+    /// What changed. An entry that is as before is no change.
+    pub(super) fn into_change(self) -> PositionChange {
+        let before = self.before;
+        self.change.into_iter().filter(|(key, value)| before.get(key) != value.as_ref()).collect()
+    }
+}
+
+fn file_key(name: &str) -> String {
+    format!("file:{name}")
+}

@@ -1,0 +1,323 @@
+//! The landing in a folder.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use arrow::record_batch::RecordBatch;
+
+use super::arrow_schema::arrow_schema;
+use super::error::landing_error;
+use super::manifest::{FORMAT_VERSION, Manifest, PartFile};
+use super::part::ParquetFile;
+use super::rejects::RejectsWriter;
+use super::unify::unify;
+use crate::{Column, Extract, Part, RejectedRecord, Sink, SourceError, SourceErrorKind};
+
+/// Name of the manifest's file.
+const MANIFEST_FILE: &str = "manifest.json";
+
+/// The landing of one target.
+#[derive(Debug, Clone)]
+pub struct Landing {
+    root: PathBuf,
+    target: String,
+}
+
+impl Landing {
+    /// The landing of a target below an absolute root folder, which need not exist yet.
+    pub fn new(root: PathBuf, target: impl Into<String>) -> Self {
+        Self { root, target: target.into() }
+    }
+
+    /// The landing of one stream.
+    pub fn stream(&self, source: &str, stream: &str) -> StreamLanding {
+        let folder = self.root.join(path_name(&self.target)).join(path_name(source)).join(path_name(stream));
+        StreamLanding { folder, target: self.target.clone(), source: source.to_owned(), stream: stream.to_owned() }
+    }
+}
+
+/// The landing of one stream of a target.
+#[derive(Debug, Clone)]
+pub struct StreamLanding {
+    folder: PathBuf,
+    target: String,
+    source: String,
+    stream: String,
+}
+
+impl StreamLanding {
+    /// The landing of one run.
+    pub fn run(&self, run: i64) -> RunLanding {
+        let folder = self.folder.join(format!("run={run}"));
+        RunLanding {
+            stream: self.clone(),
+            run,
+            written: Mutex::new(Written { parts: Vec::new(), rejects: RejectsWriter::new(folder.clone()) }),
+            folder,
+            opened: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
+            records: AtomicU64::new(0),
+        }
+    }
+
+    /// The runs of which a finished extract lies here, oldest first.
+    pub fn list_runs(&self) -> Result<Vec<i64>, SourceError> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(landing_error("list", &self.folder, &error)),
+        };
+        let mut runs = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| landing_error("list", &self.folder, &error))?;
+            let name = entry.file_name();
+            let run = name.to_str().and_then(|name| name.strip_prefix("run=")).and_then(|run| run.parse().ok());
+            if let Some(run) = run
+                && entry.path().join(MANIFEST_FILE).exists()
+            {
+                runs.push(run);
+            }
+        }
+        runs.sort_unstable();
+        Ok(runs)
+    }
+}
+
+/// The landing of one run of a stream: the [`Sink`] of its extract, then its manifest.
+pub struct RunLanding {
+    stream: StreamLanding,
+    run: i64,
+    folder: PathBuf,
+    /// Parts ever opened, for temporary names.
+    opened: AtomicU64,
+    /// Parts finished, for their names.
+    finished: AtomicU64,
+    /// Records told to [`Sink::progress`].
+    records: AtomicU64,
+    written: Mutex<Written>,
+}
+
+struct Written {
+    parts: Vec<PartFile>,
+    rejects: RejectsWriter,
+}
+
+impl RunLanding {
+    /// The folder everything lies in; file names of the manifest are relative to it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Records read so far, as told by the source; for progress bars.
+    pub fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    /// Begins an extract: creates the folder, and removes what an unfinished (or no longer wanted) extract left in it. Whoever
+    /// wants to go on with a finished extract asks [`RunLanding::find`] first.
+    pub fn begin(&self) -> Result<(), SourceError> {
+        let failed = |what: &str, error: &io::Error| landing_error(what, &self.folder, error);
+        // The manifest goes first: without it, what remains after a crash here is an unfinished extract again.
+        let manifest = self.folder.join(MANIFEST_FILE);
+        match fs::remove_file(&manifest) {
+            Ok(()) => sync_folder(&self.folder)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(landing_error("remove", &manifest, &error)),
+        }
+        match fs::remove_dir_all(&self.folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("clear", &error)),
+        }
+        fs::create_dir_all(&self.folder).map_err(|error| failed("create", &error))?;
+        self.finished.store(0, Ordering::Relaxed);
+        let mut written = self.written();
+        written.parts.clear();
+        written.rejects = RejectsWriter::new(self.folder.clone());
+        Ok(())
+    }
+
+    /// Ends an extract: closes the rejects, checks law 3 (read = rows + rejected), and writes the manifest, after which the
+    /// extract counts.
+    pub fn finish(&self, extract: Extract, fingerprint: &str, epoch: i64) -> Result<Manifest, SourceError> {
+        let mut written = self.written();
+        let rejects = written.rejects.close()?;
+        let mut parts = std::mem::take(&mut written.parts);
+        parts.sort_by(|a, b| a.file.cmp(&b.file));
+        let manifest = Manifest {
+            format_version: FORMAT_VERSION,
+            target: self.stream.target.clone(),
+            source: self.stream.source.clone(),
+            stream: self.stream.stream.clone(),
+            run: self.run,
+            epoch,
+            fingerprint: fingerprint.to_owned(),
+            generation: 1,
+            created_at: jiff::Timestamp::now().to_string(),
+            columns: unify(parts.iter().map(|part| part.columns.as_slice())),
+            parts,
+            rejects,
+            extract,
+        };
+        self.check_counts(&manifest)?;
+        fail::fail_point!("landing::before-manifest");
+        self.write_manifest(&manifest)?;
+        fail::fail_point!("landing::after-manifest");
+        Ok(manifest)
+    }
+
+    /// The manifest of a finished extract, after making sure that everything it names is there.
+    pub fn find(&self) -> Result<Option<Manifest>, SourceError> {
+        let path = self.folder.join(MANIFEST_FILE);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(landing_error("read", &path, &error)),
+        };
+        let damaged = |what: String| {
+            let message = format!("landing: {}: {what}; remove the folder of this run and build again", path.display());
+            SourceError::new(SourceErrorKind::Landing, message)
+        };
+        // The version is read first: a newer manifest may not even have the shape of ours.
+        let value: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|error| damaged(format!("the manifest cannot be read: {error}")))?;
+        let version = value.get("format_version").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        if version > u64::from(FORMAT_VERSION) {
+            return Err(SourceError::new(
+                SourceErrorKind::Landing,
+                format!(
+                    "landing: {} was written by a newer version of thalweg (format {version}, this one knows {FORMAT_VERSION}): \
+                     use that version",
+                    path.display()
+                ),
+            ));
+        }
+        let manifest: Manifest =
+            serde_json::from_value(value).map_err(|error| damaged(format!("the manifest cannot be read: {error}")))?;
+        let parts = manifest.parts.iter().map(|part| (&part.file, part.bytes));
+        let rejects = manifest.rejects.iter().map(|rejects| (&rejects.file, rejects.bytes));
+        for (file, bytes) in parts.chain(rejects) {
+            match fs::metadata(self.folder.join(file)) {
+                Ok(found) if found.len() == bytes => {}
+                Ok(found) => {
+                    return Err(damaged(format!("{file} has {} bytes, the manifest says {bytes}", found.len())));
+                }
+                Err(error) => return Err(damaged(format!("{file} is missing: {error}"))),
+            }
+        }
+        Ok(Some(manifest))
+    }
+
+    fn check_counts(&self, manifest: &Manifest) -> Result<(), SourceError> {
+        let rejected = manifest.rejects.as_ref().map_or(0, |rejects| rejects.rows);
+        let extract = &manifest.extract;
+        if extract.read == manifest.rows() + rejected && extract.rejected == rejected {
+            return Ok(());
+        }
+        Err(SourceError::new(
+            SourceErrorKind::Landing,
+            format!(
+                "landing of {}.{}: {} records were read, but {} rows and {rejected} rejects ({} told) lie in {}: this is a fault in \
+                 thalweg, please report it",
+                self.stream.source,
+                self.stream.stream,
+                extract.read,
+                manifest.rows(),
+                extract.rejected,
+                self.folder.display()
+            ),
+        ))
+    }
+
+    fn write_manifest(&self, manifest: &Manifest) -> Result<(), SourceError> {
+        let (path, temporary) = (self.folder.join(MANIFEST_FILE), self.folder.join("manifest.json.tmp"));
+        let mut text = serde_json::to_vec_pretty(manifest)
+            .map_err(|error| landing_error("write", &path, &io::Error::other(error)))?;
+        text.push(b'\n');
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&temporary)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            // Parts were renamed before: their names must be on disk before the manifest that names them.
+            File::open(&self.folder)?.sync_all()?;
+            fs::rename(&temporary, &path)
+        };
+        write().map_err(|error| landing_error("write", &path, &error))?;
+        sync_folder(&self.folder)?;
+        match self.folder.parent() {
+            Some(parent) => sync_folder(parent),
+            None => Ok(()),
+        }
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        // A thread that panicked while holding the lock left complete entries only.
+        self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Sink for RunLanding {
+    fn part(&self, columns: &[Column]) -> Result<Box<dyn Part + '_>, SourceError> {
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.folder.join(format!("open-{number:05}.parquet.tmp"));
+        let file = ParquetFile::create(temporary, &arrow_schema(columns))?;
+        Ok(Box::new(LandingPart { landing: self, columns: columns.to_vec(), file }))
+    }
+
+    fn reject(&self, rejects: &[RejectedRecord]) -> Result<(), SourceError> {
+        self.written().rejects.write(rejects)
+    }
+
+    fn progress(&self, records: u64) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+    }
+}
+
+struct LandingPart<'a> {
+    landing: &'a RunLanding,
+    columns: Vec<Column>,
+    file: ParquetFile,
+}
+
+impl Part for LandingPart<'_> {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), SourceError> {
+        self.file.write(batch)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), SourceError> {
+        let number = self.landing.finished.fetch_add(1, Ordering::Relaxed);
+        let name = format!("part-{number:05}.parquet");
+        let closed = self.file.close(&self.landing.folder.join(&name))?;
+        fail::fail_point!("landing::part-written");
+        self.landing.written().parts.push(PartFile {
+            file: name,
+            rows: closed.rows,
+            bytes: closed.bytes,
+            hash: closed.hash,
+            columns: self.columns,
+        });
+        Ok(())
+    }
+}
+
+/// Waits until the names in a folder are on disk.
+fn sync_folder(folder: &Path) -> Result<(), SourceError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| landing_error("sync", folder, &error))
+}
+
+/// A name as one part of a path: what is not a letter, digit, `_`, `-` or `.` is written `%XX`, and so is a leading dot, so that
+/// two names never meet in one folder and none leads out of it.
+fn path_name(name: &str) -> String {
+    let mut path = String::with_capacity(name.len());
+    for (place, byte) in name.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => path.push(char::from(byte)),
+            b'.' if place > 0 => path.push('.'),
+            _ => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path
+}
