@@ -1,0 +1,98 @@
+//! What can be measured, and how far it is from the work done without Thalweg: `cargo xtask bench`.
+//!
+//! The program and the reference run as processes of their own, one after the other on the same data, and the best of several
+//! runs counts. The reference does the work and nothing else: no ledger, no landing, no change sets, no restart.
+
+#![forbid(unsafe_code)]
+
+mod access_log;
+mod build_of_many;
+mod comparison;
+mod csv;
+mod measure;
+mod parser;
+mod program;
+mod reference;
+mod start_up;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", about = "Benchmarks, each beside its reference in the same run")]
+struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// A CSV file with some missing values into a keyed store table.
+    Csv {
+        /// Rows of the file.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: usize,
+        /// Load rows with missing values too, on both sides, instead of setting them aside.
+        #[arg(long)]
+        keep_missing: bool,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// An access log with device and country into the store.
+    AccessLog {
+        /// Lines of the log.
+        #[arg(long, default_value_t = 1_000_000)]
+        lines: usize,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// The parser of access logs alone, on one core.
+    Parser {
+        /// Lines of the log.
+        #[arg(long, default_value_t = 1_000_000)]
+        lines: usize,
+    },
+    /// `build` with nothing new, on 200 models and 50 streams.
+    NothingNew(#[command(flatten)] Options),
+    /// `validate`, on 200 models and 50 streams.
+    Validate(#[command(flatten)] Options),
+    /// `--help`: how long the program takes to start.
+    Help(#[command(flatten)] Options),
+    /// All of them, one after the other.
+    All(#[command(flatten)] Options),
+    /// The reference programs, which the others start.
+    #[command(subcommand, hide = true)]
+    Reference(reference::Reference),
+}
+
+/// What every benchmark is asked.
+#[derive(Debug, Clone, Args)]
+struct Options {
+    /// The program; built in release mode when not given.
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+    /// How often each side runs; the best run counts.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().bench {
+        Bench::Csv { rows, keep_missing, options } => csv::run(rows, keep_missing, &options),
+        Bench::AccessLog { lines, options } => access_log::run(lines, &options),
+        Bench::Parser { lines } => parser::run(lines),
+        Bench::NothingNew(options) => build_of_many::nothing_new(&options),
+        Bench::Validate(options) => build_of_many::validate(&options),
+        Bench::Help(options) => start_up::run(&options),
+        Bench::All(options) => {
+            csv::run(1_000_000, false, &options)?;
+            access_log::run(1_000_000, &options)?;
+            parser::run(1_000_000)?;
+            build_of_many::nothing_new(&options)?;
+            build_of_many::validate(&options)?;
+            start_up::run(&options)
+        }
+        Bench::Reference(reference) => reference::run(&reference),
+    }
+}
