@@ -60,8 +60,10 @@ fn a_run_with_nothing_to_do() {
 
 #[test]
 fn a_narrow_terminal() {
-    let page = Page { width: Some(100), ..Page::plain() };
-    check("summary_narrow", &summary::draw(&page, &outcomes::busy_run(), AFTER_ELEVEN));
+    for width in [140, 80] {
+        let page = Page { width: Some(width), ..Page::plain() };
+        check(&format!("summary_width_{width}"), &summary::draw(&page, &outcomes::busy_run(), AFTER_ELEVEN));
+    }
 }
 
 #[test]

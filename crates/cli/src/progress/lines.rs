@@ -13,7 +13,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// `quiet` leaves out everything but warnings and failures.
+    /// `quiet` leaves out everything but the reason why nothing goes on; warnings and failures stand in the summary.
     pub fn new(quiet: bool) -> Self {
         Self { quiet }
     }
@@ -21,7 +21,7 @@ impl Lines {
 
 impl Observer for Lines {
     fn event(&self, event: &Event) {
-        if self.quiet && !matters(event) {
+        if self.quiet && !matches!(event, Event::Waiting { .. }) {
             return;
         }
         if let Some(line) = line(event) {
@@ -31,11 +31,6 @@ impl Observer for Lines {
 }
 
 impl Progress for Lines {}
-
-/// Whether even a quiet run tells it.
-fn matters(event: &Event) -> bool {
-    matches!(event, Event::Waiting { .. } | Event::ExtractFailed { .. } | Event::Note { warning: true, .. })
-}
 
 /// The line of an event; `None` when it is not worth one.
 pub fn line(event: &Event) -> Option<String> {
@@ -71,8 +66,8 @@ pub fn line(event: &Event) -> Option<String> {
         }
         Event::TestFinished(test) if test.state == TestState::Pass => return None,
         Event::TestFinished(test) => {
-            let word = if test.state == TestState::Fail { "error" } else { "warning" };
-            format!("{word}: test {} found {}", test.test, counted(test.failures, "failing row"))
+            let word = if test.state == TestState::Fail { "failed test" } else { "warning" };
+            format!("{word}: {}: {}", test.test, counted(test.failures, "failing row"))
         }
         Event::Published { run } => format!("run {run} is published"),
         Event::ExtractStarted { .. }

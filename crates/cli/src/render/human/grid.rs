@@ -1,7 +1,8 @@
 //! Aligned columns under a ruled header: the one shape of all tables on the terminal.
 
 use comfy_table::{
-    Attribute, Cell, CellAlignment, Color, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle,
+    Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, ContentLineStyle, LineStyle, Table,
+    TableStyle, Width,
 };
 
 use super::Page;
@@ -64,29 +65,42 @@ pub enum Side {
     Right,
 }
 
+/// A last column of texts may be broken into lines of this width, not into narrower ones.
+const NARROWEST: u16 = 20;
+
 /// Draws a grid. Every line ends with a line break, none with blanks.
+///
+/// Where the terminal is too narrow, a last column of texts is broken into lines. Nothing else is: broken numbers and names are
+/// worse than a line that the terminal breaks.
 pub fn draw(page: &Page, columns: &[(&str, Side)], rows: Vec<Vec<Value>>) -> String {
     let mut table = Table::new();
-    table.load_style(STYLE);
+    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Disabled);
     if page.paint.is_coloured() {
         table.enforce_styling();
     } else {
         table.force_no_tty();
     }
-    match page.width {
-        Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
-        None => table.set_content_arrangement(ContentArrangement::Disabled),
-    };
     table.set_header(columns.iter().map(|(name, _)| Cell::new(name)));
     for row in rows {
         table.add_row(row.into_iter().map(Value::cell));
     }
     for (index, (_, side)) in columns.iter().enumerate() {
         if let Some(column) = table.column_mut(index) {
-            column.set_padding((0, if index + 1 == columns.len() { 0 } else { 2 }));
+            column.set_padding((0, u16::from(index + 1 != columns.len())));
             if *side == Side::Right {
                 column.set_cell_alignment(CellAlignment::Right);
             }
+        }
+    }
+    if let (Some(width), Some((_, Side::Left))) = (page.width, columns.last()) {
+        let widths = table.column_max_content_widths();
+        let before: u16 = widths.iter().rev().skip(1).map(|width| width + 2).sum();
+        let room = width.saturating_sub(before);
+        if room >= NARROWEST && widths.last().is_some_and(|last| *last > room) {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            let exact = widths.iter().rev().skip(1).rev().map(|width| Width::Fixed(width + 1));
+            let constraints = exact.chain([Width::Fixed(room)]).map(ColumnConstraint::Absolute);
+            table.set_constraints(constraints.collect::<Vec<_>>());
         }
     }
     let mut text = String::new();
@@ -95,6 +109,11 @@ pub fn draw(page: &Page, columns: &[(&str, Side)], rows: Vec<Vec<Value>>) -> Str
         text.push('\n');
     }
     text
+}
+
+/// The width of a drawn grid.
+pub fn width(text: &str) -> usize {
+    text.lines().map(|line| line.chars().count()).max().unwrap_or_default()
 }
 
 /// Moves every line to the right.

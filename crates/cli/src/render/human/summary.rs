@@ -5,6 +5,7 @@ use thalweg_run::{Counts, RunOutcome, RunState, StepOutcome, Strategy};
 use super::grid::{self, Side, Value};
 use super::number::{counted, grouped, seconds};
 use super::{Page, tests};
+use crate::output::Paint;
 
 /// More unchanged tables than this are folded into one line.
 const FOLD_BEYOND: usize = 10;
@@ -22,7 +23,7 @@ pub struct Surroundings {
 pub fn draw(page: &Page, outcome: &RunOutcome, surroundings: Surroundings) -> String {
     let mut sections = vec![steps(page, &outcome.steps)];
     sections.push(tests::draw(page, &outcome.tests));
-    sections.push(attention(page, outcome));
+    sections.push(attention(page, outcome, Talk::Everything));
     sections.push(last_line(page, outcome, surroundings));
     sections.retain(|section| !section.is_empty());
     sections.join("\n")
@@ -30,7 +31,7 @@ pub fn draw(page: &Page, outcome: &RunOutcome, surroundings: Surroundings) -> St
 
 /// What is left of the summary with `--quiet`: failures and warnings, nothing when all is well.
 pub fn draw_quiet(page: &Page, outcome: &RunOutcome, surroundings: Surroundings) -> String {
-    let mut sections = vec![tests::draw_failures(page, &outcome.tests), attention(page, outcome)];
+    let mut sections = vec![tests::draw_failures(page, &outcome.tests), attention(page, outcome, Talk::Warnings)];
     if outcome.exit_code() != 0 {
         sections.push(last_line(page, outcome, surroundings));
     }
@@ -43,26 +44,62 @@ pub fn steps(page: &Page, steps: &[StepOutcome]) -> String {
     let unchanged = steps.iter().filter(|step| is_quiet(step)).count();
     let fold = unchanged > FOLD_BEYOND;
     let shown: Vec<_> = steps.iter().filter(|step| !(fold && is_quiet(step))).collect();
-    let mut text = String::new();
-    if !shown.is_empty() {
-        let duplicates = shown.iter().any(|step| step.counts.duplicate > 0);
-        let reasons = shown.iter().any(|step| has_reason(step));
-        let mut columns = vec![("table", Side::Left), ("refreshed", Side::Left), ("read", Side::Right)];
-        columns.extend(["inserted", "updated", "unchanged", "deleted", "rejected"].map(|name| (name, Side::Right)));
-        if duplicates {
-            columns.push(("duplicate", Side::Right));
-        }
-        columns.extend([("rows", Side::Right), ("time", Side::Right)]);
-        if reasons {
-            columns.push(("why", Side::Left));
-        }
-        let rows = shown.iter().map(|step| row(step, duplicates, reasons)).collect();
-        text = grid::draw(page, &columns, rows);
-    }
+    let mut text = if shown.is_empty() { String::new() } else { counted_steps(page, &shown) };
     if fold {
         text.push_str(&format!("{}\n", page.paint.faint(format!("{} unchanged", counted(unchanged as u64, "table")))));
     }
     text
+}
+
+/// A column for each count, or, where the terminal is too narrow for that, the counts that are not zero in words.
+fn counted_steps(page: &Page, shown: &[&StepOutcome]) -> String {
+    let reasons = shown.iter().any(|step| has_reason(step));
+    let duplicates = shown.iter().any(|step| step.counts.duplicate > 0);
+    let mut columns = vec![("table", Side::Left), ("refreshed", Side::Left), ("read", Side::Right)];
+    columns.extend(["inserted", "updated", "unchanged", "deleted", "rejected"].map(|name| (name, Side::Right)));
+    if duplicates {
+        columns.push(("duplicate", Side::Right));
+    }
+    columns.extend([("rows", Side::Right), ("time", Side::Right)]);
+    let narrow = page.width.is_some_and(|width| {
+        let plain = Page { width: None, paint: Paint::Plain, ..page.clone() };
+        let rows = shown.iter().map(|step| row(step, duplicates, false)).collect();
+        grid::width(&grid::draw(&plain, &columns, rows)) > usize::from(width)
+    });
+    if narrow {
+        let columns = [("table", Side::Left), ("rows", Side::Right), ("refreshed", Side::Left)];
+        return grid::draw(page, &columns, shown.iter().map(|step| short_row(step)).collect());
+    }
+    if reasons {
+        columns.push(("why", Side::Left));
+    }
+    grid::draw(page, &columns, shown.iter().map(|step| row(step, duplicates, reasons)).collect())
+}
+
+fn short_row(step: &StepOutcome) -> Vec<Value> {
+    let counts = &step.counts;
+    let mut words = step.strategy.words().to_owned();
+    let parts: Vec<_> = [
+        (counts.read, "read"),
+        (counts.inserted, "inserted"),
+        (counts.updated, "updated"),
+        (counts.unchanged, "unchanged"),
+        (counts.deleted_by_mark + counts.deleted_missing, "deleted"),
+        (counts.rejected, "rejected"),
+        (counts.duplicate, "duplicate"),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, word)| format!("{} {word}", grouped(number)))
+    .collect();
+    if !parts.is_empty() {
+        words.push_str(&format!(": {}", parts.join(", ")));
+    }
+    vec![
+        Value::text(&step.table),
+        if step.kind == "view" { Value::Empty } else { Value::Count(step.rows_after) },
+        Value::Text(words),
+    ]
 }
 
 fn row(step: &StepOutcome, duplicates: bool, reasons: bool) -> Vec<Value> {
@@ -105,8 +142,17 @@ fn is_quiet(step: &StepOutcome) -> bool {
     step.strategy == Strategy::Unchanged && step.counts.read == 0 && !step.counts.changed()
 }
 
+/// How much is told beside failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Talk {
+    /// What deserves attention.
+    Warnings,
+    /// Remarks as well.
+    Everything,
+}
+
 /// Failed streams, stale and removed tables, warnings and remarks.
-fn attention(page: &Page, outcome: &RunOutcome) -> String {
+fn attention(page: &Page, outcome: &RunOutcome, talk: Talk) -> String {
     let paint = page.paint;
     let mut text = String::new();
     for failed in &outcome.failed_streams {
@@ -134,6 +180,9 @@ fn attention(page: &Page, outcome: &RunOutcome) -> String {
             paint.yellow("removed"),
             outcome.removed.join(", "),
         ));
+    }
+    if talk == Talk::Warnings {
+        return text;
     }
     let remarks: Vec<_> = outcome.notes.iter().filter(|note| !note.warning).collect();
     for note in remarks.iter().take(MOST_REMARKS) {

@@ -31,12 +31,6 @@ pub fn draw(page: &Page, table: &TextTable) -> String {
                 .collect()
         })
         .collect();
-    // A table that is wider than the terminal is better left to the terminal than squeezed letter by letter.
-    let page = if page.width.is_some_and(|width| columns.len() * 8 > usize::from(width)) {
-        &Page { width: None, ..page.clone() }
-    } else {
-        page
-    };
     grid::draw(page, &columns, rows)
 }
 

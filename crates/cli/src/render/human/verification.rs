@@ -65,5 +65,8 @@ pub fn draw(page: &Page, outcomes: &[VerifyOutcome]) -> String {
         parts.push(page.paint.yellow(format!("{} not compared", counted(skipped, "table"))));
     }
     text.push_str(&format!("\n{}\n", parts.join(", ")));
+    if differing > 0 {
+        text.push_str(&format!("{}: `thalweg build --full-refresh` computes tables anew\n", page.paint.cyan("help")));
+    }
     text
 }
