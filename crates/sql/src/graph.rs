@@ -6,7 +6,7 @@ mod rewrite;
 
 use std::collections::HashMap;
 
-use thalweg_project::{Diagnostic, Location, Materialized, Project, Severity, TableName, TestKind};
+use thalweg_project::{Diagnostic, Location, Materialized, Project, TableName, TestKind};
 
 use crate::dialect::{Dialect, dialect_of};
 use crate::parser::{parse_expression, parse_select};
@@ -128,7 +128,7 @@ pub fn compile(project: &Project) -> (Compiled, Vec<Diagnostic>) {
 
     let mut resolved: Vec<Option<Vec<Resolved>>> = vec![None; compiled.nodes.len()];
     compiled.queries = vec![None; compiled.nodes.len()];
-    for node in 0..compiled.nodes.len() {
+    for (node, tables_of_node) in resolved.iter_mut().enumerate() {
         let NodeKind::Model(index) = compiled.nodes[node].kind else { continue };
         let model = &project.models[index];
         let text = Text {
@@ -140,7 +140,7 @@ pub fn compile(project: &Project) -> (Compiled, Vec<Diagnostic>) {
         let Some((query, tables)) = read(&text, &names, Reader::Model, dialect, &mut diagnostics) else { continue };
         compiled.nodes[node].inputs = resolve::inputs(&tables);
         compiled.queries[node] = Some(query);
-        resolved[node] = Some(tables);
+        *tables_of_node = Some(tables);
     }
     compiled.readers = vec![Vec::new(); compiled.nodes.len()];
     for node in 0..compiled.nodes.len() {
@@ -264,6 +264,12 @@ fn syntax_error(text: &Text<'_>, error: SqlError) -> Diagnostic {
     text.error("sql-syntax", format!("{}: {}", text.what, error.message), error.span).with_label("here")
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Piece {
+    Query,
+    Expression,
+}
+
 fn compile_tests(
     project: &Project,
     names: &Names<'_>,
@@ -283,41 +289,57 @@ fn compile_tests(
             match compiled.node(table) {
                 Some(node) if !result.inputs.contains(&node) => result.inputs.push(node),
                 Some(_) => {}
-                None => diagnostics.push(names.unknown(&what, table).at(test.location.clone())),
+                None => {
+                    diagnostics.extend(names.unknown(&what, table).map(|mistake| mistake.at(test.location.clone())))
+                }
             }
         }
-        // A piece of SQL in YAML has no place of its own in the file: its text is shown instead.
-        let mut piece = |sql: &str, is_query: bool, part: &str| -> Option<String> {
+        let mut piece = |sql: &str, kind: Piece, part: &str| -> Option<String> {
             let text = Text { file: &test.location.file, sql, templated: true, what: format!("{what}{part}") };
-            let parsed =
-                if is_query { parse_select(sql, rewriter.dialect) } else { parse_expression(sql, rewriter.dialect) };
-            let query = match parsed {
-                Ok(query) => query,
+            let mut found = Vec::new();
+            let parsed = match kind {
+                Piece::Query => parse_select(sql, rewriter.dialect),
+                Piece::Expression => parse_expression(sql, rewriter.dialect),
+            };
+            let compiled = match parsed {
+                Ok(query) => resolve::resolve(&text, &query, names, Reader::Test, &mut found).and_then(|tables| {
+                    for input in resolve::inputs(&tables) {
+                        if !result.inputs.contains(&input) {
+                            result.inputs.push(input);
+                        }
+                    }
+                    let sql = rewriter.text(sql, &query, &tables, model_sql);
+                    or_report(sql, &what, test.location.clone(), &mut found).flatten()
+                }),
                 Err(error) => {
-                    diagnostics.push(syntax_error(&text, error));
-                    return None;
+                    found.push(syntax_error(&text, error));
+                    None
                 }
             };
-            let tables = resolve::resolve(&text, &query, names, Reader::Test, diagnostics)?;
-            for input in resolve::inputs(&tables) {
-                if !result.inputs.contains(&input) {
-                    result.inputs.push(input);
+            // A piece of SQL in YAML has no places of its own in the file; that of the test leads to it.
+            if kind == Piece::Expression {
+                for diagnostic in &mut found {
+                    diagnostic.location = test.location.clone();
+                    diagnostic.rendered = None;
+                    diagnostic.label = None;
                 }
             }
-            let sql = rewriter.text(sql, &query, &tables, model_sql);
-            or_report(sql, &what, test.location.clone(), diagnostics).flatten()
+            diagnostics.append(&mut found);
+            compiled
         };
         let sql = match &test.kind {
-            TestKind::Sql { sql } => piece(sql, true, ""),
-            TestKind::ExpressionIsTrue { expression, column: None } => piece(expression, false, ", expression"),
+            TestKind::Sql { sql } => piece(sql, Piece::Query, ""),
+            TestKind::ExpressionIsTrue { expression, column: None } => {
+                piece(expression, Piece::Expression, ", expression")
+            }
             // What stands after a column is no expression: a column is put before it for the parser and taken away again.
             TestKind::ExpressionIsTrue { expression, column: Some(_) } => {
-                piece(&format!("x {expression}"), false, ", expression")
+                piece(&format!("x {expression}"), Piece::Expression, ", expression")
                     .and_then(|sql| sql.strip_prefix("x ").map(str::to_owned))
             }
             _ => None,
         };
-        let filter = test.filter.as_ref().and_then(|filter| piece(filter, false, ", where"));
+        let filter = test.filter.as_ref().and_then(|filter| piece(filter, Piece::Expression, ", where"));
         result.sql = sql;
         result.filter = filter;
         compiled.tests.push(result);
@@ -334,7 +356,7 @@ fn or_report<T>(
 }
 
 fn invalid_name(what: &str, error: &crate::splice::SpliceError, location: Location) -> Diagnostic {
-    Diagnostic { severity: Severity::Error, ..Diagnostic::error("invalid-name", format!("{what}: {error}"), location) }
+    Diagnostic::error("invalid-name", format!("{what}: {error}"), location)
 }
 
 fn node_location(project: &Project, node: &Node) -> Location {

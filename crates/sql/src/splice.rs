@@ -86,7 +86,7 @@ pub fn rewrite_tables(
             Replacement::Subquery(subquery) if table.alias.is_some() => (format!("({subquery})"), quoted),
             Replacement::Subquery(subquery) => (format!("({subquery}) as {quoted}"), quoted),
         };
-        // `from(select ...)` and `joinorders` cannot arise: a name is always set off on both sides, except after a quote.
+        // `from"orders"where` is set off by its quotes only, which may be gone now.
         if sql[..table.span.start].ends_with(|before: char| before.is_alphanumeric() || before == '_') {
             text.insert(0, ' ');
         }

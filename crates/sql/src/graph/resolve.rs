@@ -29,6 +29,8 @@ pub(super) struct Names<'a> {
     full: Vec<String>,
     compiled: std::collections::HashMap<(String, String), usize>,
     schema_prefix: &'a str,
+    /// Tables whose own mistakes are reported already.
+    unreadable: &'a [TableName],
 }
 
 /// A mistake without its place.
@@ -55,6 +57,7 @@ impl<'a> Names<'a> {
             full: compiled.nodes.iter().map(|node| node.id.to_string()).collect(),
             compiled: compiled.by_name.clone(),
             schema_prefix: &project.target.schema_prefix,
+            unreadable: &project.unreadable,
         }
     }
 
@@ -68,8 +71,13 @@ impl<'a> Names<'a> {
         self.nodes.iter().zip(&self.full).filter(|(node, _)| same(node)).map(|(_, full)| full.as_str()).collect()
     }
 
-    /// A table that does not exist, with what may be meant.
-    pub(super) fn unknown(&self, what: &str, table: &TableName) -> Mistake {
+    /// A table that does not exist, with what may be meant. `None` when it is there and its own mistakes are reported already.
+    pub(super) fn unknown(&self, what: &str, table: &TableName) -> Option<Mistake> {
+        let same = |one: &TableName| super::folded(one) == super::folded(table);
+        (!self.unreadable.iter().any(same)).then(|| self.unknown_to_all(what, table))
+    }
+
+    fn unknown_to_all(&self, what: &str, table: &TableName) -> Mistake {
         let message = format!("{what} reads {table}, which is no table of this project");
         let without_prefix = table
             .schema
@@ -93,17 +101,23 @@ impl<'a> Names<'a> {
         Mistake { code: "unknown-table", message, help: Some(help) }
     }
 
-    fn resolve(&self, what: &str, table: &TableReference, query: &Query, reader: Reader) -> Result<Resolved, Mistake> {
+    fn resolve(
+        &self,
+        what: &str,
+        table: &TableReference,
+        query: &Query,
+        reader: Reader,
+    ) -> Result<Resolved, Option<Mistake>> {
         match table.name.as_slice() {
             [schema, name] => self.two_parts(what, schema, name, reader),
-            [name] => Err(self.one_part(what, name, query)),
+            [name] => Err(Some(self.one_part(what, name, query))),
             parts => {
                 let (schema, name) = (&parts[parts.len() - 2], &parts[parts.len() - 1]);
                 let help = match self.find(schema, name) {
                     Some(found) => format!("write `{}`", self.full[found]),
                     None => format!("write `{schema}.{name}`: all tables stand in the target's one database"),
                 };
-                Err(Mistake {
+                Err(Some(Mistake {
                     code: "table-name",
                     message: format!(
                         "{what} names table {} with {} parts, expected `schema.table`",
@@ -111,45 +125,45 @@ impl<'a> Names<'a> {
                         parts.len()
                     ),
                     help: Some(help),
-                })
+                }))
             }
         }
     }
 
-    fn two_parts(&self, what: &str, schema: &str, name: &str, reader: Reader) -> Result<Resolved, Mistake> {
+    fn two_parts(&self, what: &str, schema: &str, name: &str, reader: Reader) -> Result<Resolved, Option<Mistake>> {
         if let Some(found) = self.find(schema, name) {
             return Ok(Resolved::Node(found));
         }
         if schema.eq_ignore_ascii_case(DATA_SCHEMA)
             || schema.eq_ignore_ascii_case(&format!("{}{DATA_SCHEMA}", self.schema_prefix))
         {
-            return Err(Mistake {
+            return Err(Some(Mistake {
                 code: "physical-table",
                 message: format!("{what} reads {schema}.{name}, a physical table that only Thalweg may name"),
                 help: Some(
                     "read the view in front of it: `store.orders`, or the model's own `schema.table`".to_owned(),
                 ),
-            });
+            }));
         }
         if schema.eq_ignore_ascii_case(SYSTEM_SCHEMA) {
             if reader == Reader::Model {
-                return Err(Mistake {
+                return Err(Some(Mistake {
                     code: "system-table",
                     message: format!(
                         "{what} reads {schema}.{name}, which reports and tests may read but models may not"
                     ),
                     help: Some("a model would change with every run: ask for it in `reports/`".to_owned()),
-                });
+                }));
             }
             if let Some(found) = SYSTEM_TABLES.iter().position(|table| table.eq_ignore_ascii_case(name)) {
                 return Ok(Resolved::System(found));
             }
             let known: Vec<String> = SYSTEM_TABLES.iter().map(|table| format!("`{SYSTEM_SCHEMA}.{table}`")).collect();
-            return Err(Mistake {
+            return Err(Some(Mistake {
                 code: "unknown-table",
                 message: format!("{what} reads {schema}.{name}, which is no table of Thalweg"),
                 help: Some(format!("these can be read: {}", known.join(", "))),
-            });
+            }));
         }
         Err(self.unknown(what, &TableName::new(schema, name)))
     }
@@ -192,7 +206,8 @@ pub(super) fn resolve(
     for table in &query.tables {
         match names.resolve(&text.what, table, query, reader) {
             Ok(found) => resolved.push(found),
-            Err(mistake) => {
+            Err(None) => {}
+            Err(Some(mistake)) => {
                 let mut diagnostic = text.error(mistake.code, mistake.message, table.span.clone());
                 diagnostic.help = mistake.help;
                 diagnostics.push(diagnostic);

@@ -28,7 +28,7 @@ pub(super) fn adapt(tokens: &[TokenWithSpan]) -> Adapted {
         text.star(at);
         text.pivot(at);
     }
-    text.from_first();
+    text.complete_from_first();
     Adapted { tokens: text.tokens, samples: text.samples }
 }
 
@@ -302,7 +302,7 @@ impl Text {
     }
 
     /// `from t where x` becomes `from t select * where x`.
-    fn from_first(&mut self) {
+    fn complete_from_first(&mut self) {
         let mut inserts = Vec::new();
         for at in 0..self.tokens.len() {
             if self.word(at) == "from" && self.begins_query(at) {

@@ -155,12 +155,14 @@ impl Difference<'_> {
     }
 }
 
-/// A query for the rows of one relation that another does not have, as bags, compared by [`Dialect::comparison_image`].
+/// A query for the rows of one relation that another does not have, as bags, compared by [`Dialect::comparison_image`]: the
+/// declared columns, then `extra` columns of the left relation.
 pub fn missing_rows(
     dialect: &dyn Dialect,
     left: &str,
     right: &str,
     columns: &[TypedColumn],
+    extra: &[&str],
 ) -> Result<String, InvalidName> {
     let difference = Difference {
         dialect,
@@ -170,9 +172,9 @@ pub fn missing_rows(
         written: Vec::new(),
         key: Vec::new(),
     };
-    let declared = difference.declared("r")?;
-    let old = difference.numbered(left, &declared)?;
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).chain(extra.iter().copied()).collect();
+    let old = difference.numbered(left, &column_list(dialect, "r", names.iter().copied())?)?;
     let new = difference.numbered(right, "1 as _row")?;
-    let declared = difference.declared("o")?;
-    Ok(format!("select {declared} from {old} o where not exists (select 1 from {new} n where {})", difference.paired()))
+    let shown = column_list(dialect, "o", names.iter().copied())?;
+    Ok(format!("select {shown} from {old} o where not exists (select 1 from {new} n where {})", difference.paired()))
 }
