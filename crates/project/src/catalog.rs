@@ -113,7 +113,7 @@ impl Catalog {
                     disabled.kind.word(),
                     disabled.table
                 ),
-                help: format!("remove `enabled: false` from `{}`, or the reference", disabled.location.file),
+                help: "remove the reference, or the model's `enabled: false`".to_owned(),
             }),
             ([], []) => Err(self.nothing_called(text)),
             (several, _) => {

@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
         let (value, diagnostics) = checker.check(node);
         let is_checked = diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error);
         self.diagnostics.extend(diagnostics);
-        match serde_json::from_value(value.clone()) {
+        match F::deserialize(&value) {
             Ok(form) => Some((form, value)),
             // A mistake that was reported at its place needs no second message.
             Err(_) if !is_checked || self.has_errors() => None,

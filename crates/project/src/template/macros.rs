@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use minijinja::value::{Rest, ValueOrKwargs};
+use minijinja::value::{Kwargs, Rest, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, context};
 
 use super::engine::Shared;
@@ -38,7 +38,7 @@ pub fn expose(environment: &mut Environment<'static>, shared: &Arc<Shared>, file
             let circle = format!("the macro `{macro_name}` calls itself without end");
             return Err(Error::new(ErrorKind::InvalidOperation, circle));
         }
-        let arguments = arguments.into_values();
+        let arguments = with_caller(state, arguments.into_values())?;
         let answer = (|| {
             let this = state.lookup("this").unwrap_or_default();
             let template = state.env().get_template(&file)?;
@@ -49,4 +49,20 @@ pub fn expose(environment: &mut Environment<'static>, shared: &Arc<Shared>, file
         answer.map(Value::from)
     };
     environment.add_function(name.to_owned(), call);
+}
+
+/// A `{% call %}` block belongs to the template it stands in and cannot be called from the macro's own; its text can.
+fn with_caller(state: &mut State<'_, '_>, mut arguments: Vec<Value>) -> Result<Vec<Value>, Error> {
+    let Some(keywords) = arguments.last().filter(|last| last.is_kwargs()).cloned() else { return Ok(arguments) };
+    let keywords = Kwargs::try_from(keywords)?;
+    let Ok(caller) = keywords.peek::<Value>("caller") else { return Ok(arguments) };
+    let body = caller.call(state, &[])?.to_string();
+    let mut replaced = Vec::new();
+    for key in keywords.args().filter(|key| *key != "caller") {
+        replaced.push((key.to_owned(), keywords.peek::<Value>(key)?));
+    }
+    replaced.push(("caller".to_owned(), Value::from_function(move || body.clone())));
+    arguments.pop();
+    arguments.push(Kwargs::from_iter(replaced).into());
+    Ok(arguments)
 }

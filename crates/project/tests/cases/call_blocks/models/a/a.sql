@@ -1,0 +1,1 @@
+{% call wrap() %}1{% endcall %}

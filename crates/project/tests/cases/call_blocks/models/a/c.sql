@@ -1,0 +1,1 @@
+{% macro own(x) %}{{ two(x) }}{% endmacro %}{% set y = 7 %}select {{ own(y) }}
