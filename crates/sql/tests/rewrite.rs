@@ -103,8 +103,8 @@ fn replacements_are_checked() {
     assert_eq!(put(&[8..9, 0..2]).as_deref(), Ok("_öße _"));
     assert_eq!(put(&[0..0, 9..9]).as_deref(), Ok("_größe x_"));
     assert_eq!(put(&[0..2, 1..2]), Err(SpliceError::Overlap(0..2, 1..2)));
-    assert_eq!(put(&[0..3]), Err(SpliceError::OutOfText(0..3)));
-    assert_eq!(put(&[8..99]), Err(SpliceError::OutOfText(8..99)));
+    assert_eq!(put(&[0..0, 0..3]), Err(SpliceError::OutOfText(0..3)));
+    assert_eq!(put(&[0..0, 8..99]), Err(SpliceError::OutOfText(8..99)));
 }
 
 /// Spans lie in the text, in order, and those of tables hold their names.
