@@ -20,7 +20,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask bench", about = "Benchmarks, each beside its reference in the same run")]
+#[command(
+    name = "cargo xtask bench",
+    about = "Benchmarks, each beside its reference in the same run",
+    disable_help_subcommand = true
+)]
 struct Arguments {
     #[command(subcommand)]
     bench: Bench,
@@ -94,5 +98,15 @@ fn main() -> anyhow::Result<()> {
             start_up::run(&options)
         }
         Bench::Reference(reference) => reference::run(&reference),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Arguments::command().debug_assert();
     }
 }
