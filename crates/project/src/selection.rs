@@ -3,8 +3,6 @@
 //! `sales`, `pres.sales`, `pres.*`, `*_daily`, `tag:daily`, `path:models/pres`, `source:web`, `source:web.access`; `+x` with everything
 //! upstream, `x+` with everything downstream, `2+x+1` with so many steps; a space joins, a comma intersects (and binds closer).
 
-use std::ops::Range;
-
 use crate::TableName;
 use crate::diagnostic::nearest;
 
@@ -21,8 +19,6 @@ struct Term {
     pattern: String,
     upstream: Option<Depth>,
     downstream: Option<Depth>,
-    /// Where it stands in the selector.
-    span: Range<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,20 +92,8 @@ impl Selection {
     /// The first part that is not of the form of a selector, with what to write instead.
     pub fn parse(text: &str) -> Result<Self, SelectionError> {
         let mut union = Vec::new();
-        let mut at = 0;
-        for group in text.split(char::is_whitespace) {
-            let group_at = at;
-            at += group.len() + text[at + group.len()..].chars().next().map_or(0, char::len_utf8);
-            if group.is_empty() {
-                continue;
-            }
-            let mut term_at = group_at;
-            let mut intersection = Vec::new();
-            for term in group.split(',') {
-                intersection.push(Term::parse(term, term_at)?);
-                term_at += term.len() + 1;
-            }
-            union.push(intersection);
+        for group in text.split_whitespace() {
+            union.push(group.split(',').map(Term::parse).collect::<Result<Vec<_>, _>>()?);
         }
         if union.is_empty() {
             let reason = "it is empty; write a name, `tag:NAME`, `path:FOLDER` or `source:NAME`".to_owned();
@@ -177,7 +161,7 @@ fn spread(from: &[bool], depth: Depth, neighbours: &[Vec<usize>], reached: &mut 
 }
 
 impl Term {
-    fn parse(text: &str, at: usize) -> Result<Self, SelectionError> {
+    fn parse(text: &str) -> Result<Self, SelectionError> {
         let wrong = |reason: &str| SelectionError::Syntax { term: text.to_owned(), reason: reason.to_owned() };
         if text.is_empty() {
             return Err(wrong("a comma stands between two parts, without spaces: `tag:daily,path:models/pres`"));
@@ -217,7 +201,7 @@ impl Term {
         if pattern.contains('+') {
             return Err(wrong("`+` stands before or after a name, with at most a number of steps: `2+NAME+1`"));
         }
-        Ok(Self { method, pattern: pattern.to_lowercase(), upstream, downstream, span: at..at + text.len() })
+        Ok(Self { method, pattern: pattern.to_lowercase(), upstream, downstream })
     }
 
     fn depth(steps: &str) -> Option<Depth> {
