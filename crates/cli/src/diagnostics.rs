@@ -21,10 +21,10 @@ impl ProjectFiles {
         let mut files = BTreeMap::new();
         for diagnostic in diagnostics {
             let file = &diagnostic.location.file;
-            if !files.contains_key(file) {
-                if let Ok(text) = std::fs::read_to_string(folder.join(file)) {
-                    files.insert(file.clone(), text);
-                }
+            if !files.contains_key(file)
+                && let Ok(text) = std::fs::read_to_string(folder.join(file))
+            {
+                files.insert(file.clone(), text);
             }
         }
         Self(files)

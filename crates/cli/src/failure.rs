@@ -1,5 +1,7 @@
 //! Why a command ends without its answer, as people and programs read it.
 
+use std::path::Path;
+
 use serde_json::json;
 use thalweg_project::{Diagnostic, Severity};
 use thalweg_run::RunError;
@@ -139,6 +141,19 @@ fn run_help(error: &RunError) -> Option<String> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+impl Failure {
+    /// Why a run could not be done; the mistakes of the project are drawn with the texts of its files.
+    pub fn of(error: RunError, folder: &Path) -> Self {
+        match error {
+            RunError::Project(diagnostics) => {
+                let files = ProjectFiles::of(&diagnostics, folder);
+                Self::Project { diagnostics, files }
+            }
+            other => Self::Run(other),
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! One invocation of the program: how it prints, and the way into a project.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use thalweg_project::Diagnostic;
-use thalweg_run::{OpenOptions, RunError, Workbench};
+use thalweg_run::{OpenOptions, Workbench};
 
 use crate::arguments::{OutputOptions, ProjectOptions};
 use crate::diagnostics::{self, ProjectFiles};
@@ -63,26 +63,24 @@ impl Invocation {
         Ok((folder, OpenOptions { target: options.target.clone(), vars }))
     }
 
-    /// Opens a project; its warnings are drawn at once.
+    /// Opens a project to look at it.
     pub fn open(&self, options: &ProjectOptions) -> Result<Workbench, Failure> {
         let (folder, open) = self.project(options)?;
-        self.open_at(folder, &open)
+        self.open_folder(&folder, &open).map(|(workbench, _)| workbench)
     }
 
-    /// Opens the project of a folder.
-    pub fn open_at(&self, folder: PathBuf, open: &OpenOptions) -> Result<Workbench, Failure> {
+    /// Opens a project to run it; its warnings are drawn at once.
+    pub fn open_to_run(&self, options: &ProjectOptions) -> Result<Workbench, Failure> {
+        let (folder, open) = self.project(options)?;
+        let (workbench, warnings) = self.open_folder(&folder, &open)?;
+        self.warn(&warnings, &ProjectFiles::of(&warnings, &folder));
+        Ok(workbench)
+    }
+
+    /// Opens the project of a folder; its warnings come along.
+    pub fn open_folder(&self, folder: &Path, open: &OpenOptions) -> Result<(Workbench, Vec<Diagnostic>), Failure> {
         stop::listen(Arc::clone(&self.cancelled));
-        match Workbench::open(&folder, open, Arc::clone(&self.cancelled)) {
-            Ok((workbench, warnings)) => {
-                self.warn(&warnings, &ProjectFiles::of(&warnings, &folder));
-                Ok(workbench)
-            }
-            Err(RunError::Project(diagnostics)) => {
-                let files = ProjectFiles::of(&diagnostics, &folder);
-                Err(Failure::Project { diagnostics, files })
-            }
-            Err(error) => Err(error.into()),
-        }
+        Workbench::open(folder, open, Arc::clone(&self.cancelled)).map_err(|error| Failure::of(error, folder))
     }
 
     fn warn(&self, warnings: &[Diagnostic], files: &ProjectFiles) {

@@ -139,10 +139,10 @@ fn plain_scalar(text: &str) -> Value {
                 if digits.len() == 1 || !digits.starts_with('0') {
                     return Value::Number(whole.into());
                 }
-            } else if text.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first)) {
-                if let Some(number) = text.parse::<f64>().ok().filter(|n| n.is_finite()).and_then(Number::from_f64) {
-                    return Value::Number(number);
-                }
+            } else if text.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first))
+                && let Some(number) = text.parse::<f64>().ok().filter(|n| n.is_finite()).and_then(Number::from_f64)
+            {
+                return Value::Number(number);
             }
             Value::String(text.to_owned())
         }

@@ -1,7 +1,11 @@
 //! All tests of the command line, in one binary, because each links the embedded engine.
 
+// A panic is how a test speaks.
+#![allow(clippy::unwrap_used)]
+
 mod arguments;
 mod cases;
+mod demo;
 mod diagnostics;
 mod help;
 mod human;

@@ -37,7 +37,7 @@ pub struct Arguments {
 
 /// Does it.
 pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
-    let workbench = invocation.open(&arguments.project)?;
+    let workbench = invocation.open_to_run(&arguments.project)?;
     let options = BuildOptions {
         full_refresh: arguments.refresh.full_refresh,
         drop_removed: arguments.refresh.drop_removed,
@@ -56,7 +56,7 @@ pub fn run_and_tell(
     let progress = invocation.progress();
     let outcome = work(progress.as_ref());
     progress.finish();
-    let outcome = outcome?;
+    let outcome = outcome.map_err(|error| Failure::of(error, workbench.folder()))?;
     tell(workbench, invocation, &outcome);
     Ok(outcome.exit_code())
 }

@@ -1,7 +1,6 @@
 //! `thalweg demo`
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 use std::{fs, io};
 
@@ -193,8 +192,7 @@ impl Demo<'_> {
         &self,
         work: impl FnOnce(&Workbench, &dyn Progress) -> Result<T, thalweg_run::RunError>,
     ) -> Result<T, Failure> {
-        let workbench =
-            Workbench::open(self.folder, &OpenOptions::default(), Arc::clone(&self.invocation.cancelled))?.0;
+        let workbench = self.invocation.open_folder(self.folder, &OpenOptions::default())?.0;
         let progress = progress::only_bars(self.invocation.stderr);
         let answer = work(&workbench, progress.as_ref());
         progress.finish();

@@ -32,7 +32,7 @@ pub struct Arguments {
 
 /// Does it.
 pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
-    let workbench = invocation.open(&arguments.project)?;
+    let workbench = invocation.open_to_run(&arguments.project)?;
     let options = BuildOptions {
         full_refresh: arguments.refresh.full_refresh,
         drop_removed: arguments.refresh.drop_removed,

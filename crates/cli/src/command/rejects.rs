@@ -120,7 +120,7 @@ fn list(arguments: &List, invocation: &Invocation) -> Result<u8, Failure> {
 }
 
 fn replay(arguments: &Replay, invocation: &Invocation) -> Result<u8, Failure> {
-    let workbench = invocation.open(&arguments.project)?;
+    let workbench = invocation.open_to_run(&arguments.project)?;
     let filter = RejectFilter {
         stream: arguments.stream.clone(),
         run: arguments.run,

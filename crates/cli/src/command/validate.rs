@@ -26,7 +26,7 @@ pub struct Arguments {
 /// Does it.
 pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
     let (folder, options) = invocation.project(&arguments.project)?;
-    let validation = Workbench::validate(&folder, &options)?;
+    let validation = Workbench::validate(&folder, &options).map_err(|error| Failure::of(error, &folder))?;
     let failed = validation.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     let exit_code = if failed { 2 } else { 0 };
     if invocation.json() {
