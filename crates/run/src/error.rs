@@ -38,6 +38,9 @@ pub enum RunError {
         /// The equation with its numbers.
         equation: String,
     },
+    /// A source failed in a way that stops the run, or the project says to stop then.
+    #[error("{0}; nothing was published")]
+    Stopped(String),
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
@@ -53,7 +56,7 @@ impl RunError {
     /// Exit code of the command: 2 when it could not run, 1 when it ran and failed.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Table { .. } | Self::Unbalanced { .. } => 1,
+            Self::Table { .. } | Self::Unbalanced { .. } | Self::Stopped(_) => 1,
             Self::Warehouse(error) => match error.kind {
                 WarehouseErrorKind::Statement | WarehouseErrorKind::Fenced => 1,
                 _ => 2,

@@ -5,16 +5,31 @@
 
 #![forbid(unsafe_code)]
 
-pub mod answer;
-pub mod error;
-pub mod event;
-pub mod options;
-pub mod outcome;
-pub mod workbench;
+mod answer;
+mod change;
+mod check;
+mod choice;
+mod database;
+mod error;
+mod event;
+mod extract;
+mod folder;
+mod known;
+mod look;
+mod options;
+mod outcome;
+mod publish;
+mod report;
+mod runner;
+mod seeds;
+mod table_state;
+mod text;
+mod verify;
+mod workbench;
 
 pub use answer::*;
 pub use error::RunError;
-pub use event::{Event, Observer};
+pub use event::{Event, Observer, Silent};
 pub use options::{BuildOptions, Command, OpenOptions};
 pub use outcome::*;
 pub use workbench::Workbench;

@@ -2,20 +2,29 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use thalweg_project::{Diagnostic, Project};
+use thalweg_project::{Diagnostic, Project, Severity};
+use thalweg_source::Source;
+use thalweg_source::landing::Landing;
+use thalweg_sql::Compiled;
+use thalweg_warehouse::ledger::Ledger;
+use thalweg_warehouse::{Access, Connection, Interrupt, Wait, Warehouse};
 
 use crate::answer::*;
+use crate::choice::Choice;
 use crate::error::RunError;
 use crate::event::Observer;
 use crate::options::{BuildOptions, OpenOptions};
 use crate::outcome::{RunOutcome, TestOutcome};
+use crate::{check, extract, folder, look, runner, verify};
 
 /// A project, opened for one target.
 pub struct Workbench {
     folder: PathBuf,
     project: Project,
+    compiled: Compiled,
     cancelled: Arc<AtomicBool>,
 }
 
@@ -27,12 +36,28 @@ impl Workbench {
         options: &OpenOptions,
         cancelled: Arc<AtomicBool>,
     ) -> Result<(Self, Vec<Diagnostic>), RunError> {
-        todo!()
+        let folder = absolute(folder)?;
+        let input = folder::read(&folder, options)?;
+        let (project, mut diagnostics) = thalweg_project::read(&input);
+        let mut compiled = None;
+        if let Some(project) = &project {
+            let (graph, more) = thalweg_sql::compile(project);
+            diagnostics.extend(more);
+            compiled = Some(graph);
+        }
+        let wrong = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+        match (project, compiled) {
+            (Some(project), Some(compiled)) if !wrong => {
+                Ok((Self { folder, project, compiled, cancelled }, diagnostics))
+            }
+            _ => Err(RunError::Project(diagnostics)),
+        }
     }
 
     /// Everything that can be checked without running: files, names, SQL, columns as the engine sees them.
     pub fn validate(folder: &Path, options: &OpenOptions) -> Result<Validation, RunError> {
-        todo!()
+        let folder = absolute(folder)?;
+        check::validate(&folder, options)
     }
 
     /// The project.
@@ -45,44 +70,49 @@ impl Workbench {
         &self.folder
     }
 
+    /// Its graph.
+    pub fn compiled(&self) -> &Compiled {
+        &self.compiled
+    }
+
     /// Does a run: `build`, `load` or `run`.
     pub fn build(&self, options: &BuildOptions, observer: &dyn Observer) -> Result<RunOutcome, RunError> {
-        todo!()
+        runner::run(self, options, observer)
     }
 
     /// What a build would do.
     pub fn plan(&self, options: &BuildOptions) -> Result<Plan, RunError> {
-        todo!()
+        look::plan(self, options)
     }
 
     /// Runs data tests alone, over everything that is published.
     pub fn test(&self, options: &BuildOptions, observer: &dyn Observer) -> Result<Vec<TestOutcome>, RunError> {
-        todo!()
+        look::test(self, options, observer)
     }
 
     /// How the warehouse stands.
     pub fn status(&self) -> Result<Status, RunError> {
-        todo!()
+        look::status(self)
     }
 
     /// The last runs, newest first.
     pub fn runs(&self, limit: usize) -> Result<Vec<RunRecord>, RunError> {
-        todo!()
+        look::runs(self, limit)
     }
 
     /// One run.
     pub fn run_detail(&self, run: i64) -> Result<RunDetail, RunError> {
-        todo!()
+        look::run_detail(self, run)
     }
 
     /// A table's rows or a query's answer, as published. `limit` of `None`: everything.
     pub fn show(&self, what: &str, limit: Option<usize>) -> Result<Shown, RunError> {
-        todo!()
+        look::show(self, what, limit)
     }
 
     /// Rejected records.
     pub fn rejects(&self, filter: &RejectFilter) -> Result<Vec<RejectRecord>, RunError> {
-        todo!()
+        look::rejects(self, filter)
     }
 
     /// Reads rejected records again, in a run of its own, models and tests included.
@@ -92,21 +122,106 @@ impl Workbench {
         options: &BuildOptions,
         observer: &dyn Observer,
     ) -> Result<RunOutcome, RunError> {
-        todo!()
+        runner::replay(self, filter, options, observer)
     }
 
     /// Compares every table with what it ought to be.
     pub fn verify(&self, options: &BuildOptions, observer: &dyn Observer) -> Result<Vec<VerifyOutcome>, RunError> {
-        todo!()
+        verify::verify(self, options, observer)
     }
 
     /// The SQL that is sent to the warehouse.
     pub fn compile(&self, select: Option<&str>, exclude: Option<&str>) -> Result<Vec<CompiledTable>, RunError> {
-        todo!()
+        let choice = Choice::new(&self.project, &self.compiled, select, exclude)?;
+        Ok(look::compile(self, &choice))
     }
 
     /// The nodes of the graph, in order of dependency.
     pub fn list(&self, select: Option<&str>, exclude: Option<&str>) -> Result<Vec<Listed>, RunError> {
-        todo!()
+        let choice = Choice::new(&self.project, &self.compiled, select, exclude)?;
+        Ok(look::list(self, &choice))
     }
+
+    /// The project's name in the ledger; a personal target has books of its own.
+    pub(crate) fn ledger_project(&self) -> String {
+        let prefix = &self.project.target.schema_prefix;
+        if prefix.is_empty() { self.project.name.clone() } else { format!("{}/{prefix}", self.project.name) }
+    }
+
+    /// The ledger of the project in its warehouse.
+    pub(crate) fn ledger(&self) -> Ledger {
+        Ledger::new(self.ledger_project(), thalweg_sql::dialect_of(&self.project.target.connection))
+    }
+
+    pub(crate) fn warehouse(&self) -> Result<Box<dyn Warehouse>, RunError> {
+        let landing = folder::resolve(&self.folder, &self.project.landing);
+        Ok(thalweg_warehouse::open_with_folders(&self.project.target, &self.folder, &[landing])?)
+    }
+
+    /// Opens the warehouse for reading; `None` when nothing was ever built.
+    pub(crate) fn reader(&self) -> Result<Option<Box<dyn Connection>>, RunError> {
+        let warehouse = self.warehouse()?;
+        if !warehouse.exists()? {
+            return Ok(None);
+        }
+        let wait = Wait { timeout: Duration::from_secs(60), tell: &|_| {} };
+        Ok(Some(warehouse.connect(Access::Read, &wait)?))
+    }
+
+    pub(crate) fn sources(&self) -> Vec<Box<dyn Source>> {
+        extract::open_sources(&self.project, &self.folder)
+    }
+
+    pub(crate) fn landing(&self) -> Landing {
+        Landing::new(folder::resolve(&self.folder, &self.project.landing), &self.project.target.name)
+    }
+
+    pub(crate) fn cancelled(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.cancelled)
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn check_cancelled(&self) -> Result<(), RunError> {
+        if self.is_cancelled() { Err(RunError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Stops the connection's running statement when the command is cancelled, for as long as the answer lives.
+    pub(crate) fn interrupt_when_cancelled(&self, interrupter: Arc<dyn Interrupt>) -> Watch {
+        let over = Arc::new(AtomicBool::new(false));
+        let (cancelled, ended) = (self.cancelled(), Arc::clone(&over));
+        let thread = std::thread::spawn(move || {
+            while !ended.load(Ordering::Relaxed) {
+                if cancelled.load(Ordering::Relaxed) {
+                    interrupter.interrupt();
+                }
+                std::thread::park_timeout(Duration::from_millis(50));
+            }
+        });
+        Watch { over, thread: Some(thread) }
+    }
+}
+
+/// Watches for cancellation until dropped.
+pub(crate) struct Watch {
+    over: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // The thread only sleeps and looks; it cannot panic in a way that matters here.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn absolute(folder: &Path) -> Result<PathBuf, RunError> {
+    std::path::absolute(folder)
+        .map_err(|error| RunError::Folder(format!("the project folder {} has no absolute path: {error}", folder.display())))
 }

@@ -1,0 +1,138 @@
+//! The publishing transaction: store tables, seeds and models are brought up to date in order, then tested.
+//!
+//! Everything here happens inside one transaction that somebody else begins, commits or rolls back.
+
+pub mod difference;
+pub mod model;
+pub mod physical;
+pub mod store;
+pub mod stream;
+pub mod testing;
+
+use std::collections::BTreeMap;
+
+use thalweg_project::{Project, TableName};
+use thalweg_sql::Compiled;
+use thalweg_warehouse::ledger::Ledger;
+
+use crate::change::Change;
+use crate::database::Database;
+use crate::error::RunError;
+use crate::event::{Event, Observer};
+use crate::outcome::{Counts, StepOutcome};
+use crate::table_state::TableState;
+
+/// The work of one run inside its publishing transaction.
+pub struct Publication<'a> {
+    /// The connection.
+    pub database: Database<'a>,
+    /// The project.
+    pub project: &'a Project,
+    /// Its graph.
+    pub compiled: &'a Compiled,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The run.
+    pub run: i64,
+    /// The tables of the warehouse, as they are at this point of the run.
+    pub tables: BTreeMap<TableName, TableState>,
+    /// Names of the tables whose state must be written to the ledger.
+    pub touched: Vec<TableName>,
+    /// What changed so far.
+    pub changes: BTreeMap<TableName, Change>,
+    /// Which run of each input a reader has consumed: (reader, input) → run.
+    pub consumed: BTreeMap<(TableName, TableName), i64>,
+    /// The same, for what this run consumed.
+    pub consumed_now: BTreeMap<(TableName, TableName), i64>,
+    /// Physical tables that are no longer needed once this is published.
+    pub superseded: Vec<String>,
+    /// What was done.
+    pub steps: Vec<StepOutcome>,
+    /// Whether tables or views were created or dropped.
+    pub definitions_changed: bool,
+    /// The next free `thalweg.extracts.id`.
+    pub next_extract: i64,
+    /// Whom to tell.
+    pub observer: &'a dyn Observer,
+}
+
+impl Publication<'_> {
+    /// What changed in a table so far.
+    pub fn change_of(&self, table: &TableName) -> &Change {
+        self.changes.get(table).unwrap_or(&Change::None)
+    }
+
+    /// Checks both equations of a step, then keeps and tells it.
+    pub fn finish_step(&mut self, step: StepOutcome) -> Result<(), RunError> {
+        check_balance(&step)?;
+        self.observer.event(&Event::StepFinished(step.clone()));
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// Drops a table or view the project no longer has.
+    pub fn drop_table(&mut self, table: &TableName) -> Result<(), RunError> {
+        self.database.about(table.to_string());
+        let view = self.published(table)?;
+        self.database.execute(&format!("drop view if exists {view}"))?;
+        if let Some(state) = self.tables.remove(table)
+            && !state.physical.is_empty()
+        {
+            self.drop_physical(&state.physical)?;
+        }
+        self.definitions_changed = true;
+        Ok(())
+    }
+
+    /// Notes the state of a table for the ledger.
+    pub fn put_table(&mut self, table: &TableName, state: TableState) {
+        self.tables.insert(table.clone(), state);
+        if !self.touched.contains(table) {
+            self.touched.push(table.clone());
+        }
+    }
+}
+
+/// The two equations of law 3.
+pub fn check_balance(step: &StepOutcome) -> Result<(), RunError> {
+    let Counts { read, inserted, updated, unchanged, deleted_by_mark, deleted_missing, rejected, duplicate } = step.counts;
+    let unbalanced = |equation: String| Err(RunError::Unbalanced { table: step.table.clone(), equation });
+    let reads = matches!(step.kind.as_str(), "store" | "seed");
+    if reads && read != inserted + updated + unchanged + deleted_by_mark + rejected + duplicate {
+        return unbalanced(format!(
+            "read {read} is not inserted {inserted} + updated {updated} + unchanged {unchanged} + deleted by mark {deleted_by_mark} \
+             + rejected {rejected} + duplicate {duplicate}"
+        ));
+    }
+    if step.kind != "view" && step.rows_after + deleted_by_mark + deleted_missing != step.rows_before + inserted {
+        return unbalanced(format!(
+            "rows after {} is not rows before {} + inserted {inserted} - deleted by mark {deleted_by_mark} - found missing {deleted_missing}",
+            step.rows_after, step.rows_before
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(read: u64, inserted: u64, rows_after: u64) -> StepOutcome {
+        StepOutcome {
+            table: "store.x".into(),
+            kind: "store".into(),
+            counts: Counts { read, inserted, ..Counts::default() },
+            rows_after,
+            ..StepOutcome::default()
+        }
+    }
+
+    #[test]
+    fn rows_that_do_not_add_up_are_an_error() {
+        assert!(check_balance(&step(2, 2, 2)).is_ok());
+        let lost = check_balance(&step(3, 2, 2)).expect_err("a row was lost");
+        assert!(lost.to_string().contains("read 3 is not inserted 2"), "{lost}");
+        let invented = check_balance(&step(2, 2, 3)).expect_err("a row came from nowhere");
+        assert!(invented.to_string().contains("rows after 3 is not rows before 0"), "{invented}");
+    }
+}

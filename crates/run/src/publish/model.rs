@@ -1,0 +1,323 @@
+//! Bringing a model up to date.
+
+use thalweg_project::{Materialized, Model, TableName};
+use thalweg_sql::NodeKind;
+use thalweg_sql::statement::TypedColumn;
+use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
+use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
+
+use crate::change::Change;
+use crate::error::RunError;
+use crate::event::Event;
+use crate::outcome::{Counts, StepOutcome, Strategy};
+use crate::publish::Publication;
+use crate::publish::difference::NewContents;
+use crate::table_state::{StateColumn, TableKind, TableState};
+
+/// A model nobody reads is compared with its new result, instead of being exchanged as a whole, up to this many rows: the
+/// comparison is cheap then, and the summary can say what moved.
+const COMPARED_ROWS: u64 = 200_000;
+
+/// Why a model is or is not refreshed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// It must be made or made anew: first build, changed definition, on request.
+    Rebuild(String),
+    /// Its inputs changed.
+    Refresh(String),
+    /// It is up to date.
+    Current,
+    /// It cannot be: an input does not exist.
+    Blocked(String),
+}
+
+/// What is known of a model before it is refreshed.
+pub struct ModelFacts<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// Its SQL for the engine.
+    pub sql: String,
+    /// What its table is made by.
+    pub fingerprint: String,
+    /// Tables it reads, ephemeral models looked through.
+    pub inputs: Vec<TableName>,
+    /// Among them, tables the project does not build.
+    pub external: Vec<TableName>,
+    /// It reads the clock.
+    pub clock: bool,
+}
+
+impl Publication<'_> {
+    /// What is known of a model; `None` for a node that is none, or has no SQL.
+    pub fn model_facts(&self, node: usize) -> Option<ModelFacts<'_>> {
+        facts(self.project, self.compiled, &self.tables, node)
+    }
+
+    /// Refreshes one model if it needs it.
+    pub fn refresh_model(&mut self, node: usize, full_refresh: bool) -> Result<(), RunError> {
+        let (project, compiled) = (self.project, self.compiled);
+        let Some(facts) = facts(project, compiled, &self.tables, node) else { return Ok(()) };
+        let table = facts.model.table.clone();
+        self.database.about(table.to_string());
+        let started = std::time::Instant::now();
+        let need = need(&facts, self.tables.get(&table), &self.tables, full_refresh, |input| {
+            self.consumed.get(&(table.clone(), input.clone())).copied()
+        });
+        let kind = if facts.model.materialized == Materialized::View { TableKind::View } else { TableKind::Table };
+        let mut step = StepOutcome { table: table.to_string(), kind: kind.word().into(), ..StepOutcome::default() };
+        if let Some(state) = self.tables.get(&table) {
+            step.rows_before = state.rows;
+            step.rows_after = state.rows;
+        }
+        let reason = match need {
+            Need::Current => {
+                step.reason = "nothing it reads changed".into();
+                return self.finish_step(step);
+            }
+            Need::Blocked(reason) => {
+                step.strategy = Strategy::Kept;
+                step.reason = reason;
+                return self.finish_step(step);
+            }
+            Need::Rebuild(reason) | Need::Refresh(reason) => reason,
+        };
+        self.observer.event(&Event::StepStarted { table: table.to_string() });
+        step.reason = reason;
+        let columns = self.describe(&facts.sql)?;
+        for input in facts.inputs.iter().chain(&facts.external) {
+            self.consumed_now.insert((table.clone(), input.clone()), self.run);
+        }
+        match kind {
+            TableKind::View => self.refresh_view(&facts, columns, &mut step)?,
+            _ => self.refresh_table(node, &facts, columns, &mut step)?,
+        }
+        step.seconds = started.elapsed().as_secs_f64();
+        self.finish_step(step)
+    }
+
+    fn refresh_view(
+        &mut self,
+        facts: &ModelFacts<'_>,
+        columns: Vec<TypedColumn>,
+        step: &mut StepOutcome,
+    ) -> Result<(), RunError> {
+        let table = &facts.model.table;
+        let old = self.tables.get(table).cloned();
+        step.strategy = Strategy::View;
+        (step.rows_before, step.rows_after) = (0, 0);
+        let same = old.as_ref().is_some_and(|old| {
+            old.kind == TableKind::View && old.fingerprint == facts.fingerprint
+        });
+        if same {
+            step.reason = format!("{}; a view needs no refresh", step.reason);
+        } else {
+            self.define_view(table, &facts.sql)?;
+            if let Some(old) = old.as_ref().filter(|old| !old.physical.is_empty()) {
+                self.superseded.push(old.physical.clone());
+            }
+        }
+        let state = TableState {
+            kind: TableKind::View,
+            physical: String::new(),
+            fingerprint: facts.fingerprint.clone(),
+            columns: state_columns(&columns),
+            rows: 0,
+            changed_run: self.run,
+            refreshed_run: self.run,
+            created_run: old.map_or(self.run, |old| old.created_run),
+        };
+        self.put_table(table, state);
+        self.changes.insert(table.clone(), Change::Everything);
+        Ok(())
+    }
+
+    fn refresh_table(
+        &mut self,
+        node: usize,
+        facts: &ModelFacts<'_>,
+        columns: Vec<TypedColumn>,
+        step: &mut StepOutcome,
+    ) -> Result<(), RunError> {
+        let table = &facts.model.table;
+        let old = self.tables.get(table).cloned();
+        let select = format!("select q.*, {}::bigint as {RUN_COLUMN} from ({}\n) q", self.run, facts.sql);
+        let comparable = old.as_ref().filter(|old| {
+            !old.physical.is_empty()
+                && old.typed_columns(self.database.dialect) == columns
+                && (!self.compiled.readers[node].is_empty() || old.rows <= COMPARED_ROWS)
+        });
+        let (counts, change, physical, created_run) = if let Some(old) = comparable {
+            step.strategy = Strategy::FullDifference;
+            let new = self.database.temporary("new");
+            self.database.execute(&format!("create temporary table {new} as {select}"))?;
+            let contents = NewContents {
+                old: self.physical(&old.physical)?,
+                new,
+                columns: columns.clone(),
+                bookkeeping: vec![RUN_COLUMN],
+                key: facts.model.primary_key.clone(),
+            };
+            let (counts, change) = self.apply_difference(contents)?;
+            (counts, change, old.physical.clone(), old.created_run)
+        } else {
+            step.strategy = Strategy::Full;
+            let physical = self.physical_name(table);
+            let quoted = self.physical(&physical)?;
+            self.database.execute(&format!("create table {quoted} as {select}"))?;
+            self.publish_view(table, &physical, &columns)?;
+            if let Some(old) = old.as_ref().filter(|old| !old.physical.is_empty()) {
+                self.superseded.push(old.physical.clone());
+            }
+            let inserted = self.database.count(&format!("select count(*) from {quoted}"))?;
+            let counts = Counts { inserted, deleted_missing: step.rows_before, ..Counts::default() };
+            (counts, Change::Everything, physical, self.run)
+        };
+        let quoted = self.physical(&physical)?;
+        step.rows_after = self.database.count(&format!("select count(*) from {quoted}"))?;
+        step.counts = counts;
+        let changed_run = match (&old, change.any()) {
+            (Some(old), false) => old.changed_run,
+            _ => self.run,
+        };
+        let state = TableState {
+            kind: TableKind::Table,
+            physical,
+            fingerprint: facts.fingerprint.clone(),
+            columns: state_columns(&columns),
+            rows: step.rows_after,
+            changed_run,
+            refreshed_run: self.run,
+            created_run,
+        };
+        self.put_table(table, state);
+        self.changes.insert(table.clone(), change);
+        Ok(())
+    }
+
+    /// The columns of a model's query; refused when readers could not tell them apart.
+    fn describe(&mut self, sql: &str) -> Result<Vec<TypedColumn>, RunError> {
+        let described = self.database.connection.describe(sql).map_err(|error| self.database.error(error))?;
+        if let Some(problem) = column_problem(described.iter().map(|column| column.name.as_str())) {
+            return Err(self.database.error(WarehouseError::new(WarehouseErrorKind::Statement, problem)));
+        }
+        Ok(described
+            .into_iter()
+            .map(|column| TypedColumn { name: column.name, engine_type: column.engine_type })
+            .collect())
+    }
+}
+
+/// What is wrong with the columns of a model, if anything.
+pub fn column_problem<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let mut seen = std::collections::HashSet::new();
+    for name in names {
+        let folded = name.to_lowercase();
+        if [RUN_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN].contains(&folded.as_str()) {
+            return Some(format!("the column name {name} is Thalweg's own: give it another with `as`"));
+        }
+        if !seen.insert(folded) {
+            return Some(format!("the column {name} occurs twice: give one of the two another name with `as`"));
+        }
+    }
+    None
+}
+
+fn state_columns(columns: &[TypedColumn]) -> Vec<StateColumn> {
+    columns
+        .iter()
+        .map(|column| StateColumn {
+            name: column.name.clone(),
+            type_name: column.engine_type.clone(),
+            source_name: None,
+            undecided: false,
+        })
+        .collect()
+}
+
+/// What is known of a model; `None` for a node that is none, is ephemeral, or has no SQL.
+pub fn facts<'a>(
+    project: &'a thalweg_project::Project,
+    compiled: &thalweg_sql::Compiled,
+    tables: &std::collections::BTreeMap<TableName, TableState>,
+    node: usize,
+) -> Option<ModelFacts<'a>> {
+    let NodeKind::Model(index) = compiled.nodes[node].kind else { return None };
+    let model = &project.models[index];
+    if model.materialized == Materialized::Ephemeral {
+        return None;
+    }
+    let sql = compiled.compiled_sql(node)?.to_owned();
+    let (mut inputs, mut external) = (Vec::new(), Vec::new());
+    let mut hash = blake3::Hasher::new();
+    hash.update(sql.as_bytes());
+    hash.update(format!("\0{:?}", model.materialized).as_bytes());
+    for input in compiled.stored_inputs(project, node) {
+        let id = compiled.nodes[input].id.clone();
+        if let Some(state) = tables.get(&id) {
+            for column in &state.columns {
+                hash.update(format!("\0{id}.{} {}", column.name, column.type_name).as_bytes());
+            }
+        }
+        match compiled.nodes[input].kind {
+            NodeKind::External(_) => external.push(id),
+            _ => inputs.push(id),
+        }
+    }
+    let clock = reads_clock(project, compiled, node);
+    Some(ModelFacts { model, sql, fingerprint: hash.finalize().to_hex()[..32].to_owned(), inputs, external, clock })
+}
+
+/// Whether a model, or an ephemeral model in it, reads the time.
+fn reads_clock(project: &thalweg_project::Project, compiled: &thalweg_sql::Compiled, node: usize) -> bool {
+    if compiled.query(node).is_some_and(|query| !query.clock.is_empty()) {
+        return true;
+    }
+    compiled.nodes[node].inputs.iter().any(|&input| match compiled.nodes[input].kind {
+        NodeKind::Model(index) => {
+            project.models[index].materialized != Materialized::Table && reads_clock(project, compiled, input)
+        }
+        _ => false,
+    })
+}
+
+/// Whether and why a model must be refreshed. `consumed` answers which run of an input the model last consumed.
+pub fn need(
+    facts: &ModelFacts<'_>,
+    state: Option<&TableState>,
+    tables: &std::collections::BTreeMap<TableName, TableState>,
+    full_refresh: bool,
+    consumed: impl Fn(&TableName) -> Option<i64>,
+) -> Need {
+    if let Some(missing) = facts.inputs.iter().find(|input| !tables.contains_key(input)) {
+        return Need::Blocked(format!("{missing} does not exist yet: nothing was read for it so far"));
+    }
+    let Some(state) = state else { return Need::Rebuild("first build".into()) };
+    let wanted = if facts.model.materialized == Materialized::View { TableKind::View } else { TableKind::Table };
+    if state.kind != wanted {
+        return Need::Rebuild(format!("was a {}, is a {}", state.kind.word(), wanted.word()));
+    }
+    if state.fingerprint != facts.fingerprint {
+        return Need::Rebuild("definition changed".into());
+    }
+    if full_refresh {
+        return Need::Rebuild("asked for with --full-refresh".into());
+    }
+    let changed: Vec<String> = facts
+        .inputs
+        .iter()
+        .filter(|input| {
+            tables.get(input).is_some_and(|table| consumed(input).is_none_or(|run| run < table.changed_run))
+        })
+        .map(ToString::to_string)
+        .collect();
+    if !changed.is_empty() {
+        return Need::Refresh(format!("{} changed", changed.join(", ")));
+    }
+    if let Some(external) = facts.external.first() {
+        return Need::Refresh(format!("reads {external}, whose changes are not seen"));
+    }
+    if facts.clock && wanted == TableKind::Table {
+        return Need::Refresh("reads the time".into());
+    }
+    Need::Current
+}

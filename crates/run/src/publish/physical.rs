@@ -1,0 +1,105 @@
+//! Physical tables and the views in front of them.
+
+use thalweg_project::TableName;
+use thalweg_sql::statement::TypedColumn;
+use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list};
+use thalweg_warehouse::{Value, WarehouseError, WarehouseErrorKind};
+
+use crate::error::RunError;
+use crate::publish::Publication;
+
+/// Schema of the physical tables.
+pub const DATA_SCHEMA: &str = "thalweg_data";
+
+impl Publication<'_> {
+    /// Quoted name under which readers find a table.
+    pub fn published(&self, table: &TableName) -> Result<String, RunError> {
+        self.database.name(self.database.dialect.published_table(table, &self.project.target.schema_prefix))
+    }
+
+    /// Quoted name of a physical table.
+    pub fn physical(&self, name: &str) -> Result<String, RunError> {
+        Ok(format!("{DATA_SCHEMA}.{}", self.database.name(self.database.dialect.quote_identifier(name))?))
+    }
+
+    /// The name of a table's version of this run.
+    pub fn physical_name(&self, table: &TableName) -> String {
+        let prefix = &self.project.target.schema_prefix;
+        format!("{prefix}{}__{}__v{}", table.schema, table.name, self.run)
+    }
+
+    /// Creates an empty store table.
+    pub fn create_store_table(&mut self, physical: &str, columns: &[TypedColumn]) -> Result<(), RunError> {
+        let mut definitions = self.definitions(columns)?;
+        for name in [RUN_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN] {
+            definitions.push(format!("{name} bigint not null"));
+        }
+        let table = self.physical(physical)?;
+        self.database.execute(&format!("create table {table} ({})", definitions.join(", ")))?;
+        self.definitions_changed = true;
+        Ok(())
+    }
+
+    /// Quoted columns with their types.
+    pub fn definitions(&self, columns: &[TypedColumn]) -> Result<Vec<String>, RunError> {
+        columns
+            .iter()
+            .map(|column| {
+                let name = self.database.name(self.database.dialect.quote_identifier(&column.name))?;
+                Ok(format!("{name} {}", column.engine_type))
+            })
+            .collect()
+    }
+
+    /// Points the published view at a physical table.
+    pub fn publish_view(&mut self, table: &TableName, physical: &str, columns: &[TypedColumn]) -> Result<(), RunError> {
+        let names = columns.iter().map(|column| column.name.as_str());
+        let columns = self.database.name(column_list(self.database.dialect, "", names))?;
+        let physical = self.physical(physical)?;
+        self.define_view(table, &format!("select {columns} from {physical}"))
+    }
+
+    /// Defines a published view by a query.
+    pub fn define_view(&mut self, table: &TableName, sql: &str) -> Result<(), RunError> {
+        let schema = format!("{}{}", self.project.target.schema_prefix, table.schema);
+        let quoted = self.database.name(self.database.dialect.quote_identifier(&schema))?;
+        if !self.tables.contains_key(table) {
+            self.database.execute(&format!("create schema if not exists {quoted}"))?;
+            self.refuse_foreign(table, &schema)?;
+        }
+        let view = self.published(table)?;
+        self.database.execute(&format!("create or replace view {view} as {sql}"))?;
+        self.definitions_changed = true;
+        Ok(())
+    }
+
+    /// What stands where a new table is to be published, and is not ours, must not be replaced.
+    fn refuse_foreign(&mut self, table: &TableName, schema: &str) -> Result<(), RunError> {
+        let found = self.database.query_with(
+            "select 1 from information_schema.tables where lower(table_schema) = lower(?) and lower(table_name) = lower(?)",
+            &[Value::Text(schema.to_owned()), Value::Text(table.name.clone())],
+        )?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        Err(self.database.error(WarehouseError::new(
+            WarehouseErrorKind::Statement,
+            format!("{schema}.{} stands in the warehouse already and is not this project's: rename one of the two, or drop it", table.name),
+        )))
+    }
+
+    /// Drops what the project no longer has, or what was replaced.
+    pub fn drop_physical(&mut self, name: &str) -> Result<(), RunError> {
+        let table = self.physical(name)?;
+        self.database.execute(&format!("drop table if exists {table}"))?;
+        let tombstones = self.physical(&tombstones_name(name))?;
+        self.database.execute(&format!("drop table if exists {tombstones}"))?;
+        self.definitions_changed = true;
+        Ok(())
+    }
+}
+
+/// Name of the table of deleted keys beside a store table.
+pub fn tombstones_name(physical: &str) -> String {
+    format!("{physical}__tombstones")
+}

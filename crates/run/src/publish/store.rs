@@ -1,0 +1,350 @@
+//! Bringing a store table up to date from extracts.
+
+use std::path::PathBuf;
+
+use thalweg_project::{DataTest, OnFailure, Stream, WriteDisposition};
+use thalweg_source::Column;
+use thalweg_source::landing::unify;
+use thalweg_sql::statement::condition::row_condition;
+use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
+use thalweg_sql::statement::{Merge, RowCondition};
+use thalweg_warehouse::StagedColumn;
+use thalweg_warehouse::ledger::{RejectKind, RejectSource};
+
+use crate::change::Change;
+use crate::error::RunError;
+use crate::outcome::{Counts, Strategy};
+use crate::publish::Publication;
+use crate::publish::difference::NewContents;
+use crate::publish::physical::tombstones_name;
+use crate::table_state::typed;
+
+/// One extract, to be merged.
+#[derive(Debug, Clone)]
+pub struct ExtractFiles {
+    /// The run written into `_run`: the run of the extract.
+    pub run: i64,
+    /// Parquet files with rows, each with its columns.
+    pub parts: Vec<(PathBuf, Vec<Column>)>,
+    /// Parquet file with records rejected while reading.
+    pub rejects: Option<PathBuf>,
+    /// Number of files (or other units) of the extract.
+    pub files: i64,
+    /// Records read.
+    pub read: u64,
+    /// Of these, rejected while reading.
+    pub rejected: u64,
+    /// The `_origin` of file 0.
+    pub origin_base: i64,
+    /// `replace`: whether the extract is the whole truth.
+    pub complete: bool,
+    /// SQL condition on alias `s`: only these staged rows are meant.
+    pub filter: Option<String>,
+}
+
+/// What merging an extract did.
+#[derive(Debug)]
+pub struct Merged {
+    /// Where the rows went.
+    pub counts: Counts,
+    /// What changed.
+    pub change: Change,
+    /// How.
+    pub strategy: Strategy,
+}
+
+impl Publication<'_> {
+    /// The conditions whose violators are quarantined.
+    pub fn quarantine(&self, stream: &Stream) -> Result<Vec<RowCondition>, RunError> {
+        let mut conditions = Vec::new();
+        for (index, test) in self.project.tests.iter().enumerate() {
+            if test.on_failure != OnFailure::Quarantine || test.table.as_ref() != Some(&stream.table) {
+                continue;
+            }
+            let condition = row_condition(self.database.dialect, "s", &test.kind)
+                .map_err(|error| self.database.bad_name(error))?;
+            let Some(mut sql) = condition else { continue };
+            if let Some(filter) = &self.compiled.tests[index].filter {
+                sql = format!("(not coalesce(({filter}), false) or {sql})");
+            }
+            conditions.push(RowCondition { reason: quarantine_reason(test), sql });
+        }
+        Ok(conditions)
+    }
+
+    /// Merges one extract into a physical table that has `columns` and, before this, `rows_before` rows.
+    pub fn merge_extract(
+        &mut self,
+        stream: &Stream,
+        physical: &str,
+        columns: &[Column],
+        extract: &ExtractFiles,
+        rows_before: u64,
+    ) -> Result<Merged, RunError> {
+        let dialect = self.database.dialect;
+        let stage = self.stage(columns, extract)?;
+        let has_tombstones = stream.sequence_by.is_some()
+            && stream.soft_delete.is_some()
+            && stream.write_disposition == WriteDisposition::Merge;
+        let merge = Merge {
+            dialect,
+            stage,
+            target: self.physical(physical)?,
+            tombstones: if has_tombstones { Some(self.physical(&tombstones_name(physical))?) } else { None },
+            columns: typed(dialect, columns),
+            key: match stream.write_disposition {
+                WriteDisposition::Append => Vec::new(),
+                WriteDisposition::Merge | WriteDisposition::Replace => stream.primary_key.clone(),
+            },
+            sequence_by: stream.sequence_by.clone(),
+            soft_delete: stream.soft_delete.as_ref().and_then(|name| {
+                let column = columns.iter().find(|column| column.name == *name)?;
+                Some((name.clone(), column.column_type.clone()))
+            }),
+            conditions: self.quarantine(stream)?,
+            origin_base: extract.origin_base,
+            run: extract.run,
+        };
+        let mut counts = Counts { read: extract.read, rejected: extract.rejected, ..Counts::default() };
+        counts.rejected += self.reject_staged(stream, &merge, extract)?;
+        self.keep_source_rejects(stream, extract)?;
+        let usable = counts.read - counts.rejected;
+        if usable == 0 && !(extract.complete && stream.write_disposition == WriteDisposition::Replace) {
+            return Ok(Merged { counts, change: Change::None, strategy: strategy_of(stream) });
+        }
+        if merge.key.is_empty() {
+            return self.without_key(stream, &merge, extract, counts, rows_before);
+        }
+        let sql = self.database.name(merge.find_duplicate_key())?;
+        let dedupe = self.database.any(&sql)?;
+        let winners = self.database.name(merge.winners(dedupe))?;
+        if dedupe {
+            let winning = self.database.count(&format!("select count(*) from {winners} w"))?;
+            counts.duplicate = usable - winning;
+        }
+        if rows_before == 0 && !self.has_tombstones(&merge)? {
+            let sql = self.database.name(merge.insert_initial(&winners))?;
+            counts.inserted = self.database.execute(&sql)?;
+            counts.unchanged = usable - counts.duplicate - counts.inserted;
+            if let Some(sql) =
+                merge.insert_initial_tombstones(&winners).map_err(|error| self.database.bad_name(error))?
+            {
+                self.database.execute(&sql)?;
+            }
+            let change = if counts.inserted > 0 { Change::Everything } else { Change::None };
+            return Ok(Merged { counts, change, strategy: Strategy::Load });
+        }
+        self.by_verdict(stream, &merge, extract, counts, &winners)
+    }
+
+    fn has_tombstones(&mut self, merge: &Merge<'_>) -> Result<bool, RunError> {
+        match &merge.tombstones {
+            Some(table) => self.database.any(&format!("select 1 from {table} limit 1")),
+            None => Ok(false),
+        }
+    }
+
+    /// The way of most runs: each row gets its verdict, and only what differs is written.
+    fn by_verdict(
+        &mut self,
+        stream: &Stream,
+        merge: &Merge<'_>,
+        extract: &ExtractFiles,
+        mut counts: Counts,
+        winners: &str,
+    ) -> Result<Merged, RunError> {
+        let replaces = stream.write_disposition == WriteDisposition::Replace && extract.complete;
+        let missing = replaces.then_some(winners);
+        let verdicts = self.database.temporary("verdicts");
+        let sql = self.database.name(merge.create_verdicts(&verdicts, winners))?;
+        self.database.execute(&sql)?;
+        let usable = counts.read - counts.rejected - counts.duplicate;
+        let mut elsewhere = 0;
+        for row in self.database.texts(&merge.count_verdicts(&verdicts))?.rows {
+            let [Some(verdict), Some(number)] = row.as_slice() else { continue };
+            let number: u64 = number.parse().unwrap_or_default();
+            elsewhere += number;
+            match verdict.as_str() {
+                "insert" => counts.inserted += number,
+                "update" => counts.updated += number,
+                "delete" => counts.deleted_by_mark += number,
+                "absent" => counts.unchanged += number,
+                "older" => counts.duplicate += number,
+                _ => elsewhere -= number,
+            }
+        }
+        counts.unchanged += usable.saturating_sub(elsewhere);
+        let before = self.database.temporary("before");
+        let sql = self.database.name(merge.create_before(&before, &verdicts, missing))?;
+        let touched = self.database.execute(&sql)?;
+        if touched > 0 {
+            let sql = self.database.name(merge.delete_touched(&verdicts, missing))?;
+            let deleted = self.database.execute(&sql)?;
+            counts.deleted_missing = deleted - counts.updated - counts.deleted_by_mark;
+        }
+        if counts.inserted + counts.updated > 0 {
+            let sql = self.database.name(merge.insert_touched(&verdicts))?;
+            self.database.execute(&sql)?;
+        }
+        for sql in merge.bury(&verdicts).map_err(|error| self.database.bad_name(error))? {
+            self.database.execute(&sql)?;
+        }
+        let change = if counts.changed() {
+            Change::Rows { before, after: self.database.name(merge.after_images(&verdicts))? }
+        } else {
+            Change::None
+        };
+        Ok(Merged { counts, change, strategy: strategy_of(stream) })
+    }
+
+    /// `append`, and `replace` as a bag.
+    fn without_key(
+        &mut self,
+        stream: &Stream,
+        merge: &Merge<'_>,
+        extract: &ExtractFiles,
+        mut counts: Counts,
+        rows_before: u64,
+    ) -> Result<Merged, RunError> {
+        let usable = counts.read - counts.rejected;
+        if stream.write_disposition == WriteDisposition::Replace && rows_before > 0 {
+            let new = self.database.temporary("new");
+            let rows = self.database.name(merge.as_target_rows())?;
+            self.database.execute(&format!("create temporary table {new} as select * from {rows} r"))?;
+            let contents = NewContents {
+                old: merge.target.clone(),
+                new,
+                columns: merge.columns.clone(),
+                bookkeeping: vec![RUN_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN],
+                key: Vec::new(),
+            };
+            let (written, change) = self.apply_difference(contents)?;
+            counts.inserted = written.inserted;
+            counts.deleted_missing = written.deleted_missing;
+            counts.unchanged = usable - written.inserted;
+            return Ok(Merged { counts, change, strategy: Strategy::Replace });
+        }
+        let sql = self.database.name(merge.append())?;
+        counts.inserted = self.database.execute(&sql)?;
+        let first = rows_before == 0;
+        let change = if counts.inserted == 0 {
+            Change::None
+        } else if first {
+            Change::Everything
+        } else {
+            // Nothing is replaced by an append; the after images are the rows of this run's extracts.
+            let before = self.database.temporary("before");
+            self.database
+                .execute(&format!("create temporary table {before} as select * from {} limit 0", merge.target))?;
+            let after = format!(
+                "(select * from {} where {RUN_COLUMN} = {} and {ORIGIN_COLUMN} >= {})",
+                merge.target, extract.run, extract.origin_base
+            );
+            Change::Rows { before, after }
+        };
+        Ok(Merged { counts, change, strategy: if first { Strategy::Load } else { strategy_of(stream) } })
+    }
+
+    /// Makes the extract's rows readable; the quoted relation.
+    fn stage(&mut self, columns: &[Column], extract: &ExtractFiles) -> Result<String, RunError> {
+        let name = self.database.stage_name();
+        let files: Vec<PathBuf> = extract.parts.iter().map(|(path, _)| path.clone()).collect();
+        let staged: Vec<StagedColumn> = columns
+            .iter()
+            .map(|column| StagedColumn {
+                name: column.name.clone(),
+                column_type: column.column_type.clone(),
+                in_files: (0..extract.parts.len())
+                    .filter(|&part| extract.parts[part].1.iter().any(|other| other.name == column.name))
+                    .collect(),
+            })
+            .collect();
+        self.database.connection.stage(&name, &files, &staged).map_err(|error| self.database.error(error))?;
+        Ok(match &extract.filter {
+            Some(filter) => format!("(select s.* from {name} s where {filter})"),
+            None => name,
+        })
+    }
+
+    /// Keeps staged rows that must not be loaded: a NULL in the key, a quarantine test. Their number.
+    fn reject_staged(&mut self, stream: &Stream, merge: &Merge<'_>, extract: &ExtractFiles) -> Result<u64, RunError> {
+        let Some(select) = merge.rejected_rows().map_err(|error| self.database.bad_name(error))? else { return Ok(0) };
+        let source = format!("(select r.*, null::bigint as byte_offset from ({select}) r)");
+        self.insert_rejects(stream, extract, RejectKind::Merge, &source)
+    }
+
+    /// Keeps the records that could not be read.
+    fn keep_source_rejects(&mut self, stream: &Stream, extract: &ExtractFiles) -> Result<(), RunError> {
+        let Some(file) = &extract.rejects else { return Ok(()) };
+        let name = self.database.stage_name();
+        let column = |name: &str, column_type| StagedColumn { name: name.to_owned(), column_type, in_files: vec![0] };
+        let columns = [
+            column("byte_offset", thalweg_project::ColumnType::BigInt),
+            column("reason", thalweg_project::ColumnType::Text),
+            column("raw", thalweg_project::ColumnType::Text),
+        ];
+        self.database
+            .connection
+            .stage(&name, std::slice::from_ref(file), &columns)
+            .map_err(|error| self.database.error(error))?;
+        let kept = self.insert_rejects(stream, extract, RejectKind::Read, &name)?;
+        if kept != extract.rejected {
+            return Err(RunError::Unbalanced {
+                table: stream.table.to_string(),
+                equation: format!("{} records were rejected while reading, {kept} lie in the rejects", extract.rejected),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// How a stream's extracts usually reach its table.
+fn strategy_of(stream: &Stream) -> Strategy {
+    match stream.write_disposition {
+        WriteDisposition::Merge => Strategy::Merge,
+        WriteDisposition::Append => Strategy::Append,
+        WriteDisposition::Replace => Strategy::Replace,
+    }
+}
+
+fn quarantine_reason(test: &DataTest) -> String {
+    format!("quarantined by test {}", test.name)
+}
+
+/// The columns a store table has once an extract with other columns is merged.
+pub fn merged_columns(known: &[Column], extract: &[Column]) -> Vec<Column> {
+    unify([known, extract])
+}
+
+impl Publication<'_> {
+    /// Adds rows to `thalweg.rejects`; their number. `rows` has `_file`, `_record`, `byte_offset`, `reason`, `raw`.
+    fn insert_rejects(
+        &mut self,
+        stream: &Stream,
+        extract: &ExtractFiles,
+        kind: RejectKind,
+        rows: &str,
+    ) -> Result<u64, RunError> {
+        let table = stream.table.to_string();
+        let source = RejectSource {
+            run: self.run,
+            source: &stream.source,
+            stream: &stream.name,
+            table_name: &table,
+            origin_base: extract.origin_base,
+            kind,
+        };
+        self.ledger
+            .add_rejects_from(self.database.connection, rows, &source)
+            .map_err(|error| self.database.error(error))
+    }
+
+    /// Forgets the staged rows of an extract that were rejected, before it is merged again.
+    pub fn forget_rejects(&mut self, extract: &ExtractFiles) -> Result<(), RunError> {
+        let origins = extract.origin_base..extract.origin_base + extract.files;
+        self.ledger
+            .forget_rejects(self.database.connection, origins, RejectKind::Merge)
+            .map_err(|error| self.database.error(error))?;
+        Ok(())
+    }
+}

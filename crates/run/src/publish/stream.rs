@@ -1,0 +1,253 @@
+//! Bringing a store table up to date: what is new, or everything that landed.
+
+use std::path::PathBuf;
+
+use thalweg_project::{Stream, TableName, WriteDisposition};
+use thalweg_source::Column;
+use thalweg_source::landing::{Manifest, unify};
+
+use crate::change::Change;
+use crate::error::RunError;
+use crate::event::Event;
+use crate::outcome::{Counts, StepOutcome, Strategy};
+use crate::publish::Publication;
+use crate::publish::physical::tombstones_name;
+use crate::publish::store::{ExtractFiles, merged_columns};
+use crate::table_state::{StateColumn, TableKind, TableState, typed};
+
+/// What is to be done with a stream's table.
+pub struct StreamWork<'a> {
+    /// The stream.
+    pub stream: &'a Stream,
+    /// `store` or `seed`.
+    pub kind: TableKind,
+    /// What the table is made by.
+    pub fingerprint: String,
+    /// What was extracted now, and its folder.
+    pub landed: Option<(&'a Manifest, PathBuf)>,
+    /// Rows of an older extract are merged again: its first `_origin`, and which rows, as a condition on alias `s`.
+    pub again: Option<(i64, String)>,
+    /// Everything that landed and was published before, in order, when the table is to be rebuilt.
+    pub rebuild: Option<Rebuild>,
+    /// Why nothing was extracted, if that failed.
+    pub failed: Option<String>,
+}
+
+/// The extracts a table is rebuilt from.
+pub struct Rebuild {
+    /// Why.
+    pub reason: String,
+    /// The extracts, oldest first, each with its columns.
+    pub extracts: Vec<(ExtractFiles, Vec<Column>)>,
+}
+
+impl Publication<'_> {
+    /// Does the work on one stream's table. The `_origin` of file 0 of a new extract, if there was one.
+    pub fn refresh_stream(&mut self, work: StreamWork<'_>) -> Result<Option<i64>, RunError> {
+        let table = &work.stream.table;
+        self.database.about(table.to_string());
+        let started = std::time::Instant::now();
+        let state = self.tables.get(table).cloned();
+        let rows_before = state.as_ref().map_or(0, |state| state.rows);
+        let mut step = StepOutcome {
+            table: table.to_string(),
+            kind: work.kind.word().into(),
+            rows_before,
+            rows_after: rows_before,
+            ..StepOutcome::default()
+        };
+        if let Some(message) = &work.failed {
+            step.strategy = Strategy::Kept;
+            step.reason.clone_from(message);
+            self.finish_step(step)?;
+            return Ok(None);
+        }
+        let news = work.landed.as_ref().filter(|(manifest, _)| {
+            let extract = &manifest.extract;
+            extract.read > 0 || extract.complete || (state.is_none() && !manifest.columns.is_empty())
+        });
+        if news.is_none() && work.rebuild.is_none() {
+            step.strategy = if state.is_some() { Strategy::Unchanged } else { Strategy::Kept };
+            step.reason = if state.is_some() { "nothing new" } else { "nothing to read so far" }.into();
+            self.finish_step(step)?;
+            return Ok(None);
+        }
+        self.observer.event(&Event::StepStarted { table: table.to_string() });
+        let fresh = news.map(|(manifest, folder)| {
+            let base = match &work.again {
+                Some((base, _)) => *base,
+                None => {
+                    self.next_extract += i64::try_from(manifest.extract.files.len().max(1)).unwrap_or(1);
+                    self.next_extract - i64::try_from(manifest.extract.files.len().max(1)).unwrap_or(1)
+                }
+            };
+            let mut files = extract_files(manifest, folder, base);
+            files.run = self.run;
+            files.filter = work.again.as_ref().map(|(_, filter)| filter.clone());
+            (files, manifest.columns.clone())
+        });
+        let base = fresh.as_ref().map(|(files, _)| files.origin_base);
+        let (mut counts, mut change, mut strategy) = (Counts::default(), Change::None, Strategy::Load);
+        let (physical, columns, created_run);
+        if let Some(rebuild) = work.rebuild {
+            step.reason = rebuild.reason;
+            let extracts: Vec<_> = rebuild.extracts.into_iter().chain(fresh).collect();
+            columns = unify(extracts.iter().map(|(_, columns)| &columns[..]));
+            physical = self.physical_name(table);
+            created_run = self.run;
+            self.create(work.stream, &physical, &columns)?;
+            step.rows_before = 0;
+            let mut rows = 0;
+            for (extract, _) in &extracts {
+                self.forget_rejects(extract)?;
+                let merged = self.merge_extract(work.stream, &physical, &columns, extract, rows)?;
+                counts.add(&merged.counts);
+                rows = self.count_rows(&physical)?;
+                self.database.drop_temporary()?;
+            }
+            change = Change::Everything;
+            self.publish_view(table, &physical, &typed(self.database.dialect, &columns))?;
+            if let Some(state) = &state {
+                self.superseded.push(state.physical.clone());
+            }
+        } else {
+            let known = state.as_ref().map(TableState::source_columns).unwrap_or_default();
+            let Some((extract, new_columns)) = fresh else { return Ok(None) };
+            columns = merged_columns(&known, &new_columns);
+            match &state {
+                Some(state) => {
+                    physical = state.physical.clone();
+                    created_run = state.created_run;
+                    if self.alter(work.stream, &physical, &known, &columns)? {
+                        change = Change::Everything;
+                        self.publish_view(table, &physical, &typed(self.database.dialect, &columns))?;
+                    }
+                }
+                None => {
+                    physical = self.physical_name(table);
+                    created_run = self.run;
+                    self.create(work.stream, &physical, &columns)?;
+                    self.publish_view(table, &physical, &typed(self.database.dialect, &columns))?;
+                    change = Change::Everything;
+                }
+            }
+            let merged = self.merge_extract(work.stream, &physical, &columns, &extract, rows_before)?;
+            counts.add(&merged.counts);
+            strategy = merged.strategy;
+            if change == Change::None {
+                change = merged.change;
+            }
+            step.reason = if state.is_some() { "new records".into() } else { "first load".into() };
+        }
+        step.strategy = strategy;
+        step.counts = counts;
+        step.rows_after = self.count_rows(&physical)?;
+        step.seconds = started.elapsed().as_secs_f64();
+        let changed_run = match (&state, change.any()) {
+            (Some(state), false) => state.changed_run,
+            _ => self.run,
+        };
+        let new_state = TableState {
+            kind: work.kind,
+            physical,
+            fingerprint: work.fingerprint,
+            columns: columns.iter().map(StateColumn::from_column).collect(),
+            rows: step.rows_after,
+            changed_run,
+            refreshed_run: self.run,
+            created_run,
+        };
+        self.put_table(table, new_state);
+        self.changes.insert(table.clone(), change);
+        self.finish_step(step)?;
+        Ok(base)
+    }
+
+    /// Rows of a physical table.
+    pub fn count_rows(&mut self, physical: &str) -> Result<u64, RunError> {
+        let quoted = self.physical(physical)?;
+        self.database.count(&format!("select count(*) from {quoted}"))
+    }
+
+    fn create(&mut self, stream: &Stream, physical: &str, columns: &[Column]) -> Result<(), RunError> {
+        let types = typed(self.database.dialect, columns);
+        self.create_store_table(physical, &types)?;
+        if let (Some(sequence), Some(_), WriteDisposition::Merge) =
+            (&stream.sequence_by, &stream.soft_delete, stream.write_disposition)
+        {
+            let wanted: Vec<_> = stream
+                .primary_key
+                .iter()
+                .chain([sequence])
+                .filter_map(|name| types.iter().find(|column| column.name == *name).cloned())
+                .collect();
+            let definitions = self.definitions(&wanted)?.join(", ");
+            let table = self.physical(&tombstones_name(physical))?;
+            self.database.execute(&format!("create table {table} ({definitions})"))?;
+        }
+        Ok(())
+    }
+
+    /// Adds columns and widens types; whether anything had to be done.
+    fn alter(
+        &mut self,
+        stream: &Stream,
+        physical: &str,
+        known: &[Column],
+        wanted: &[Column],
+    ) -> Result<bool, RunError> {
+        let table = self.physical(physical)?;
+        let dialect = self.database.dialect;
+        let mut altered = false;
+        for column in wanted {
+            let name = self.database.name(dialect.quote_identifier(&column.name))?;
+            let type_name = dialect.type_name(&column.column_type);
+            match known.iter().find(|old| old.name == column.name) {
+                None => {
+                    self.database.execute(&format!("alter table {table} add column {name} {type_name}"))?;
+                    altered = true;
+                }
+                Some(old) if old.column_type != column.column_type => {
+                    self.database.execute(&format!("alter table {table} alter column {name} type {type_name}"))?;
+                    let buried = stream.sequence_by.is_some() && stream.soft_delete.is_some();
+                    let part = stream.primary_key.contains(&column.name)
+                        || stream.sequence_by.as_ref() == Some(&column.name);
+                    if buried && part && stream.write_disposition == WriteDisposition::Merge {
+                        let tombstones = self.physical(&tombstones_name(physical))?;
+                        self.database
+                            .execute(&format!("alter table {tombstones} alter column {name} type {type_name}"))?;
+                    }
+                    altered = true;
+                }
+                Some(_) => {}
+            }
+        }
+        self.definitions_changed |= altered;
+        Ok(altered)
+    }
+}
+
+/// The files of a manifest, to be merged.
+pub fn extract_files(manifest: &Manifest, folder: &std::path::Path, origin_base: i64) -> ExtractFiles {
+    ExtractFiles {
+        run: manifest.run,
+        parts: manifest.parts.iter().map(|part| (folder.join(&part.file), part.columns.clone())).collect(),
+        rejects: manifest.rejects.as_ref().map(|rejects| folder.join(&rejects.file)),
+        files: i64::try_from(manifest.extract.files.len().max(1)).unwrap_or(1),
+        read: manifest.extract.read,
+        rejected: manifest.extract.rejected,
+        origin_base,
+        complete: manifest.extract.complete,
+        filter: None,
+    }
+}
+
+/// What a store table is made by: when it changes, the table is rebuilt from landing.
+pub fn store_fingerprint(stream: &Stream) -> String {
+    let table: &TableName = &stream.table;
+    let text = format!(
+        "{table}\0{:?}\0{:?}\0{:?}\0{:?}",
+        stream.primary_key, stream.write_disposition, stream.sequence_by, stream.soft_delete
+    );
+    blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+}

@@ -1,0 +1,284 @@
+//! Comparing every table with what it ought to be.
+
+use thalweg_project::{Materialized, Stream, TableName, WriteDisposition};
+use thalweg_source::Column;
+use thalweg_sql::NodeKind;
+use thalweg_sql::statement::TypedColumn;
+use thalweg_sql::statement::condition::is_marked;
+use thalweg_sql::statement::difference::missing_rows;
+use thalweg_sql::statement::relation::{FILE_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list, qualified};
+use thalweg_warehouse::{Access, StagedColumn, Wait};
+
+use crate::answer::VerifyOutcome;
+use crate::choice::Choice;
+use crate::error::RunError;
+use crate::event::{Event, Observer};
+use crate::extract::stream_name;
+use crate::known::{self, PublishedLanding};
+use crate::look::{looking, nothing_built};
+use crate::options::BuildOptions;
+use crate::outcome::TextTable;
+use crate::publish::Publication;
+use crate::publish::model::{Need, facts, need};
+use crate::publish::store::ExtractFiles;
+use crate::runner::landed_extracts;
+use crate::seeds;
+use crate::table_state::TableState;
+use crate::workbench::Workbench;
+
+/// Differing rows shown for a table, of each kind.
+const SHOWN: usize = 5;
+
+/// See [`Workbench::verify`].
+pub fn verify(
+    bench: &Workbench,
+    options: &BuildOptions,
+    observer: &dyn Observer,
+) -> Result<Vec<VerifyOutcome>, RunError> {
+    let project = bench.project();
+    let compiled = bench.compiled();
+    let choice = Choice::new(project, compiled, options.select.as_deref(), options.exclude.as_deref())?;
+    let warehouse = bench.warehouse()?;
+    if !warehouse.exists()? {
+        return Err(nothing_built(bench));
+    }
+    let tell = |message: &str| observer.event(&Event::Waiting { message: message.to_owned() });
+    let wait = Wait { timeout: options.lock_timeout, tell: &tell };
+    let mut connection = warehouse.connect(Access::Read, &wait)?;
+    let ledger = bench.ledger();
+    if !ledger.is_prepared(connection.as_mut())? {
+        return Err(nothing_built(bench));
+    }
+    let _watch = bench.interrupt_when_cancelled(connection.interrupter());
+    connection.begin()?;
+    let known = known::load(&ledger, connection.as_mut())?;
+    let landings = known::landings(&ledger, connection.as_mut())?;
+    let mut publication = looking(bench, connection.as_mut(), known, observer);
+    let seed_source = seeds::source(project);
+    let mut outcomes = Vec::new();
+    for &node in compiled.order.iter().filter(|&&node| choice.nodes[node]) {
+        bench.check_cancelled()?;
+        let id = compiled.nodes[node].id.clone();
+        publication.database.about(id.to_string());
+        observer.event(&Event::StepStarted { table: id.to_string() });
+        let outcome = match compiled.nodes[node].kind {
+            NodeKind::Stream(source, stream) => {
+                let stream = &project.sources[source].streams[stream];
+                verify_store(bench, &mut publication, stream, &landings)?
+            }
+            NodeKind::Seed(index) => match &seed_source {
+                Some(source) => verify_store(bench, &mut publication, &source.streams[index], &landings)?,
+                None => continue,
+            },
+            NodeKind::Model(index) if project.models[index].materialized == Materialized::Table => {
+                verify_model(&mut publication, node, &id)?
+            }
+            _ => continue,
+        };
+        outcomes.push(outcome);
+    }
+    publication.database.connection.rollback()?;
+    Ok(outcomes)
+}
+
+fn cannot(table: &TableName, against: &str, remark: String) -> VerifyOutcome {
+    VerifyOutcome {
+        table: table.to_string(),
+        against: against.to_owned(),
+        equal: None,
+        missing: 0,
+        unexpected: 0,
+        first: TextTable::default(),
+        remark: Some(remark),
+        rows: 0,
+    }
+}
+
+fn verify_model(publication: &mut Publication<'_>, node: usize, table: &TableName) -> Result<VerifyOutcome, RunError> {
+    let against = "its query";
+    let Some(facts) = facts(publication.project, publication.compiled, &publication.tables, node) else {
+        return Ok(cannot(table, against, "it has no SQL".into()));
+    };
+    let Some(state) = publication.tables.get(table).cloned() else {
+        return Ok(cannot(table, against, "it was never built".into()));
+    };
+    let consumed = |input: &TableName| publication.consumed.get(&(table.clone(), input.clone())).copied();
+    if let Need::Rebuild(reason) | Need::Blocked(reason) =
+        need(&facts, Some(&state), &publication.tables, false, consumed)
+    {
+        return Ok(cannot(table, against, format!("it is stale: {reason}")));
+    }
+    let stale = match need(&facts, Some(&state), &publication.tables, false, consumed) {
+        Need::Refresh(reason) if !reason.starts_with("reads ") => Some(reason),
+        _ => None,
+    };
+    if let Some(reason) = stale {
+        return Ok(cannot(table, against, format!("it is stale: {reason}")));
+    }
+    let query = publication.compiled.query(node);
+    if query.is_some_and(|query| !query.volatile.is_empty()) {
+        return Ok(cannot(table, against, "its query gives another answer each time".into()));
+    }
+    let clock = facts.clock;
+    let columns = state.typed_columns(publication.database.dialect);
+    // Computed once, so that both directions compare the same answer.
+    let expected = publication.database.temporary("expected");
+    let sql = facts.sql;
+    publication.database.execute(&format!("create temporary table {expected} as select q.* from ({sql}\n) q"))?;
+    let mut outcome = compare(publication, table, against, &state, &columns, &expected)?;
+    if clock && outcome.equal == Some(false) {
+        outcome.equal = None;
+        outcome.remark = Some("it reads the time, which has gone on since its last refresh".into());
+    }
+    publication.database.drop_temporary()?;
+    Ok(outcome)
+}
+
+fn verify_store(
+    bench: &Workbench,
+    publication: &mut Publication<'_>,
+    stream: &Stream,
+    landings: &[PublishedLanding],
+) -> Result<VerifyOutcome, RunError> {
+    let against = "landing";
+    let table = &stream.table;
+    let Some(state) = publication.tables.get(table).cloned() else {
+        return Ok(cannot(table, against, "it was never loaded".into()));
+    };
+    let extracts = match landed_extracts(bench, landings, stream) {
+        Ok(extracts) => extracts,
+        Err(RunError::NotFound(_)) => {
+            let gone = "landing does not hold every extract any more".to_owned();
+            return Ok(cannot(table, against, gone));
+        }
+        Err(error) => return Err(error),
+    };
+    let columns = state.source_columns();
+    let expected = expected_rows(publication, stream, &columns, extracts)?;
+    let name = publication.database.temporary("expected");
+    publication.database.execute(&format!("create temporary table {name} as {expected}"))?;
+    let typed = state.typed_columns(publication.database.dialect);
+    let outcome = compare(publication, table, against, &state, &typed, &name)?;
+    publication.database.drop_temporary()?;
+    Ok(outcome)
+}
+
+/// The rows a store table ought to have, by one query over everything that landed: told otherwise than by merging extract after
+/// extract, so that a fault there shows.
+fn expected_rows(
+    publication: &mut Publication<'_>,
+    stream: &Stream,
+    columns: &[Column],
+    extracts: Vec<(ExtractFiles, Vec<Column>)>,
+) -> Result<String, RunError> {
+    let dialect = publication.database.dialect;
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let list = |alias: &str| column_list(dialect, alias, names.iter().copied());
+    let bad_name = |error| RunError::NotFound(format!("{}: {error}", stream_name(stream)));
+    let extracts: Vec<_> = match stream.write_disposition {
+        WriteDisposition::Replace => extracts.into_iter().filter(|(files, _)| files.complete).next_back().into_iter().collect(),
+        WriteDisposition::Merge | WriteDisposition::Append => extracts,
+    };
+    let mut parts = Vec::new();
+    for (files, _) in &extracts {
+        let stage = publication.database.stage_name();
+        let paths: Vec<_> = files.parts.iter().map(|(path, _)| path.clone()).collect();
+        let staged: Vec<StagedColumn> = columns
+            .iter()
+            .map(|column| StagedColumn {
+                name: column.name.clone(),
+                column_type: column.column_type.clone(),
+                in_files: (0..files.parts.len())
+                    .filter(|&part| files.parts[part].1.iter().any(|other| other.name == column.name))
+                    .collect(),
+            })
+            .collect();
+        publication
+            .database
+            .connection
+            .stage(&stage, &paths, &staged)
+            .map_err(|error| publication.database.error(error))?;
+        parts.push(format!(
+            "select {}, {} + s.{FILE_COLUMN} as _origin, s.{RECORD_COLUMN} as _record from {stage} s",
+            list("s").map_err(bad_name)?,
+            files.origin_base
+        ));
+    }
+    let physical = match publication.tables.get(&stream.table) {
+        Some(state) => publication.physical(&state.physical)?,
+        None => return Err(RunError::NotFound(format!("{} was never loaded", stream.table))),
+    };
+    if parts.is_empty() {
+        return Ok(format!("select {} from {physical} t limit 0", list("t").map_err(bad_name)?));
+    }
+    let project = dialect.literal_text(publication.ledger.project());
+    let landed = format!(
+        "(select l.* from ({}) l where not exists (select 1 from thalweg.rejects j where j.project = {project} and j.kind = 'merge' \
+         and j.state = 'open' and j.source = {} and j.stream = {} and j.origin = l._origin and j.record = l._record))",
+        parts.join(" union all "),
+        dialect.literal_text(&stream.source),
+        dialect.literal_text(&stream.name)
+    );
+    let shown = list("l").map_err(bad_name)?;
+    if stream.primary_key.is_empty() || stream.write_disposition == WriteDisposition::Append {
+        return Ok(format!("select {shown} from {landed} l"));
+    }
+    let keys = column_list(dialect, "k", stream.primary_key.iter().map(String::as_str)).map_err(bad_name)?;
+    let sequence = match &stream.sequence_by {
+        Some(name) => format!("{} desc nulls last, ", qualified(dialect, "k", name).map_err(bad_name)?),
+        None => String::new(),
+    };
+    let marked = match &stream.soft_delete {
+        Some(name) => match columns.iter().find(|column| column.name == *name) {
+            Some(column) => is_marked(&qualified(dialect, "l", name).map_err(bad_name)?, &column.column_type),
+            None => "false".to_owned(),
+        },
+        None => "false".to_owned(),
+    };
+    Ok(format!(
+        "select {shown} from (select k.*, row_number() over (partition by {keys} order by {sequence}k._origin desc, k._record desc) \
+         as _rank from {landed} k) l where l._rank = 1 and not {marked}"
+    ))
+}
+
+/// Compares a physical table with a relation, both ways.
+fn compare(
+    publication: &mut Publication<'_>,
+    table: &TableName,
+    against: &str,
+    state: &TableState,
+    columns: &[TypedColumn],
+    expected: &str,
+) -> Result<VerifyOutcome, RunError> {
+    let dialect = publication.database.dialect;
+    let physical = publication.physical(&state.physical)?;
+    let rows = publication.database.count(&format!("select count(*) from {physical}"))?;
+    let mut first = TextTable { columns: vec!["difference".to_owned()], numeric: vec![false], rows: Vec::new() };
+    first.columns.extend(columns.iter().map(|column| column.name.clone()));
+    first.columns.push("written by run".to_owned());
+    first.numeric.resize(first.columns.len(), false);
+    let missing = publication.database.name(missing_rows(dialect, expected, &physical, columns, &[]))?;
+    let unexpected = publication.database.name(missing_rows(dialect, &physical, expected, columns, &[RUN_COLUMN]))?;
+    let mut numbers = [0, 0];
+    for (index, (sql, word)) in [(missing, "missing"), (unexpected, "unexpected")].into_iter().enumerate() {
+        numbers[index] = publication.database.count(&format!("select count(*) from ({sql}) d"))?;
+        if numbers[index] == 0 {
+            continue;
+        }
+        for mut row in publication.database.texts(&format!("select * from ({sql}) d limit {SHOWN}"))?.rows {
+            row.insert(0, Some(word.to_owned()));
+            row.resize(first.columns.len(), None);
+            first.rows.push(row);
+        }
+    }
+    Ok(VerifyOutcome {
+        table: table.to_string(),
+        against: against.to_owned(),
+        equal: Some(numbers == [0, 0]),
+        missing: numbers[0],
+        unexpected: numbers[1],
+        first,
+        remark: None,
+        rows,
+    })
+}
