@@ -7,7 +7,9 @@
 
 pub mod contract;
 mod duckdb;
+pub mod ledger;
 pub mod registry;
 
 pub use contract::*;
-pub use registry::{open, open_with_folders};
+pub use ledger::Ledger;
+pub use registry::{open, open_with_folders, scratch};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use thalweg_project::{Target, TargetConnection};
 
-use crate::contract::{Warehouse, WarehouseError, WarehouseErrorKind};
+use crate::contract::{Connection, Warehouse, WarehouseError, WarehouseErrorKind};
 use crate::duckdb::DuckDbWarehouse;
 
 /// The warehouse of a target. Nothing is opened yet. Statements may read and write files below the project's folder only.
@@ -40,5 +40,12 @@ pub fn open_with_folders(
                 target.name
             ),
         )),
+    }
+}
+
+/// An empty engine of the target's kind that can say what it thinks of queries, without touching the warehouse.
+pub fn scratch(target: &Target) -> Result<Box<dyn Connection>, WarehouseError> {
+    match &target.connection {
+        TargetConnection::Duckdb { .. } | TargetConnection::Postgres { .. } => crate::duckdb::scratch(),
     }
 }

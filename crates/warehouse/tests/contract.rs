@@ -2,11 +2,7 @@
 
 mod suite;
 
-use std::path::Path;
-
-use suite::Site;
-use thalweg_project::{Location, Target, TargetConnection};
-use thalweg_warehouse::Warehouse;
+use suite::DuckDbSite;
 
 /// Runs every case of the contract at a new site.
 macro_rules! contract {
@@ -51,34 +47,3 @@ contract!(
         values_survive_the_landing,
     ]
 );
-
-struct DuckDbSite {
-    folder: tempfile::TempDir,
-}
-
-impl DuckDbSite {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder") }
-    }
-}
-
-impl Site for DuckDbSite {
-    fn warehouse(&self) -> Box<dyn Warehouse> {
-        let target = Target {
-            name: "dev".to_owned(),
-            schema_prefix: String::new(),
-            connection: TargetConnection::Duckdb {
-                path: "data/warehouse.duckdb".to_owned(),
-                memory_limit: None,
-                threads: None,
-                published_copy: None,
-            },
-            location: Location::file("thalweg.yml"),
-        };
-        thalweg_warehouse::open(&target, self.folder.path()).expect("a warehouse")
-    }
-
-    fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-}

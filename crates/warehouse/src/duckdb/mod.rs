@@ -56,3 +56,11 @@ impl Warehouse for DuckDbWarehouse {
         Ok(Box::new(connect::connect(&self.file, &self.display, &self.settings, access, wait)?))
     }
 }
+
+/// An empty engine in memory, gone when the connection is dropped; statements reach no file.
+pub(crate) fn scratch() -> Result<Box<dyn Connection>, WarehouseError> {
+    let settings = thalweg_duck::Settings { files: thalweg_duck::Files::Below(Vec::new()), ..Default::default() };
+    let opened = thalweg_duck::Engine::open_in_memory(&settings).and_then(|engine| engine.connect());
+    let inner = opened.map_err(|error| error::of_opening(&error, "memory"))?;
+    Ok(Box::new(transaction::DuckDbConnection::new(inner, "memory".to_owned())))
+}

@@ -78,22 +78,7 @@ impl Connection for DuckDbConnection {
     }
 
     fn has_table(&mut self, schema: &str, table: &str) -> Result<bool, WarehouseError> {
-        // A query of the catalog costs 15 ms the first time, a statement that fails costs nothing but the transaction.
-        let (sql, parameters) = if self.inner.in_transaction() {
-            let sql = "select 1 from duckdb_tables() where database_name = current_database() and schema_name = ? and table_name = ? \
-                 union all select 1 from duckdb_views() where database_name = current_database() and schema_name = ? and view_name = ?";
-            let text = thalweg_duck::Value::Text;
-            (sql.to_owned(), vec![text(schema), text(table), text(schema), text(table)])
-        } else {
-            let sql = format!("select 1 from {}.{} limit 0", stage::quote(schema)?, stage::quote(table)?);
-            return match self.inner.query(&sql, &[]) {
-                Ok(_) => Ok(true),
-                Err(error) if error.kind == ErrorKind::Missing => Ok(false),
-                Err(error) => Err(of_statement(error, Some(&sql))),
-            };
-        };
-        let answer = self.inner.query(&sql, &parameters).map_err(|error| of_statement(error, Some(&sql)))?;
-        Ok(answer.batches.iter().any(|batch| batch.num_rows() > 0))
+        self.inner.has_table(schema, table).map_err(|error| of_statement(error, None))
     }
 
     fn stage(&mut self, name: &str, files: &[PathBuf], columns: &[StagedColumn]) -> Result<(), WarehouseError> {

@@ -1,5 +1,7 @@
 //! What every warehouse must do, written once. A warehouse joins by implementing [`Site`] and naming itself in `contract.rs`.
 
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part")]
+
 mod staging;
 mod statements;
 mod transactions;
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use thalweg_project::{Location, Target, TargetConnection};
 use thalweg_warehouse::{Access, Connection, Rows, Wait, Warehouse, WarehouseErrorKind};
 
 pub use staging::*;
@@ -71,4 +74,37 @@ pub fn run(connection: &mut dyn Connection, sql: &str) -> u64 {
 /// The kind of an error.
 pub fn kind<T: std::fmt::Debug>(outcome: Result<T, thalweg_warehouse::WarehouseError>) -> WarehouseErrorKind {
     outcome.expect_err("an error").kind
+}
+
+/// A DuckDB file in a folder of its own.
+pub struct DuckDbSite {
+    folder: tempfile::TempDir,
+}
+
+impl DuckDbSite {
+    /// A new folder; the file does not exist yet.
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
+    }
+}
+
+impl Site for DuckDbSite {
+    fn warehouse(&self) -> Box<dyn Warehouse> {
+        let target = Target {
+            name: "dev".to_owned(),
+            schema_prefix: String::new(),
+            connection: TargetConnection::Duckdb {
+                path: "data/warehouse.duckdb".to_owned(),
+                memory_limit: None,
+                threads: None,
+                published_copy: None,
+            },
+            location: Location::file("thalweg.yml"),
+        };
+        thalweg_warehouse::open(&target, self.folder.path()).expect("a warehouse")
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.path()
+    }
 }

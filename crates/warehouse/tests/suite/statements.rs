@@ -80,6 +80,7 @@ pub fn tables_are_found(site: &dyn Site) {
     for inside in [false, true] {
         if inside {
             connection.begin().expect("begin");
+            run(&mut *connection, "create table kept as select 1 as i");
         }
         assert!(connection.has_table("a b", "t\"1").expect("an answer"));
         assert!(connection.has_table("a b", "v").expect("an answer"));
@@ -87,6 +88,7 @@ pub fn tables_are_found(site: &dyn Site) {
         assert!(!connection.has_table("nowhere", "v").expect("an answer"));
     }
     connection.commit().expect("the transaction is alive");
+    assert_eq!(ask(&mut *connection, "select * from kept"), ["1"], "and was committed");
 }
 
 pub fn batches_are_appended(site: &dyn Site) {

@@ -1,0 +1,65 @@
+//! What a run must know before it begins.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::rows::{ConsumedRow, KnownTestRow, LandingRow, LeaseRow, PositionRow, RunRow, TableRow};
+use super::{LEDGER_SCHEMA, Ledger, one_number};
+use crate::contract::{Connection, WarehouseError};
+
+/// The ledger of a project as it stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LedgerState {
+    /// The run with the highest number, whatever became of it.
+    pub last_run: Option<RunRow>,
+    /// The run that readers see.
+    pub published_run: Option<i64>,
+    /// Epoch of the last lease; 0 before the first.
+    pub epoch: i64,
+    /// Every table that readers see, by logical name.
+    pub tables: BTreeMap<String, TableRow>,
+    /// By reader and input: the run of the input that the reader last consumed.
+    pub consumed: BTreeMap<(String, String), i64>,
+    /// By source and stream: the position published last.
+    pub positions: BTreeMap<(String, String), BTreeMap<String, Json>>,
+    /// How each test ended the last time.
+    pub tests: BTreeMap<String, KnownTestRow>,
+    /// Published landings that their sources were not told of.
+    pub unconfirmed: Vec<LandingRow>,
+    /// The next free `_origin`.
+    pub next_extract: i64,
+}
+
+impl Ledger {
+    /// Reads it. Where no ledger stands, it is empty. To be called inside a transaction where others may be writing meanwhile.
+    pub fn load(&self, connection: &mut dyn Connection) -> Result<LedgerState, WarehouseError> {
+        if !self.is_prepared(connection)? {
+            return Ok(LedgerState { next_extract: 1, ..LedgerState::default() });
+        }
+        let last_run: Vec<RunRow> = self.select(connection, "order by run desc limit 1", &[])?;
+        let published = connection.query(
+            &format!("select max(run) from {LEDGER_SCHEMA}.runs where project = ? and state = 'published'"),
+            &self.with_project(&[]),
+        )?;
+        let lease: Vec<LeaseRow> = self.select(connection, "", &[])?;
+        let tables: Vec<TableRow> = self.select(connection, "", &[])?;
+        let consumed: Vec<ConsumedRow> = self.select(connection, "", &[])?;
+        let tests: Vec<KnownTestRow> = self.select(connection, "", &[])?;
+        let mut positions: BTreeMap<(String, String), BTreeMap<String, Json>> = BTreeMap::new();
+        for row in self.select::<PositionRow>(connection, "", &[])? {
+            positions.entry((row.source, row.stream)).or_default().insert(row.entry, row.value);
+        }
+        Ok(LedgerState {
+            last_run: last_run.into_iter().next(),
+            published_run: one_number(&published)?,
+            epoch: lease.iter().map(|lease| lease.epoch).max().unwrap_or(0),
+            tables: tables.into_iter().map(|table| (table.table_name.clone(), table)).collect(),
+            consumed: consumed.into_iter().map(|row| ((row.reader, row.input), row.run)).collect(),
+            positions,
+            tests: tests.into_iter().map(|test| (test.test.clone(), test)).collect(),
+            unconfirmed: self.unconfirmed(connection)?,
+            next_extract: self.next_extract(connection)?,
+        })
+    }
+}
