@@ -1,6 +1,6 @@
 //! The example projects, embedded, and generators of the data they work on.
 //!
-//! [`write`] puts a project's files into a folder; [`deliver`] puts data beside them, one delivery after the other. Both refuse to
+//! [`write()`] puts a project's files into a folder; [`deliver`] puts data beside them, one delivery after the other. Both refuse to
 //! overwrite anything. The data depends on the [`Settings`] and the number of the delivery only, never on the machine.
 
 #![forbid(unsafe_code)]
@@ -40,7 +40,7 @@ impl Settings {
     }
 }
 
-/// Writes delivery `number` (1 is the first, larger ones bring changes) into a project made by [`write`].
+/// Writes delivery `number` (1 is the first, larger ones bring changes) into a project made by [`write()`].
 ///
 /// Deliveries are made in order, each once. Files appear whole or not at all; a log grows at its end.
 pub fn deliver(example: Example, folder: &Path, settings: &Settings, number: u32) -> io::Result<Delivery> {
