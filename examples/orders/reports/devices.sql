@@ -2,7 +2,7 @@
 select
     device,
     count(*) as requests,
-    count(distinct username) as users
+    count(distinct user_name) as users
 from pres.web_visits
 group by device
 order by requests desc, device

@@ -48,7 +48,7 @@ impl World {
             companies: Table::new("companies", &["company_id", "tax_number", "company_name", "is_supplier"]),
             customers: Table::new(
                 "customers",
-                &["document_number", "full_name", "date_of_birth", "email", "username", "country_code"],
+                &["document_number", "full_name", "date_of_birth", "email", "user_name", "country_code"],
             ),
             products: Table::new("products", &["product_code", "supplier_id", "product_name", "default_price"]),
             product_prices: Table::new("product_prices", &["product_code", "company_id", "price"]),

@@ -2,7 +2,7 @@ select
     c.document_number,
     c.full_name,
     c.email,
-    c.username,
+    c.user_name,
     c.country_code,
     n.country_name
 from store.customers as c

@@ -1,6 +1,6 @@
 -- Requests of people: robots and failures of the server are left out.
 select
-    username,
+    user_name,
     requested_at,
     method,
     path,

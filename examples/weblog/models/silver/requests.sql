@@ -1,8 +1,8 @@
 -- Pages that people asked for, without what a browser fetches by itself.
 select
-    coalesce(username, ip || ' ' || coalesce(user_agent, '')) as visitor,
+    coalesce(user_name, ip || ' ' || coalesce(user_agent, '')) as visitor,
     ip,
-    username,
+    user_name,
     requested_at,
     cast(requested_at as date) as request_date,
     split_part(path, '?', 1) as page,
