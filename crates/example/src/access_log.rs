@@ -176,7 +176,8 @@ impl<'a, S: Site> Traffic<'a, S> {
 /// Makes a line unreadable, in one of the ways that disks, proxies and careless programs know.
 fn spoil(line: &mut String, random: &mut Random) {
     match random.below(4) {
-        0 => line.truncate(line.len() / 3),
+        // Inside the quotes: cut later, it might be a good line of the shorter common format.
+        0 => line.truncate(line.find(" HTTP/").unwrap_or(0)),
         1 => *line = line.replace('"', ""),
         2 => *line = line.replace(" +1000]", "]").replacen('/', "-", 2),
         _ => {

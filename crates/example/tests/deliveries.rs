@@ -101,8 +101,11 @@ fn a_later_delivery_has_a_little_of_everything() {
 #[test]
 fn log_lines_are_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let log = deliver(Example::Weblog, folder.path(), &settings(), 1).unwrap().files.remove(0);
+    let settings = Settings { scale: 0.5, ..settings() };
+    let log = deliver(Example::Weblog, folder.path(), &settings, 1).unwrap().files.remove(0);
     let text = fs::read_to_string(&log.path).unwrap();
     assert_eq!(text.lines().count(), log.inserted + log.malformed);
+    let read = text.lines().filter(|line| thalweg_enrich::parse_access_line(line.as_bytes()).is_ok()).count();
+    assert_eq!(read, log.inserted);
     assert!(log.malformed > 0 && log.malformed < log.inserted / 50, "{log:?}");
 }
