@@ -29,9 +29,11 @@ pub fn draw(page: &Page, nodes: &[Listed]) -> String {
     grid::draw(page, &columns, rows)
 }
 
-/// Every node below the nodes that read it, with what they read in turn. What was drawn before is not unfolded again.
+/// Every node below the nodes that read it, with what they read in turn. What was drawn before is not unfolded again, and tests
+/// are left out: there are too many of them to see the tables.
 pub fn tree(page: &Page, nodes: &[Listed]) -> String {
-    let by_name: BTreeMap<_, _> = nodes.iter().map(|node| (node.name.as_str(), node)).collect();
+    let nodes: Vec<_> = nodes.iter().filter(|node| node.kind != "test").collect();
+    let by_name: BTreeMap<_, _> = nodes.iter().map(|node| (node.name.as_str(), *node)).collect();
     let is_read = |name: &str| nodes.iter().any(|node| node.inputs.iter().any(|input| input == name));
     let mut drawing = Drawing { page, by_name, drawn: Vec::new(), text: String::new() };
     for node in nodes.iter().filter(|node| !is_read(&node.name)) {

@@ -131,10 +131,13 @@ fn row(step: &StepOutcome, duplicates: bool, reasons: bool) -> Vec<Value> {
     row
 }
 
-/// Whether the strategy raises the question why.
+/// Whether the strategy raises the question why. Of a table that was kept, the lines below the summary tell more.
 fn has_reason(step: &StepOutcome) -> bool {
     !step.reason.is_empty()
-        && !matches!(step.strategy, Strategy::Unchanged | Strategy::Merge | Strategy::Append | Strategy::View)
+        && !matches!(
+            step.strategy,
+            Strategy::Unchanged | Strategy::Merge | Strategy::Append | Strategy::View | Strategy::Kept
+        )
 }
 
 /// Nothing happened to it and nothing was read for it.
