@@ -34,9 +34,13 @@ impl ProjectFiles {
 /// The text a diagnostic points into and the name it is drawn under.
 fn text_of<'a>(diagnostic: &'a Diagnostic, files: &'a ProjectFiles) -> Option<(String, &'a str)> {
     let file = &diagnostic.location.file;
+    let own = files.0.get(file);
     match &diagnostic.rendered {
-        Some(rendered) => Some((format!("{file} (compiled)"), rendered)),
-        None => files.0.get(file).map(|text| (file.clone(), text.as_str())),
+        // Rendering may change nothing but the end of the file.
+        Some(rendered) if own.is_none_or(|own| own.trim_end() != rendered.trim_end()) => {
+            Some((format!("{file} (compiled)"), rendered))
+        }
+        _ => own.map(|text| (file.clone(), text.as_str())),
     }
 }
 
@@ -87,15 +91,15 @@ pub fn json(diagnostic: &Diagnostic, files: &ProjectFiles) -> serde_json::Value 
         "message": diagnostic.message,
         "file": diagnostic.location.file,
     });
-    if let Some((_, text)) = text_of(diagnostic, files) {
-        let span = inside(text, &diagnostic.location.span);
+    if let Some((name, text)) = text_of(diagnostic, files) {
+        let span = visible(text, &diagnostic.location.span);
         let (line, column) = line_and_column(text, span.start);
         let (end_line, end_column) = line_and_column(text, span.end);
         object["line"] = line.into();
         object["column"] = column.into();
         object["end_line"] = end_line.into();
         object["end_column"] = end_column.into();
-        object["compiled"] = diagnostic.rendered.is_some().into();
+        object["compiled"] = name.ends_with("(compiled)").into();
     }
     object["label"] = diagnostic.label.clone().into();
     object["help"] = diagnostic.help.clone().into();

@@ -110,6 +110,10 @@ impl Failure {
     }
 }
 
+fn place(diagnostic: &Diagnostic) -> (&str, usize) {
+    (&diagnostic.location.file, diagnostic.location.span.start)
+}
+
 /// `2 errors and 1 warning in the project`.
 pub fn mistakes(diagnostics: &[Diagnostic]) -> String {
     use crate::render::human::number::counted;
@@ -126,7 +130,10 @@ pub fn mistakes(diagnostics: &[Diagnostic]) -> String {
 
 fn run_help(error: &RunError) -> Option<String> {
     match error {
-        RunError::Table { table, error } if error.kind == WarehouseErrorKind::Statement => {
+        // `table` may also be a query of `show`, which the person wrote and need not be shown.
+        RunError::Table { table, error }
+            if error.kind == WarehouseErrorKind::Statement && !table.contains(char::is_whitespace) =>
+        {
             Some(format!("`thalweg compile {table}` prints the SQL that was sent; nothing was published"))
         }
         RunError::Selection(_) => Some("`thalweg ls` lists what can be selected".into()),
@@ -148,7 +155,8 @@ impl Failure {
     /// Why a run could not be done; the mistakes of the project are drawn with the texts of its files.
     pub fn of(error: RunError, folder: &Path) -> Self {
         match error {
-            RunError::Project(diagnostics) => {
+            RunError::Project(mut diagnostics) => {
+                diagnostics.sort_by(|left, right| place(left).cmp(&place(right)));
                 let files = ProjectFiles::of(&diagnostics, folder);
                 Self::Project { diagnostics, files }
             }

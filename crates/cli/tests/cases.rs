@@ -60,7 +60,9 @@ fn run(program: &Program, project: &WrittenProject, command: &str) -> String {
     match words.split_first() {
         Some((first, rest)) if first == "thalweg" => {
             let answer = program.run(project, rest).to_string();
-            answer.lines().map(|line| format!("{}\n", unruled(line))).collect()
+            // A project that is made in the temporary folder takes its name.
+            let folder = project.path().file_name().unwrap().to_string_lossy().to_lowercase().replace('-', "_");
+            answer.replace(&folder, "[name]").lines().map(|line| format!("{}\n", unruled(line))).collect()
         }
         Some((first, [path])) if first == "rm" => {
             project.remove(path);

@@ -30,9 +30,20 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
     let workbench = invocation.open(&arguments.project)?;
     let select = arguments.name.clone().or_else(|| arguments.selection.selected());
-    let compiled = workbench.compile(select.as_deref(), arguments.selection.excluded().as_deref())?;
+    let mut compiled = workbench.compile(select.as_deref(), arguments.selection.excluded().as_deref())?;
+    if let Some(name) = &arguments.name {
+        only(&mut compiled, name);
+    }
     output::answer(&if invocation.json() { json::lines("compiled", &compiled) } else { sql(&compiled) });
     Ok(0)
+}
+
+/// A model is selected with its tests; who names it wants it alone.
+fn only(compiled: &mut Vec<CompiledTable>, name: &str) {
+    let is_named = |table: &CompiledTable| table.name == name || table.name.rsplit('.').next() == Some(name);
+    if compiled.iter().any(is_named) {
+        compiled.retain(is_named);
+    }
 }
 
 /// One statement alone, or several, each under a comment that names it.

@@ -17,9 +17,7 @@ pub fn draw(page: &Page, status: &Status) -> String {
     match (&status.last_run, status.published_run) {
         (None, _) => {
             text.push_str("nothing was built yet; `thalweg build` does it\n");
-            if status.tables.is_empty() {
-                return text;
-            }
+            return text;
         }
         (Some(last), published) => {
             match published {

@@ -167,7 +167,8 @@ fn attention(page: &Page, outcome: &RunOutcome, talk: Talk) -> String {
             failed.message
         ));
     }
-    for stale in &outcome.stale {
+    let told = |table: &str| outcome.failed_streams.iter().any(|failed| failed.table == table);
+    for stale in outcome.stale.iter().filter(|stale| !told(&stale.table)) {
         text.push_str(&format!("{}: {}: {}\n", paint.yellow("stale"), stale.table, stale.reason));
     }
     for note in outcome.notes.iter().filter(|note| note.warning) {

@@ -26,14 +26,14 @@ pub fn draw_failures(page: &Page, tests: &[TestOutcome]) -> String {
 pub fn count_line(tests: &[TestOutcome]) -> String {
     let count = |state| tests.iter().filter(|test| test.state == state).count() as u64;
     let (passed, warned, failed) = (count(TestState::Pass), count(TestState::Warn), count(TestState::Fail));
-    let mut parts = vec![format!("{} passed", counted(passed, "test"))];
-    if warned > 0 {
-        parts.push(format!("{} warned", grouped(warned)));
+    let parts = [(passed, "passed"), (warned, "warned"), (failed, "failed")];
+    let mut words = Vec::new();
+    for (number, word) in parts.into_iter().filter(|(number, _)| *number > 0) {
+        // The first says what is counted.
+        let number = if words.is_empty() { counted(number, "test") } else { grouped(number) };
+        words.push(format!("{number} {word}"));
     }
-    if failed > 0 {
-        parts.push(format!("{} failed", grouped(failed)));
-    }
-    parts.join(", ")
+    words.join(", ")
 }
 
 /// The last lines of `thalweg test`.
