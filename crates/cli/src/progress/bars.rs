@@ -9,7 +9,7 @@ use thalweg_run::{Event, Observer};
 
 use super::Progress;
 use crate::output::Paint;
-use crate::render::human::number::grouped;
+use crate::render::human::number::{counted, grouped};
 
 /// At most so many streams have a line of their own; a screen is not longer.
 const MOST_LINES: usize = 8;
@@ -27,7 +27,6 @@ struct State {
     /// What the run is doing now.
     stage: ProgressBar,
     streams: BTreeMap<String, Option<ProgressBar>>,
-    models: usize,
     steps: usize,
     tests: usize,
 }
@@ -37,11 +36,7 @@ impl Bars {
     pub fn new(paint: Paint) -> Self {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(15));
         let stage = screen.add(spinner());
-        Self {
-            screen,
-            paint,
-            state: Mutex::new(State { stage, streams: BTreeMap::new(), models: 0, steps: 0, tests: 0 }),
-        }
+        Self { screen, paint, state: Mutex::new(State { stage, streams: BTreeMap::new(), steps: 0, tests: 0 }) }
     }
 
     fn print(&self, line: String) {
@@ -62,8 +57,7 @@ impl Observer for Bars {
         // A poisoned lock means that another thread failed while drawing: the drawing may be wrong, the run is not.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::RunStarted { run, resumed, models, .. } => {
-                state.models = *models;
+            Event::RunStarted { run, resumed, .. } => {
                 state.stage.enable_steady_tick(Duration::from_millis(100));
                 let word = if *resumed { "goes on" } else { "begins" };
                 state.stage.set_message(format!("run {run} {word}"));
@@ -76,8 +70,8 @@ impl Observer for Bars {
                     bar.set_message(stream.clone());
                 }
                 state.streams.insert(stream.clone(), bar);
-                let reading = state.streams.len();
-                state.stage.set_message(format!("reading {reading} streams"));
+                let reading = counted(state.streams.len() as u64, "stream");
+                state.stage.set_message(format!("reading {reading}"));
             }
             Event::ExtractProgress { stream, records } => {
                 if let Some(Some(bar)) = state.streams.get(stream) {
