@@ -36,8 +36,11 @@ impl Ledger {
             return Ok(1);
         };
         let epoch = last + 1;
+        // `checks` too: engines tell colliding writers apart by column.
         connection.execute(
-            &format!("update {LEDGER_SCHEMA}.lease set epoch = ?, holder = ?, acquired_at = ? where project = ?"),
+            &format!(
+                "update {LEDGER_SCHEMA}.lease set epoch = ?, holder = ?, acquired_at = ?, checks = checks + 1 where project = ?"
+            ),
             &[Value::BigInt(epoch), Value::Text(holder.to_owned()), Value::Timestamp(now.0), self.project_value()],
         )?;
         Ok(epoch)
