@@ -283,8 +283,10 @@ pub enum SourceErrorKind {
     Unavailable,
     /// A person must change something (no permission, no such folder).
     Denied,
-    /// The data is not as it must be (a cut file, a frozen schema, too many rejects).
+    /// The data is not as it must be (a cut file, a frozen schema).
     Data,
+    /// More records were rejected than the stream allows, which stops the run.
+    TooManyRejects,
     /// The landing could not be written (disk full).
     Landing,
     /// The run was asked to stop.

@@ -11,7 +11,7 @@ use thalweg_project::{ColumnType, Stream};
 use super::chunk::{Boundaries, Chunk, Lines};
 use super::chunked::{ChunkedFormat, Output, Shapes, Work};
 use super::columns::{Cells, KnownColumns, OnMisfit, Plan, PlannedColumn, is_selected};
-use super::content::data_error;
+use super::content::{FileTrouble, data_error};
 use super::rejects::raw_text;
 use super::rows::BATCH_ROWS;
 use crate::landing::arrow_schema;
@@ -158,12 +158,13 @@ impl ChunkedFormat for AccessLogFormat {
 
     fn infer(&self, _chunk: &Chunk, _shapes: &mut Shapes) {}
 
-    fn convert(&self, chunk: &Chunk, work: &Work<'_>, output: &mut Output<'_>) -> Result<bool, SourceError> {
+    fn convert(&self, chunk: &Chunk, work: &Work<'_>, output: &mut Output<'_>) -> Result<bool, FileTrouble> {
         let idle = self.idle().pop();
         let mut memory = idle.unwrap_or_else(|| Memory { devices: Devices::new(), countries: self.countries.clone() });
         let read = self.read(chunk, work, &mut memory, output);
         self.idle().push(memory);
-        read.map(|()| true)
+        read?;
+        Ok(true)
     }
 
     fn fixed_plan(&self, _known: &KnownColumns<'_>) -> Option<Plan> {

@@ -19,6 +19,11 @@ pub(super) trait Boundaries: Send {
     /// Where a record that is too long ends in what follows its first [`MAX_RECORD_BYTES`]: the first byte behind it.
     fn skip_oversize(&mut self, buffer: &[u8]) -> Option<usize>;
 
+    /// Whether the format has an end of its own: then the last chunk is handed on even when it is empty.
+    fn has_end(&self) -> bool {
+        false
+    }
+
     /// Told the bytes of a chunk that is handed on; answers by how much the record number goes up over it.
     fn records_in(&mut self, chunk: &[u8]) -> i64;
 }
@@ -34,6 +39,8 @@ pub(super) struct Chunk {
     pub(super) record: i64,
     /// This is the start of one record that is too long; the rest of it was skipped.
     pub(super) oversize: bool,
+    /// Nothing comes behind it.
+    pub(super) last: bool,
 }
 
 /// Reads chunks.
@@ -48,6 +55,8 @@ pub(super) struct ChunkReader<'c> {
     offset: i64,
     record: i64,
     ended: bool,
+    handed_last: bool,
+    only_complete: bool,
 }
 
 impl<'c> ChunkReader<'c> {
@@ -68,12 +77,20 @@ impl<'c> ChunkReader<'c> {
             offset: 0,
             record: 1,
             ended: false,
+            handed_last: false,
+            only_complete: false,
         }
     }
 
     /// Starts behind what was read elsewhere: a byte order mark, or the part of a log that is known.
     pub(super) fn starting_at(mut self, offset: i64, record: i64) -> Self {
         (self.offset, self.record) = (offset, record);
+        self
+    }
+
+    /// Leaves a last record alone that is not ended: it is still being written.
+    pub(super) fn only_complete(mut self, only_complete: bool) -> Self {
+        self.only_complete = only_complete;
         self
     }
 
@@ -99,17 +116,21 @@ impl<'c> ChunkReader<'c> {
         let mut wanted = self.chunk_bytes;
         loop {
             self.fill(&mut buffer, wanted)?;
-            if buffer.is_empty() {
-                return Ok(None);
-            }
             if self.ended {
-                return Ok(Some(self.hand_on(buffer, false)));
+                if self.only_complete {
+                    buffer.truncate(self.boundaries.whole_records(&buffer));
+                }
+                if buffer.is_empty() && (self.handed_last || !self.boundaries.has_end()) {
+                    return Ok(None);
+                }
+                self.handed_last = true;
+                return Ok(Some(self.hand_on(buffer)));
             }
             let whole = self.boundaries.whole_records(&buffer);
             if whole > 0 {
                 self.carry.extend_from_slice(&buffer[whole..]);
                 buffer.truncate(whole);
-                return Ok(Some(self.hand_on(buffer, false)));
+                return Ok(Some(self.hand_on(buffer)));
             }
             if buffer.len() >= self.max_record_bytes {
                 return self.oversize(buffer).map(Some);
@@ -118,8 +139,8 @@ impl<'c> ChunkReader<'c> {
         }
     }
 
-    fn hand_on(&mut self, bytes: Vec<u8>, oversize: bool) -> Chunk {
-        let chunk = Chunk { offset: self.offset, record: self.record, oversize, bytes };
+    fn hand_on(&mut self, bytes: Vec<u8>) -> Chunk {
+        let chunk = Chunk { offset: self.offset, record: self.record, oversize: false, last: self.handed_last, bytes };
         self.offset += i64::try_from(chunk.bytes.len()).unwrap_or(i64::MAX);
         self.record += self.boundaries.records_in(&chunk.bytes);
         chunk
@@ -146,7 +167,7 @@ impl<'c> ChunkReader<'c> {
             }
             self.fill(&mut buffer, self.chunk_bytes)?;
         }
-        Ok(Chunk { bytes: head, offset: place.0, record: place.1, oversize: true })
+        Ok(Chunk { bytes: head, offset: place.0, record: place.1, oversize: true, last: false })
     }
 
     /// Reads until the buffer holds as much as wanted, or the input ends.

@@ -28,7 +28,12 @@ pub(super) trait ChunkedFormat: Sync {
     fn infer(&self, chunk: &Chunk, shapes: &mut Shapes);
 
     /// Converts a chunk. `false`: a value does not fit a guessed type, or a column is not among `columns`.
-    fn convert(&self, chunk: &Chunk, work: &Work<'_>, output: &mut Output<'_>) -> Result<bool, SourceError>;
+    fn convert(&self, chunk: &Chunk, work: &Work<'_>, output: &mut Output<'_>) -> Result<bool, FileTrouble>;
+
+    /// A record that is too long costs the file: the format cannot find the next one.
+    fn cannot_skip(&self) -> bool {
+        false
+    }
 
     /// The columns are fixed by the format: nothing is inferred.
     fn fixed_plan(&self, _known: &KnownColumns<'_>) -> Option<Plan> {
@@ -91,7 +96,7 @@ impl Shapes {
     }
 
     /// Names and shapes, in the order first seen.
-    fn in_order(mut self) -> (Vec<String>, Vec<Shape>) {
+    pub(super) fn in_order(mut self) -> (Vec<String>, Vec<Shape>) {
         self.columns.sort_by_key(|(_, seen, _)| *seen);
         self.columns.into_iter().map(|(name, _, shape)| (name, shape)).unzip()
     }
@@ -103,6 +108,8 @@ pub(super) struct Loaded<'s> {
     pub(super) plan: Plan,
     pub(super) read: u64,
     pub(super) notes: Vec<Note>,
+    /// Where reading ended: bytes, and the number of the record that would come next.
+    pub(super) end: (i64, i64),
     rejects: Rejects<'s>,
     rows: LoadedRows<'s>,
 }
@@ -127,9 +134,22 @@ impl<'s> Loaded<'s> {
             plan,
             read: 0,
             notes: vec![note],
+            end: (0, 1),
             rejects: Rejects::new(limit),
             rows: LoadedRows::Batches(Vec::new()),
         }
+    }
+
+    /// A file that was read in another way.
+    pub(super) fn of_parts(
+        hash: String,
+        plan: Plan,
+        read: u64,
+        rejects: Rejects<'s>,
+        parts: Vec<Box<dyn Part + 's>>,
+    ) -> Self {
+        let notes = plan.notes.clone();
+        Self { hash, plan, read, notes, end: (0, 1), rejects, rows: LoadedRows::Parts(parts) }
     }
 
     /// Hands the file over: from here on it counts.
@@ -186,7 +206,7 @@ pub(super) fn load<'s, 'c>(
                 format.infer(&head_of(first), &mut shapes);
             }
             let (columns, shapes) = shapes.in_order();
-            let guess = plan(name, &columns, Looked::Head(&shapes), known)?;
+            let guess = plan(name, &columns, &Looked::head(&shapes), known)?;
             (columns, guess)
         }
     };
@@ -214,7 +234,7 @@ pub(super) fn load<'s, 'c>(
         },
     )?;
     let (columns, shapes) = shapes.into_inner().unwrap_or_else(PoisonError::into_inner).in_order();
-    let exact = plan(name, &columns, Looked::Whole(&shapes), known)?;
+    let exact = plan(name, &columns, &Looked::whole(&shapes), known)?;
     let mut begun = begin()?;
     let first = begun.reader.next()?;
     match convert(surroundings, content, file, format, (&columns, exact), limit, begun, first)? {
@@ -300,7 +320,8 @@ fn convert<'s>(
         )));
     }
     let read = counts.read.load(Ordering::Relaxed);
-    Ok(Some(Loaded { hash: begun.hash.hex(), read, notes, rejects, rows, plan }))
+    let end = begun.reader.place();
+    Ok(Some(Loaded { hash: begun.hash.hex(), read, notes, end, rejects, rows, plan }))
 }
 
 fn convert_chunk(
@@ -308,9 +329,17 @@ fn convert_chunk(
     chunk: &Chunk,
     work: &Work<'_>,
     output: &mut Output<'_>,
-) -> Result<bool, SourceError> {
+) -> Result<bool, FileTrouble> {
     if !chunk.oversize {
         return format.convert(chunk, work, output);
+    }
+    if format.cannot_skip() {
+        return Err(FileTrouble::Failed(format!(
+            "record {} at byte {} does not end within {} MiB: it is not closed, or too long; nothing of the file was loaded",
+            chunk.record,
+            chunk.offset,
+            super::chunk::MAX_RECORD_BYTES >> 20
+        )));
     }
     work.reject(vec![RejectedRecord {
         file: work.file,
@@ -332,7 +361,7 @@ fn for_each_chunk<S: Send>(
     reader: &mut ChunkReader<'_>,
     first: Option<Chunk>,
     make: &(dyn Fn() -> Result<S, SourceError> + Sync),
-    work: &(dyn Fn(&mut S, Chunk) -> Result<bool, SourceError> + Sync),
+    work: &(dyn Fn(&mut S, Chunk) -> Result<bool, FileTrouble> + Sync),
     done: &(dyn Fn(S) -> Result<(), SourceError> + Sync),
 ) -> Result<bool, FileTrouble> {
     let Some(first) = first else { return Ok(true) };
@@ -349,7 +378,7 @@ fn for_each_chunk<S: Send>(
         let workers: Vec<_> = (0..threads)
             .map(|_| {
                 let (receiver, stopped) = (receiver.clone(), &stopped);
-                scope.spawn(move || -> Result<bool, SourceError> {
+                scope.spawn(move || -> Result<bool, FileTrouble> {
                     let worked = (|| {
                         let mut state = make()?;
                         while let Ok(chunk) = receiver.recv() {
@@ -389,7 +418,7 @@ fn for_each_chunk<S: Send>(
         for worker in workers {
             match worker.join() {
                 Ok(Ok(fitted)) => fits &= fitted,
-                Ok(Err(error)) => trouble = trouble.or(Some(FileTrouble::Stop(error))),
+                Ok(Err(error)) => trouble = trouble.or(Some(error)),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }

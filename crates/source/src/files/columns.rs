@@ -72,30 +72,41 @@ pub(super) struct KnownColumns<'a> {
     pub(super) stream: &'a Stream,
 }
 
-/// The types of a file's columns, as far as its values were looked at.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Looked<'s> {
+/// The types of a file's columns, as far as its values were looked at; `None` where there was no value.
+#[derive(Debug, Clone)]
+pub(super) struct Looked {
+    types: Vec<Option<ColumnType>>,
+    strictness: Strictness,
+}
+
+impl Looked {
     /// Only the head was looked at: types are guesses.
-    Head(&'s [Shape]),
+    pub(super) fn head(shapes: &[Shape]) -> Self {
+        Self { types: shapes.iter().map(Shape::column_type).collect(), strictness: Strictness::Speculative }
+    }
+
     /// Every value was looked at.
-    Whole(&'s [Shape]),
+    pub(super) fn whole(shapes: &[Shape]) -> Self {
+        Self { types: shapes.iter().map(Shape::column_type).collect(), strictness: Strictness::Exact }
+    }
+
+    /// The file itself says the types of its columns.
+    pub(super) fn declared(types: Vec<Option<ColumnType>>) -> Self {
+        Self { types, strictness: Strictness::Exact }
+    }
 }
 
 /// Plans a file. `source_columns` are the columns as the file names them, in its order; shapes are by the same index.
 pub(super) fn plan(
     file: &str,
     source_columns: &[String],
-    looked: Looked<'_>,
+    looked: &Looked,
     known: &KnownColumns<'_>,
 ) -> Result<Plan, FileTrouble> {
     let stream = known.stream;
     let mut notes = Vec::new();
     let mut named = name_columns(file, source_columns, stream, &mut notes)?;
     named.retain(|(name, source_name, _)| is_selected(&stream.select, name, source_name));
-    let (shapes, strictness) = match looked {
-        Looked::Head(shapes) => (shapes, Strictness::Speculative),
-        Looked::Whole(shapes) => (shapes, Strictness::Exact),
-    };
     let mut columns = Vec::new();
     for (name, source_name, cells) in named {
         let given =
@@ -104,7 +115,7 @@ pub(super) fn plan(
         let is_new = known.contract && stored.is_none();
         let mut planned = PlannedColumn {
             column: Column::new(name, source_name, ColumnType::Text),
-            strictness,
+            strictness: looked.strictness,
             on_misfit: OnMisfit::Widen,
             reject_values: false,
             cells,
@@ -146,7 +157,7 @@ pub(super) fn plan(
             (Cells::List(_), None) => planned.column.column_type = ColumnType::List(Box::new(ColumnType::Text)),
             (Cells::Missing, None) => {}
             (Cells::Column(index), None) => {
-                let inferred = shapes.get(*index).and_then(Shape::column_type);
+                let inferred = looked.types.get(*index).cloned().flatten();
                 decide_type(&mut planned, inferred, stored, known);
             }
         }

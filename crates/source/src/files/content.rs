@@ -38,6 +38,8 @@ pub(super) struct Content {
     name: String,
     stamp: Stamp,
     compressed: bool,
+    /// The file may grow while it is being read; what counts is what it held when it was opened.
+    growing: bool,
 }
 
 impl Content {
@@ -49,16 +51,33 @@ impl Content {
             path: path.to_owned(),
             name: name.to_owned(),
             stamp,
-            compressed: name.to_ascii_lowercase().ends_with(".gz"),
+            compressed: is_compressed(name),
+            growing: false,
         };
         content.check_unchanged()?;
         Ok(content)
     }
 
+    /// Opens a log that may be written to at the same time.
+    pub(super) fn open_growing(path: &Path, name: &str) -> Result<Self, FileTrouble> {
+        let failed = |error: io::Error| FileTrouble::Failed(describe_open_error(name, &error));
+        let file = File::open(path).map_err(failed)?;
+        let stamp = Stamp::of(&file.metadata().map_err(failed)?);
+        let (path, name) = (path.to_owned(), name.to_owned());
+        Ok(Self { file, path, compressed: is_compressed(&name), name, stamp, growing: true })
+    }
+
+    /// The state the file is read in.
+    pub(super) fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
     /// Whether the file is still as it was discovered.
     pub(super) fn check_unchanged(&self) -> Result<(), FileTrouble> {
         let metadata = self.file.metadata().map_err(|error| self.failed(&error))?;
-        if Stamp::of(&metadata) == self.stamp { Ok(()) } else { Err(FileTrouble::Changed) }
+        let now = Stamp::of(&metadata);
+        let same = if self.growing { now.size >= self.stamp.size } else { now == self.stamp };
+        if same { Ok(()) } else { Err(FileTrouble::Changed) }
     }
 
     /// Whether the name tells that it is compressed.
@@ -95,10 +114,19 @@ impl Content {
         Ok(hasher.finalize().to_hex().to_string())
     }
 
-    /// Starts reading at the beginning: the decompressed bytes, and the hash of the delivered ones once all were read.
-    pub(super) fn read(&self) -> Result<(Box<dyn Read + Send>, Hash), FileTrouble> {
+    /// Starts reading at a place of the decompressed content: the bytes from there on, and the hash of the delivered bytes once all
+    /// were read (of use only when reading starts at 0).
+    pub(super) fn read_from(&self, offset: u64) -> Result<(Box<dyn Read + Send>, Hash), FileTrouble> {
+        if self.compressed && offset > 0 {
+            let (mut input, hash) = self.read_from(0)?;
+            io::copy(&mut (&mut input).take(offset), &mut io::sink()).map_err(|error| self.failed(&error))?;
+            return Ok((input, hash));
+        }
         let hasher = Arc::new(Mutex::new(blake3::Hasher::new()));
-        let input = Hashing { file: self.handle()?, hasher: Arc::clone(&hasher) };
+        let mut file = self.handle()?;
+        file.seek(SeekFrom::Start(offset)).map_err(|error| self.failed(&error))?;
+        let left = if self.growing { self.stamp.size.saturating_sub(offset) } else { u64::MAX };
+        let input = Hashing { file: file.take(left), hasher: Arc::clone(&hasher) };
         let input: Box<dyn Read + Send> = if self.compressed {
             Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, input)))
         } else {
@@ -120,6 +148,10 @@ impl Content {
             _ => format!("{name}: cannot be read ({}): {error}", self.path.display()),
         })
     }
+}
+
+fn is_compressed(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".gz")
 }
 
 /// Why a file cannot be opened, and what to do.
@@ -144,7 +176,7 @@ impl Hash {
 }
 
 struct Hashing {
-    file: File,
+    file: io::Take<File>,
     hasher: Arc<Mutex<blake3::Hasher>>,
 }
 

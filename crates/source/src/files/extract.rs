@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use thalweg_project::{FileFormat, FileMode, WriteDisposition};
+use thalweg_project::{FileFormat, FileMode, Ready, WriteDisposition};
 
 use super::chunked::{Loaded, Surroundings};
 use super::columns::KnownColumns;
@@ -15,6 +15,7 @@ use super::position::Ledger;
 use super::read::Reading;
 use super::ready::keep_ready;
 use super::rejects::RejectLimit;
+use super::tail;
 use crate::landing::unify;
 use crate::{
     Column, Context, Extract, ExtractFile, FailedFile, Note, RejectedRecord, Sink, SourceError, SourceErrorKind,
@@ -36,7 +37,10 @@ pub(super) fn extract_stream(
     notes.extend(discovery.notes);
     discovery.files.retain(|file| !ledger.is_unchanged(file));
     let candidates = discovery.files.len();
-    let (files, waiting) = keep_ready(discovery.files, &request.stream.files.ready, context)?;
+    let tailed = request.stream.files.mode == FileMode::Tail;
+    // A log is never complete, and is read up to its last line end.
+    let ready = if tailed { &Ready::Renamed } else { &request.stream.files.ready };
+    let (files, waiting) = keep_ready(discovery.files, ready, context)?;
     let replace = request.stream.write_disposition == WriteDisposition::Replace;
     let held_back = replace && files.len() < candidates;
     notes.extend(waiting);
@@ -46,7 +50,6 @@ pub(super) fn extract_stream(
         sink,
         reading: Reading::new(request.stream, country_database),
         known: known_columns(request, &ledger),
-        undecided_before: ledger.undecided(),
         sizes: if files.is_empty() { BTreeSet::new() } else { ledger.sizes() },
         ledger,
         notes,
@@ -123,7 +126,6 @@ struct Extraction<'a> {
     sink: &'a dyn Sink,
     reading: Reading<'a>,
     known: KnownColumns<'a>,
-    undecided_before: BTreeSet<String>,
     /// Sizes of contents loaded by earlier runs.
     sizes: BTreeSet<u64>,
     ledger: Ledger<'a>,
@@ -156,6 +158,9 @@ impl Extraction<'_> {
                 Err(FileTrouble::Stop(error)) => return Err(name_file(error, &file.name)),
             }
         }
+        if self.request.stream.files.mode == FileMode::Tail {
+            tail::forget_old(&mut self.ledger);
+        }
         shared.finish()
     }
 
@@ -176,12 +181,7 @@ impl Extraction<'_> {
             }
         }
         let index = i32::try_from(self.extract.files.len()).unwrap_or(i32::MAX);
-        let limit = RejectLimit {
-            stream: self.request.stream.name.clone(),
-            file: file.name.clone(),
-            max: self.request.stream.max_rejects,
-            before: self.extract.rejected,
-        };
+        let limit = self.limit(file);
         let surroundings = Surroundings { context: self.context, sink: self.sink };
         let (loaded, layout) = self.reading.file(&surroundings, &content, index, &self.known, &limit)?;
         if hash.is_empty() {
@@ -190,7 +190,7 @@ impl Extraction<'_> {
                 return Ok(());
             }
         }
-        self.take(file, loaded, &hash, layout, shared)?;
+        self.take(file, loaded, Some(&hash), layout, shared)?;
         self.sizes.insert(file.stamp.size);
         self.ledger.record(file, &hash);
         self.extract.confirmations.extend(confirmation(self.request.stream.files.after, file, &hash));
@@ -198,8 +198,33 @@ impl Extraction<'_> {
     }
 
     /// New lines of a growing log.
-    fn tail(&mut self, file: &Found, _shared: &mut SharedParts<'_>) -> Result<(), FileTrouble> {
-        Err(FileTrouble::Failed(format!("{}: `mode: tail` is not there yet", file.name)))
+    fn tail(&mut self, file: &Found, shared: &mut SharedParts<'_>) -> Result<(), FileTrouble> {
+        let content = Content::open_growing(&file.path, &file.name)?;
+        let file = Found { stamp: content.stamp(), ..file.clone() };
+        let start = tail::find_start(&content, &file, &self.ledger)?;
+        if let Some(note) = start.note.clone() {
+            self.notes.push(note);
+        }
+        let index = i32::try_from(self.extract.files.len()).unwrap_or(i32::MAX);
+        let limit = self.limit(&file);
+        let surroundings = Surroundings { context: self.context, sink: self.sink };
+        let place = (start.offset, start.record);
+        let loaded = self.reading.lines(&surroundings, &content, index, &self.known, &limit, place)?;
+        let end = loaded.end;
+        if loaded.read > 0 {
+            self.take(&file, loaded, None, None, shared)?;
+        }
+        tail::record(&mut self.ledger, &file, &start, end);
+        Ok(())
+    }
+
+    fn limit(&self, file: &Found) -> RejectLimit {
+        RejectLimit {
+            stream: self.request.stream.name.clone(),
+            file: file.name.clone(),
+            max: self.request.stream.max_rejects,
+            before: self.extract.rejected,
+        }
     }
 
     /// The same content was loaded before: told, archived, not loaded.
@@ -221,7 +246,7 @@ impl Extraction<'_> {
         &mut self,
         file: &Found,
         loaded: Loaded<'_>,
-        hash: &str,
+        hash: Option<&str>,
         layout: Option<serde_json::Value>,
         shared: &mut SharedParts<'_>,
     ) -> Result<(), FileTrouble> {
@@ -236,7 +261,7 @@ impl Extraction<'_> {
         self.extract.rejected += rejected;
         self.extract.files.push(ExtractFile {
             name: file.name.clone(),
-            hash: Some(hash.to_owned()),
+            hash: hash.map(str::to_owned),
             bytes: file.stamp.size,
             read,
             rejected,

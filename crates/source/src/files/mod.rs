@@ -18,7 +18,9 @@ mod content;
 mod csv;
 mod discover;
 mod extract;
+mod json;
 mod output;
+mod parquet;
 mod position;
 mod read;
 mod ready;
@@ -26,5 +28,6 @@ mod rejects;
 mod replay;
 mod rows;
 mod source;
+mod tail;
 
 pub use source::FilesSource;

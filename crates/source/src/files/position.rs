@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `file:<name>` | its [`Stamp`] and content hash when it was last dealt with: an unchanged file is not even opened |
 //! | `content:<hash>` | name, size and time of the first load of this content: it is never loaded again |
+//! | `tail:<hash>` | how far a log was read that begins with so many bytes of this hash (see [`super::tail`]) |
 //! | `undecided` | names of columns that had no value in any file so far |
 
 use std::collections::BTreeSet;
@@ -98,9 +99,32 @@ impl<'p> Ledger<'p> {
         self.change.insert(key, value);
     }
 
-    /// The position before.
-    pub(super) fn before(&self) -> &'p Position {
-        self.before
+    /// The entries whose keys begin so, as they are now.
+    pub(super) fn entries(&self, prefix: &str) -> Vec<(String, serde_json::Value)> {
+        let before = self.before.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
+        let mut entries: Position = before.map(|(key, value)| (key.clone(), value.clone())).collect();
+        for (key, value) in self.change.iter().filter(|(key, _)| key.starts_with(prefix)) {
+            match value {
+                Some(value) => _ = entries.insert(key.clone(), value.clone()),
+                None => _ = entries.remove(key),
+            }
+        }
+        entries.into_iter().collect()
+    }
+
+    /// Whether a file of this name is there.
+    pub(super) fn has_file(&self, name: &str) -> bool {
+        let key = file_key(name);
+        match self.change.get(&key) {
+            Some(change) => change.is_some(),
+            None => self.before.contains_key(&key),
+        }
+    }
+
+    /// The stamp of a file that has no content of its own to remember.
+    pub(super) fn record_stamp(&mut self, file: &Found) {
+        let entry = FileEntry { stamp: file.stamp, hash: String::new() };
+        self.change.insert(file_key(&file.name), serde_json::to_value(entry).ok());
     }
 
     /// What changed. An entry that is as before is no change.

@@ -12,8 +12,10 @@ use super::chunked::{Begun, ChunkedFormat, Loaded, Surroundings, load};
 use super::columns::KnownColumns;
 use super::content::{Content, FileTrouble, Hash};
 use super::csv::{CsvFormat, CsvLayout, detect};
+use super::json::{JsonFormat, Writing, array_start};
+use super::parquet;
 use super::rejects::RejectLimit;
-use crate::Note;
+use crate::{Note, SourceError, SourceErrorKind};
 
 /// Bytes at the start of a file that its layout is found from.
 const HEAD_BYTES: usize = 1 << 20;
@@ -53,16 +55,80 @@ impl<'a> Reading<'a> {
         match &self.stream.files.format {
             FileFormat::Csv(options) => csv(surroundings, content, index, known, limit, options, chunk_bytes),
             FileFormat::AccessLog => Ok((whole(self.access_log(), &[])?, None)),
-            FileFormat::Ndjson | FileFormat::Json | FileFormat::Parquet => {
-                Err(FileTrouble::Failed(format!("{}: this format is not there yet", content.name())))
+            FileFormat::Ndjson => {
+                let format = JsonFormat { writing: Writing::Lines, file: content.name().to_owned() };
+                Ok((whole(&format, &[])?, None))
             }
+            FileFormat::Json => Ok((json_array(surroundings, content, index, known, limit, chunk_bytes)?, None)),
+            FileFormat::Parquet => Ok((parquet::load(surroundings, content, index, known, limit)?, None)),
         }
+    }
+
+    /// Reads the complete lines of a log from a place on.
+    pub(super) fn lines<'s>(
+        &mut self,
+        surroundings: &Surroundings<'s>,
+        content: &Content,
+        index: i32,
+        known: &KnownColumns<'_>,
+        limit: &'s RejectLimit,
+        (offset, record): (u64, i64),
+    ) -> Result<Loaded<'s>, FileTrouble> {
+        let chunk_bytes = self.chunk_bytes;
+        let json = JsonFormat { writing: Writing::Lines, file: content.name().to_owned() };
+        let format: &dyn ChunkedFormat = match self.stream.files.format {
+            FileFormat::AccessLog => self.access_log(),
+            FileFormat::Ndjson => &json,
+            FileFormat::Csv(_) | FileFormat::Json | FileFormat::Parquet => {
+                let message =
+                    "`mode: tail` reads lines: only the formats access_log and ndjson can grow; remove `mode: tail`";
+                return Err(FileTrouble::Stop(SourceError::new(SourceErrorKind::Denied, message)));
+            }
+        };
+        let begin = || {
+            let (input, hash) = content.read_from(offset)?;
+            let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+            let reader = ChunkReader::new(content, input, format.boundaries(), chunk_bytes)
+                .starting_at(offset, record)
+                // What is compressed is not written to any more: its last line is complete.
+                .only_complete(!content.is_compressed());
+            Ok(Begun { reader, hash })
+        };
+        load(surroundings, content, index, format, &[], known, limit, &begin)
     }
 
     /// The format of access logs, which remembers agents and addresses over all files.
     pub(super) fn access_log(&mut self) -> &AccessLogFormat {
         self.access_log.get_or_insert_with(|| AccessLogFormat::new(self.stream, self.country_database))
     }
+}
+
+fn json_array<'s>(
+    surroundings: &Surroundings<'s>,
+    content: &Content,
+    index: i32,
+    known: &KnownColumns<'_>,
+    limit: &'s RejectLimit,
+    chunk_bytes: usize,
+) -> Result<Loaded<'s>, FileTrouble> {
+    let start = Start::open(content, HEAD_BYTES)?;
+    let skipped = match array_start(&start.head) {
+        Some(0) => {
+            let note = Note::warning(format!("{}: the file is empty", content.name()));
+            return Ok(Loaded::empty(content.hash(&|| surroundings.context.check_cancelled())?, note, limit));
+        }
+        Some(skipped) => skipped,
+        None => {
+            return Err(FileTrouble::Failed(format!(
+                "{}: expected an array of objects, `[{{...}}, ...]`; for one object a line set `format: ndjson`; nothing of the file \
+                 was loaded",
+                content.name()
+            )));
+        }
+    };
+    let format = JsonFormat { writing: Writing::Array, file: content.name().to_owned() };
+    let begin = || begin(content, &format, chunk_bytes, skipped);
+    load(surroundings, content, index, &format, &[], known, limit, &begin)
 }
 
 fn csv<'s>(
@@ -129,7 +195,7 @@ struct Start {
 
 impl Start {
     fn open(content: &Content, bytes: usize) -> Result<Self, FileTrouble> {
-        let (mut input, hash) = content.read()?;
+        let (mut input, hash) = content.read_from(0)?;
         let mut head = Vec::new();
         (&mut input).take(bytes.max(4) as u64).read_to_end(&mut head).map_err(|error| content.failed(&error))?;
         let mark = match head.as_slice() {

@@ -5,7 +5,6 @@ use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::content::data_error;
 use crate::{RejectedRecord, Sink, SourceError, SourceErrorKind};
 
 /// Bytes of rejects kept in memory; what is more goes to a temporary file.
@@ -62,12 +61,15 @@ impl<'l> Rejects<'l> {
         if let Some(max) = self.limit.max
             && self.limit.before + count > max
         {
-            return Err(data_error(format!(
-                "stream {}: more than {max} records were rejected (max_rejects), so nothing is loaded; first in {}: {}",
-                self.limit.stream,
-                self.limit.file,
-                kept.first.join("; ")
-            )));
+            return Err(SourceError::new(
+                SourceErrorKind::TooManyRejects,
+                format!(
+                    "stream {}: more than {max} records were rejected (max_rejects), so nothing is loaded; first in {}: {}",
+                    self.limit.stream,
+                    self.limit.file,
+                    kept.first.join("; ")
+                ),
+            ));
         }
         if kept.bytes > IN_MEMORY_BYTES {
             kept.spill().map_err(|error| temporary_error(&error))?;

@@ -7,6 +7,7 @@ use super::layout::{CsvLayout, unquote};
 use super::tokenizer::{CsvBoundaries, Dialect, Field, Token, Tokenizer};
 use crate::files::chunk::{Boundaries, Chunk};
 use crate::files::chunked::{ChunkedFormat, Output, Shapes, Work};
+use crate::files::content::FileTrouble;
 use crate::files::rejects::raw_text;
 use crate::files::rows::{BATCH_ROWS, Converted, Rows, convert, infer};
 use crate::values::{Cell, Shape};
@@ -102,7 +103,7 @@ impl ChunkedFormat for CsvFormat {
         }
     }
 
-    fn convert(&self, chunk: &Chunk, work: &Work<'_>, output: &mut Output<'_>) -> Result<bool, SourceError> {
+    fn convert(&self, chunk: &Chunk, work: &Work<'_>, output: &mut Output<'_>) -> Result<bool, FileTrouble> {
         let mut fits = true;
         self.read(chunk, work.file, |rows, rejected| {
             work.reject(rejected)?;

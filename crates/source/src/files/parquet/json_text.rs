@@ -1,0 +1,106 @@
+//! Values of any Arrow type as JSON text.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::array_value_to_string;
+
+/// A value as JSON; `None` for NULL. Numbers keep their digits, dates and the like are strings.
+pub(super) fn json_text(array: &ArrayRef, row: usize) -> Option<String> {
+    if array.is_null(row) {
+        return None;
+    }
+    let mut text = String::new();
+    write(array, row, &mut text);
+    Some(text)
+}
+
+/// A whole record as a JSON object.
+pub(super) fn json_record(batch: &RecordBatch, row: usize) -> String {
+    let mut text = String::from("{");
+    for (place, (field, array)) in batch.schema().fields().iter().zip(batch.columns()).enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        write_text(field.name(), &mut text);
+        text.push(':');
+        write(array, row, &mut text);
+    }
+    text.push('}');
+    text
+}
+
+fn write(array: &ArrayRef, row: usize, text: &mut String) {
+    if array.is_null(row) {
+        text.push_str("null");
+        return;
+    }
+    match array.data_type() {
+        DataType::List(_) => write_items(&array.as_list::<i32>().value(row), text),
+        DataType::LargeList(_) => write_items(&array.as_list::<i64>().value(row), text),
+        DataType::FixedSizeList(..) => write_items(&array.as_fixed_size_list().value(row), text),
+        DataType::Struct(fields) => {
+            let array = array.as_struct();
+            text.push('{');
+            for (place, (field, column)) in fields.iter().zip(array.columns()).enumerate() {
+                if place > 0 {
+                    text.push(',');
+                }
+                write_text(field.name(), text);
+                text.push(':');
+                write(column, row, text);
+            }
+            text.push('}');
+        }
+        DataType::Map(..) => {
+            let entries = array.as_map().value(row);
+            text.push('{');
+            for entry in 0..entries.len() {
+                if entry > 0 {
+                    text.push(',');
+                }
+                write_text(&array_value_to_string(entries.column(0), entry).unwrap_or_default(), text);
+                text.push(':');
+                write(entries.column(1), entry, text);
+            }
+            text.push('}');
+        }
+        DataType::Float32 => write_float(f64::from(array.as_primitive::<Float32Type>().value(row)), array, row, text),
+        DataType::Float64 => write_float(array.as_primitive::<Float64Type>().value(row), array, row, text),
+        DataType::Boolean
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt32
+        | DataType::UInt64
+        | DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => text.push_str(&array_value_to_string(array, row).unwrap_or_default()),
+        _ => write_text(&array_value_to_string(array, row).unwrap_or_default(), text),
+    }
+}
+
+/// JSON has no word for infinity and the like: they are strings.
+fn write_float(value: f64, array: &ArrayRef, row: usize, text: &mut String) {
+    let shown = array_value_to_string(array, row).unwrap_or_default();
+    if value.is_finite() { text.push_str(&shown) } else { write_text(&shown, text) }
+}
+
+fn write_items(items: &ArrayRef, text: &mut String) {
+    text.push('[');
+    for item in 0..items.len() {
+        if item > 0 {
+            text.push(',');
+        }
+        write(items, item, text);
+    }
+    text.push(']');
+}
+
+fn write_text(value: &str, text: &mut String) {
+    text.push_str(&serde_json::to_string(value).unwrap_or_default());
+}

@@ -1,0 +1,253 @@
+//! Parquet files: their columns have types already.
+//!
+//! | in the file | column |
+//! |---|---|
+//! | integers | the smallest signed type that holds them; unsigned 64 bits `decimal(20,0)` |
+//! | decimals up to 38 digits | the same |
+//! | timestamps | UTC, microseconds; a value with a fraction beyond that is a reject, unless the column is given the type `text` |
+//! | strings, also dictionaries | `text` |
+//! | lists, structs, maps | `json` |
+//! | intervals and other rarities | `text` |
+//!
+//! Compressions: none, snappy, gzip, lz4, brotli. Zstd has no decoder in plain Rust that the reader can use.
+
+mod json_text;
+mod types;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array};
+use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
+use thalweg_project::ColumnType;
+
+use self::json_text::{json_record, json_text};
+use self::types::column_type;
+use super::chunked::{Loaded, Surroundings};
+use super::columns::{Cells, KnownColumns, Looked, OnMisfit, Plan, PlannedColumn, plan};
+use super::content::{Content, FileTrouble, data_error};
+use super::rejects::{RejectLimit, Rejects, raw_text};
+use super::rows::{BATCH_ROWS, Counts};
+use crate::landing::{arrow_type, widest};
+use crate::values::{Cell, ColumnConverter};
+use crate::{Note, RejectedRecord, SourceError};
+
+/// Reads a whole Parquet file. The caller hashes it.
+pub(super) fn load<'s>(
+    surroundings: &Surroundings<'s>,
+    content: &Content,
+    index: i32,
+    known: &KnownColumns<'_>,
+    limit: &'s RejectLimit,
+) -> Result<Loaded<'s>, FileTrouble> {
+    if content.is_compressed() {
+        let message = "a Parquet file is compressed inside: deliver it without .gz; nothing of it was loaded";
+        return Err(FileTrouble::Failed(format!("{}: {message}", content.name())));
+    }
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(content.handle()?).map_err(|error| unreadable(content, &error))?;
+    let schema = Arc::clone(builder.schema());
+    let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let own: Vec<Option<ColumnType>> = schema.fields().iter().map(|field| column_type(field.data_type())).collect();
+    let plan = plan(content.name(), &names, &Looked::declared(own.clone()), known)?;
+    let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(|error| unreadable(content, &error))?;
+    let (rejects, counts) = (Rejects::new(limit), Counts::default());
+    let pass = Pass { plan: &plan, own: &own, file: index, rejects: &rejects, counts: &counts };
+    let mut part = surroundings.sink.part(&plan.landing_columns())?;
+    let mut record = 1;
+    for batch in reader {
+        surroundings.context.check_cancelled()?;
+        let batch = batch.map_err(|error| unreadable(content, &error))?;
+        let converted = pass.convert(&batch, record)?;
+        record += i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
+        surroundings.sink.progress(converted.num_rows() as u64);
+        part.write(&converted)?;
+    }
+    content.check_unchanged()?;
+    let (read, discarded) = (counts.read.load(Ordering::Relaxed), counts.discarded.load(Ordering::Relaxed));
+    let mut loaded_plan = plan.clone();
+    if discarded > 0 {
+        let example = counts.example.get().map_or("", String::as_str);
+        loaded_plan.notes.push(Note::warning(format!(
+            "{}: {discarded} values became NULL (schema_contract: discard_value), the first: {example}",
+            content.name()
+        )));
+    }
+    Ok(Loaded::of_parts(String::new(), loaded_plan, read, rejects, vec![part]))
+}
+
+fn unreadable(content: &Content, error: &dyn std::fmt::Display) -> FileTrouble {
+    let text = error.to_string();
+    let what = if text.to_lowercase().contains("zstd") {
+        "it is compressed with zstd, which is not supported yet: write it with snappy, gzip, lz4 or brotli".to_owned()
+    } else {
+        format!("it cannot be read as Parquet ({text}): deliver it again")
+    };
+    FileTrouble::Failed(format!("{}: {what}; nothing of it was loaded", content.name()))
+}
+
+/// What is the same for all batches of a file.
+struct Pass<'p> {
+    plan: &'p Plan,
+    own: &'p [Option<ColumnType>],
+    file: i32,
+    rejects: &'p Rejects<'p>,
+    counts: &'p Counts,
+}
+
+impl Pass<'_> {
+    fn convert(&self, batch: &RecordBatch, first: i64) -> Result<RecordBatch, SourceError> {
+        let rows = batch.num_rows();
+        let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.plan.columns.len() + 2);
+        for planned in &self.plan.columns {
+            match &planned.cells {
+                Cells::Column(index) if planned.reject_values => {
+                    let array = batch.column(*index);
+                    for row in (0..rows).filter(|row| array.is_valid(*row)) {
+                        let reason = format!("column {} is new (schema_contract: discard_row)", planned.column.name);
+                        reasons.entry(row).or_insert(reason);
+                    }
+                }
+                Cells::Column(index) => {
+                    let own = self.own.get(*index).and_then(Option::as_ref);
+                    arrays.push(self.column(planned, batch.column(*index), own, first, &mut reasons)?);
+                }
+                Cells::List(members) => arrays.push(fold_list(batch, members)?),
+                Cells::Missing => {
+                    arrays.push(arrow::array::new_null_array(&arrow_type(&planned.column.column_type), rows))
+                }
+            }
+        }
+        arrays.push(Arc::new(Int32Array::from_value(self.file, rows)));
+        arrays.push(Arc::new((first..).take(rows).collect::<Int64Array>()));
+        let mut converted = RecordBatch::try_new(Arc::clone(&self.plan.schema), arrays).map_err(unexpected)?;
+        self.counts.read.fetch_add(rows as u64, Ordering::Relaxed);
+        if !reasons.is_empty() {
+            let kept: BooleanArray = (0..rows).map(|row| Some(!reasons.contains_key(&row))).collect();
+            converted = arrow::compute::filter_record_batch(&converted, &kept).map_err(unexpected)?;
+            let rejected = reasons.into_iter().map(|(row, reason)| RejectedRecord {
+                file: self.file,
+                record: first + row as i64,
+                byte_offset: None,
+                reason,
+                raw: raw_text(json_record(batch, row).as_bytes()),
+            });
+            self.rejects.push(rejected.collect())?;
+        }
+        Ok(converted)
+    }
+
+    fn column(
+        &self,
+        planned: &PlannedColumn,
+        array: &ArrayRef,
+        own: Option<&ColumnType>,
+        first: i64,
+        reasons: &mut BTreeMap<usize, String>,
+    ) -> Result<ArrayRef, SourceError> {
+        let target = &planned.column.column_type;
+        let (converted, misfits) = exactly(array, own, target, planned).map_err(unexpected)?;
+        for row in misfits {
+            let shown = json_text(array, row).unwrap_or_default();
+            let mut reason = format!("column {}: {shown} is not a {target}", planned.column.name);
+            if matches!(target, ColumnType::Timestamp | ColumnType::Time) {
+                reason.push_str(" without loss; give the column the type text to keep nanoseconds");
+            }
+            match planned.on_misfit {
+                OnMisfit::Widen | OnMisfit::Reject => _ = reasons.entry(row).or_insert(reason),
+                OnMisfit::Discard => {
+                    self.counts.discarded.fetch_add(1, Ordering::Relaxed);
+                    self.counts.example.get_or_init(|| reason);
+                }
+                OnMisfit::Fail => {
+                    return Err(data_error(format!(
+                        "record {}: {reason}, and the schema of the stream is frozen: nothing of the stream is loaded; set \
+                         `schema_contract: evolve`",
+                        first + row as i64
+                    )));
+                }
+            }
+        }
+        Ok(converted)
+    }
+}
+
+fn unexpected(error: arrow::error::ArrowError) -> SourceError {
+    data_error(format!("a batch cannot be converted: {error}"))
+}
+
+/// Casts to the column's type; rows whose value would not survive become NULL and are named.
+fn exactly(
+    array: &ArrayRef,
+    own: Option<&ColumnType>,
+    target: &ColumnType,
+    planned: &PlannedColumn,
+) -> Result<(ArrayRef, Vec<usize>), arrow::error::ArrowError> {
+    let wanted = arrow_type(target);
+    let mut misfits = Vec::new();
+    if own == Some(&ColumnType::Json) || matches!(target, ColumnType::Json | ColumnType::List(_)) {
+        let texts: Vec<Option<String>> = (0..array.len()).map(|row| json_text(array, row)).collect();
+        let cells = texts.iter().map(|text| text.as_deref().map_or(Cell::Null, Cell::Nested));
+        let converter = ColumnConverter { column_type: target, strictness: planned.strictness };
+        let converted = converter.convert(cells, array.len(), |row, _| {
+            misfits.push(row);
+            true
+        });
+        return Ok((converted.unwrap_or_else(|| arrow::array::new_null_array(&wanted, array.len())), misfits));
+    }
+    if own == Some(&ColumnType::Text) && *target != ColumnType::Text {
+        let texts = arrow::compute::cast(array, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>();
+        let cells = texts.iter().map(|text| text.map_or(Cell::Null, Cell::Plain));
+        let converter = ColumnConverter { column_type: target, strictness: planned.strictness };
+        let converted = converter.convert(cells, array.len(), |row, _| {
+            misfits.push(row);
+            true
+        });
+        return Ok((converted.unwrap_or_else(|| arrow::array::new_null_array(&wanted, array.len())), misfits));
+    }
+    let converted = cast(array, &wanted)?;
+    // Where the type holds everything by its nature there is nothing to check; zones are only another spelling.
+    let is_wider = own.is_some_and(|own| widest(own, target) == *target);
+    let is_nanoseconds = matches!(
+        array.data_type(),
+        DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, _)
+            | DataType::Time64(arrow::datatypes::TimeUnit::Nanosecond)
+    );
+    if is_wider && !(is_nanoseconds && *target != ColumnType::Text) {
+        return Ok((converted, misfits));
+    }
+    let back = cast(&converted, array.data_type())?;
+    let differs = arrow::compute::kernels::cmp::distinct(&back, array)?;
+    misfits.extend((0..array.len()).filter(|row| differs.value(*row)));
+    if misfits.is_empty() {
+        return Ok((converted, misfits));
+    }
+    Ok((arrow::compute::nullif(&converted, &differs)?, misfits))
+}
+
+/// A cast that answers NULL where a value does not fit.
+fn cast(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, arrow::error::ArrowError> {
+    arrow::compute::cast(array, wanted)
+}
+
+fn fold_list(batch: &RecordBatch, members: &[usize]) -> Result<ArrayRef, SourceError> {
+    let texts: Vec<ArrayRef> = members
+        .iter()
+        .map(|index| arrow::compute::cast(batch.column(*index), &DataType::Utf8).map_err(unexpected))
+        .collect::<Result<_, _>>()?;
+    let mut builder = arrow::array::ListBuilder::new(arrow::array::StringBuilder::new());
+    for row in 0..batch.num_rows() {
+        for text in texts.iter().map(|array| array.as_string::<i32>()) {
+            if text.is_valid(row) && !text.value(row).is_empty() {
+                builder.values().append_value(text.value(row));
+            }
+        }
+        builder.append(true);
+    }
+    Ok(Arc::new(builder.finish()))
+}

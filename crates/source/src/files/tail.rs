@@ -1,0 +1,117 @@
+//! Logs that grow and rotate.
+//!
+//! A log is known by its first bytes, not by its name: the hash of its first kilobyte, or of as much as was read of it while it was
+//! shorter. So it is recognised after a rotation by rename (`access.log` → `access.log.1`), as the copy that `copytruncate` makes,
+//! and compressed (`access.log.2.gz`). The position remembers, for each beginning, the offset behind the last complete line and
+//! the number of lines before it.
+
+use std::io::Read;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::content::{Content, FileTrouble};
+use super::discover::Found;
+use super::position::Ledger;
+use crate::Note;
+
+/// Bytes a log is recognised by.
+const HEAD_BYTES: u64 = 1024;
+/// How long a beginning is remembered after its log was last seen: longer than any rotation takes to compress a file.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How far a log was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct TailEntry {
+    /// Name it was last seen under.
+    path: String,
+    /// Bytes of the beginning that the key is the hash of.
+    head_bytes: u64,
+    /// Bytes read, up to a line end, in the uncompressed log.
+    offset: u64,
+    /// Lines read.
+    lines: i64,
+    /// Seconds since 1970.
+    seen_at: u64,
+}
+
+/// Where reading starts.
+pub(super) struct TailStart {
+    /// First byte to read.
+    pub(super) offset: u64,
+    /// Number of the first line to read.
+    pub(super) record: i64,
+    /// What a person should know.
+    pub(super) note: Option<Note>,
+    head: Vec<u8>,
+    key: Option<String>,
+}
+
+/// Recognises a log and finds where it was left.
+pub(super) fn find_start(content: &Content, file: &Found, ledger: &Ledger<'_>) -> Result<TailStart, FileTrouble> {
+    let mut head = Vec::new();
+    let (input, _) = content.read_from(0)?;
+    input.take(HEAD_BYTES).read_to_end(&mut head).map_err(|error| content.failed(&error))?;
+    let entries: Vec<(String, TailEntry)> = ledger
+        .entries("tail:")
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, serde_json::from_value(value).ok()?)))
+        .collect();
+    let known = entries
+        .iter()
+        .filter(|(key, entry)| head_key(&head, entry.head_bytes).as_ref() == Some(key))
+        .max_by_key(|(_, entry)| entry.head_bytes);
+    let Some((key, entry)) = known else {
+        let was_other = entries.iter().any(|(_, entry)| entry.path == file.name);
+        let note = was_other.then(|| {
+            Note::info(format!("{}: it begins anew (rotated or truncated) and is read from its first line", file.name))
+        });
+        return Ok(TailStart { offset: 0, record: 1, note, head, key: None });
+    };
+    // The size of a compressed log is not known; where it is shorter than expected, nothing is read of it.
+    if !content.is_compressed() && content.stamp().size < entry.offset && entry.path == file.name {
+        let note = Note::warning(format!(
+            "{}: it was truncated: {} bytes had been read, it has {}; it is read from its first line",
+            file.name,
+            entry.offset,
+            content.stamp().size
+        ));
+        return Ok(TailStart { offset: 0, record: 1, note: Some(note), head, key: Some(key.clone()) });
+    }
+    Ok(TailStart { offset: entry.offset, record: entry.lines + 1, note: None, head, key: Some(key.clone()) })
+}
+
+/// Remembers how far a log was read.
+pub(super) fn record(ledger: &mut Ledger<'_>, file: &Found, start: &TailStart, (offset, record): (i64, i64)) {
+    ledger.record_stamp(file);
+    let offset = u64::try_from(offset).unwrap_or_default();
+    let head_bytes = offset.min(start.head.len() as u64);
+    // Until a line is complete there is nothing to recognise the log by.
+    let Some(key) = head_key(&start.head, head_bytes) else { return };
+    if let Some(before) = start.key.as_ref().filter(|before| **before != key) {
+        ledger.set(before.clone(), None);
+    }
+    let entry = TailEntry { path: file.name.clone(), head_bytes, offset, lines: record - 1, seen_at: now() };
+    ledger.set(key, serde_json::to_value(entry).ok());
+}
+
+/// Forgets logs that were not seen for a long time.
+pub(super) fn forget_old(ledger: &mut Ledger<'_>) {
+    let oldest = now().saturating_sub(REMEMBERED.as_secs());
+    for (key, value) in ledger.entries("tail:") {
+        let Ok(entry) = serde_json::from_value::<TailEntry>(value) else { continue };
+        // A log that lies there unchanged is not looked at, and still there.
+        if entry.seen_at < oldest && !ledger.has_file(&entry.path) {
+            ledger.set(key, None);
+        }
+    }
+}
+
+fn head_key(head: &[u8], bytes: u64) -> Option<String> {
+    let head = head.get(..usize::try_from(bytes).ok()?).filter(|head| !head.is_empty())?;
+    Some(format!("tail:{}", blake3::hash(head).to_hex()))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
