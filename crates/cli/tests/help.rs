@@ -1,6 +1,7 @@
 //! What `--help` says, and that it is said at once.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use clap::CommandFactory;
 use thalweg_cli::arguments::Arguments;
@@ -25,6 +26,19 @@ fn of_every_verb() {
     draw(&mut command, "thalweg", &mut text);
     let text: Vec<_> = text.lines().map(str::trim_end).collect();
     check("help", &format!("{}\n", text.join("\n")));
+}
+
+#[test]
+fn it_is_said_at_once() {
+    let fastest = (0..20)
+        .map(|_| {
+            let start = Instant::now();
+            Command::new(PROGRAM).arg("--help").output().unwrap();
+            start.elapsed()
+        })
+        .min();
+    let most = Duration::from_millis(if cfg!(debug_assertions) { 100 } else { 20 });
+    assert!(fastest.unwrap() < most, "{fastest:?}");
 }
 
 #[test]

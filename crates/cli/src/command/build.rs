@@ -35,6 +35,9 @@ pub struct Arguments {
     pub output: OutputOptions,
 }
 
+/// So many runs back is looked for the one that readers see.
+const LOOK_BACK: usize = 1_000;
+
 /// Does it.
 pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
     let workbench = invocation.open_to_run(&arguments.project)?;
@@ -73,8 +76,13 @@ fn tell(workbench: &Workbench, invocation: &Invocation, outcome: &RunOutcome) {
     }
     let published_run = match outcome.state {
         RunState::Published => Some(outcome.run),
-        // The run itself has failed or done nothing: that the ledger cannot be read now is not worth another error.
-        _ => workbench.status().ok().and_then(|status| status.published_run),
+        // Not worth opening the warehouse once more: a run that does nothing must be quick.
+        RunState::Nothing => None,
+        // That the ledger cannot be read now is not worth a second error.
+        RunState::Failed | RunState::Running => workbench
+            .runs(LOOK_BACK)
+            .ok()
+            .and_then(|runs| runs.into_iter().find(|run| run.state == RunState::Published).map(|run| run.run)),
     };
     let surroundings = Surroundings { published_run };
     let text = if invocation.output.quiet {

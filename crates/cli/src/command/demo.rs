@@ -29,7 +29,7 @@ pub struct Arguments {
     #[arg(long)]
     pub keep: bool,
     /// How much data: 1 is 100,000 order lines and as many lines of log.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0.2, value_parser = scale)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1.0, value_parser = scale)]
     pub scale: f64,
 }
 

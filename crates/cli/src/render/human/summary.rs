@@ -219,9 +219,6 @@ pub fn last_line(page: &Page, outcome: &RunOutcome, surroundings: Surroundings) 
             let mut parts = vec!["nothing new".to_owned()];
             parts.extend(test_count(outcome));
             parts.extend(failed_streams(outcome));
-            if let Some(published) = surroundings.published_run {
-                parts.push(format!("readers see run {published}"));
-            }
             let head = finish_word(page, outcome, &format!("run {run} finished in {}", seconds(outcome.seconds)));
             format!("{head}: {}\n", parts.join(", "))
         }
