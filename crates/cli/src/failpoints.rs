@@ -1,4 +1,11 @@
 //! Failpoints for the tests that kill a run at every step. Empty in the released program.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `FAILPOINTS` | what happens at a failpoint, in the words of the crate `fail`: `run::tested=1*off->sleep(500)` |
+//! | `THALWEG_KILL_AT` | `<name>[:<hit>]`: there the process kills itself with SIGKILL (at the first hit, or the given one) |
+//! | `THALWEG_WATCH` | names, separated by commas, of failpoints whose hits are to be listed |
+//! | `THALWEG_HITS` | the file they are listed in, one name a line |
 
 /// Keeps the failpoints armed while it lives.
 #[derive(Default)]
@@ -7,13 +14,18 @@ pub struct Armed {
     _scenario: Option<fail::FailScenario<'static>>,
 }
 
-/// Arms the failpoints that `FAILPOINTS` names, and the one of `THALWEG_KILL_AT=<name>[:<hit>]`, where the process kills itself
-/// with SIGKILL (at the first hit, or the given one).
+/// Arms the failpoints that the environment names.
 pub fn arm() -> Armed {
     #[cfg(feature = "failpoints")]
     {
         let scenario = fail::FailScenario::setup();
-        if let Ok(place) = std::env::var("THALWEG_KILL_AT") {
+        let variable = |name: &str| std::env::var(name).ok();
+        if let (Some(names), Some(file)) = (variable("THALWEG_WATCH"), variable("THALWEG_HITS")) {
+            for name in names.split(',').filter(|name| !name.is_empty()) {
+                list_hits(name, &file);
+            }
+        }
+        if let Some(place) = variable("THALWEG_KILL_AT") {
             kill_at(&place);
         }
         Armed { _scenario: Some(scenario) }
@@ -26,22 +38,37 @@ pub fn arm() -> Armed {
 fn kill_at(place: &str) {
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    // A name has colons of its own: only a number after the last one is a hit.
     let (name, hit) = match place.rsplit_once(':').map(|(name, hit)| (name, hit.parse::<u64>())) {
         Some((name, Ok(hit))) => (name, hit),
         _ => (place, 1),
     };
     let hits = AtomicU64::new(0);
-    let armed = fail::cfg_callback(name, move || {
+    callback(name, move || {
         if hits.fetch_add(1, Ordering::SeqCst) + 1 == hit {
-            // `kill` of the system, because sending a signal from here would need unsafe code.
-            let _ = std::process::Command::new("kill").args(["-9", &std::process::id().to_string()]).status();
-            // The signal is on its way; nothing more may happen in this thread.
-            loop {
-                std::thread::park();
-            }
+            // Nothing can be done when even that fails, and the test sees a process that went on.
+            let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);
         }
     });
-    if let Err(error) = armed {
-        crate::output::talk(&format!("warning: THALWEG_KILL_AT is ignored: {error}"));
+}
+
+#[cfg(feature = "failpoints")]
+fn list_hits(name: &str, file: &str) {
+    use std::io::Write;
+
+    let (line, file) = (format!("{name}\n"), file.to_owned());
+    callback(name, move || {
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(&file);
+        // One write of one line: several threads and processes may list in one file.
+        if let Err(error) = opened.and_then(|mut file| file.write_all(line.as_bytes())) {
+            crate::output::talk(&format!("warning: {file} cannot be written: {error}"));
+        }
+    });
+}
+
+#[cfg(feature = "failpoints")]
+fn callback(name: &str, act: impl Fn() + Send + Sync + 'static) {
+    if let Err(error) = fail::cfg_callback(name, act) {
+        crate::output::talk(&format!("warning: failpoint {name} is not armed: {error}"));
     }
 }

@@ -130,11 +130,11 @@ pub fn mistakes(diagnostics: &[Diagnostic]) -> String {
 
 fn run_help(error: &RunError) -> Option<String> {
     match error {
-        // `table` may also be a query of `show`, which the person wrote and need not be shown.
-        RunError::Table { table, error }
-            if error.kind == WarehouseErrorKind::Statement && !table.contains(char::is_whitespace) =>
-        {
-            Some(format!("`thalweg compile {table}` prints the SQL that was sent; nothing was published"))
+        RunError::Table { table, error } if error.kind == WarehouseErrorKind::Statement => {
+            let name = ["test ", "report "].into_iter().find_map(|kind| table.strip_prefix(kind)).unwrap_or(table);
+            // It may also be a query of `show`, which the person wrote and need not be shown.
+            (!name.contains(char::is_whitespace))
+                .then(|| format!("`thalweg compile {name}` prints the SQL that was sent; nothing was published"))
         }
         RunError::Selection(_) => Some("`thalweg ls` lists what can be selected".into()),
         RunError::Unbalanced { .. } => {
