@@ -167,7 +167,10 @@ fn configure(root: &duckdb::Connection, settings: &Settings, path: Option<&Path>
         statements.push(format!("set threads = {}", threads.max(1)));
     }
     if let Some(limit) = &settings.memory_limit {
-        statements.push(format!("set memory_limit = {}", literal(limit)));
+        root.execute_batch(&format!("set memory_limit = {}", literal(limit))).map_err(|error| {
+            let error = EngineError::from(error);
+            EngineError::new(error.kind, format!("`memory_limit: {limit}` is no amount of memory: {}", error.message))
+        })?;
     }
     match path {
         Some(path) => statements.push(format!("set temp_directory = {}", literal(&format!("{}.tmp", path.display())))),
@@ -182,10 +185,8 @@ fn configure(root: &duckdb::Connection, settings: &Settings, path: Option<&Path>
             let folder = std::path::absolute(folder)
                 .map_err(|error| EngineError::new(ErrorKind::File, format!("{}: {error}", folder.display())))?;
             // DuckDB compares names, not places: a folder reached through a symbolic link is allowed under both names.
-            if let Ok(real) = folder.canonicalize() {
-                if real != folder {
-                    list.push(literal(&real.to_string_lossy()));
-                }
+            if let Some(real) = folder.canonicalize().ok().filter(|real| *real != folder) {
+                list.push(literal(&real.to_string_lossy()));
             }
             list.push(literal(&folder.to_string_lossy()));
         }

@@ -127,9 +127,11 @@ impl From<duckdb::Error> for EngineError {
 
 /// Hints that speak of DuckDB's settings and pages mean nothing to a user of this program.
 fn clean(message: &str) -> String {
-    const NOISE: [&str; 5] = [
+    const NOISE: [&str; 7] = [
         "\n\nPossible solutions:",
         "\nPossible solutions:",
+        "\n\nNewer DuckDB version might",
+        "\nSee the storage page",
         " See also https://",
         "\nSee also https://",
         " However, you would be able",

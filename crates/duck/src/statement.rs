@@ -83,9 +83,8 @@ fn is_escape_string(bytes: &[u8], quote: usize) -> bool {
 fn end_of_quotes(bytes: &[u8], start: usize, quote: u8, escapes: bool) -> usize {
     let mut at = start + 1;
     while at < bytes.len() {
-        if escapes && bytes[at] == b'\\' {
-            at += 2;
-        } else if bytes[at] == quote && bytes.get(at + 1) == Some(&quote) {
+        let escaped = escapes && bytes[at] == b'\\';
+        if escaped || (bytes[at] == quote && bytes.get(at + 1) == Some(&quote)) {
             at += 2;
         } else if bytes[at] == quote {
             return at + 1;

@@ -274,7 +274,7 @@ fn a_run_is_remembered_in_detail() {
         message: None,
     };
     let failure = TestFailureRow { run: 1, test: "t".to_owned(), row_number: 1, row: json!({"b": null, "a": "ü"}) };
-    ledger.put_tests(connection, 1, &[result.clone()], &[failure.clone()]).expect("tests");
+    ledger.put_tests(connection, 1, std::slice::from_ref(&result), std::slice::from_ref(&failure)).expect("tests");
     let detail = ledger.run_detail(connection, 1).expect("an answer").expect("a run");
     assert_eq!(detail.steps.iter().map(|step| step.position).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(detail.tests, [result]);

@@ -61,6 +61,7 @@ impl Connection for DuckDbConnection {
     }
 
     fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, WarehouseError> {
+        fail_point!("warehouse::statement");
         self.inner.execute(sql, &bind(parameters)).map_err(|error| of_statement(error, Some(sql)))
     }
 
@@ -90,6 +91,7 @@ impl Connection for DuckDbConnection {
     }
 
     fn append(&mut self, schema: &str, table: &str, batches: &[RecordBatch]) -> Result<u64, WarehouseError> {
+        fail_point!("warehouse::append");
         self.inner.append(schema, table, batches).map_err(|error| {
             let mut error = of_statement(error, None);
             error.message = format!("cannot append to {schema}.{table}: {}", error.message);

@@ -78,13 +78,26 @@ pub fn kind<T: std::fmt::Debug>(outcome: Result<T, thalweg_warehouse::WarehouseE
 
 /// A DuckDB file in a folder of its own.
 pub struct DuckDbSite {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// Removes the folder, where this site made it.
+    _made: Option<tempfile::TempDir>,
 }
 
 impl DuckDbSite {
     /// A new folder; the file does not exist yet.
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder") }
+        let made = tempfile::tempdir().expect("a folder");
+        Self { folder: made.path().to_owned(), _made: Some(made) }
+    }
+
+    /// A folder that another process made.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), _made: None }
+    }
+
+    /// The file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.join("data/warehouse.duckdb")
     }
 }
 
@@ -101,10 +114,10 @@ impl Site for DuckDbSite {
             },
             location: Location::file("thalweg.yml"),
         };
-        thalweg_warehouse::open(&target, self.folder.path()).expect("a warehouse")
+        thalweg_warehouse::open(&target, &self.folder).expect("a warehouse")
     }
 
     fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 }

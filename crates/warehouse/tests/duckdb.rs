@@ -1,0 +1,377 @@
+//! What is particular to a DuckDB file: processes that want it at the same time, and files that are none.
+
+mod suite;
+
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use suite::{DuckDbSite, Site, ask, connect, kind, run};
+use thalweg_project::{Location, Secret, Target, TargetConnection};
+use thalweg_warehouse::{Access, Connection, Wait, Warehouse, WarehouseError, WarehouseErrorKind};
+
+/// Says to the child what to do: `write FOLDER`, `read FOLDER`, `lock FOLDER`, `torn FOLDER`.
+const TASK: &str = "THALWEG_TEST_TASK";
+
+/// Not a test: what the other process does.
+#[test]
+#[ignore = "run by the other tests in a process of its own"]
+fn other_process() {
+    let Ok(task) = std::env::var(TASK) else { return };
+    let (verb, folder) = task.split_once(' ').expect("a task");
+    let site = DuckDbSite::at(Path::new(folder));
+    let mut connection = None;
+    let mut lock = None;
+    match verb {
+        "lock" => {
+            let mut held = site.warehouse().lock("orders", "run 12").expect("the lock");
+            held.describe("extracting a long list of streams").expect("described");
+            held.describe("extracting").expect("described");
+            lock = Some(held);
+        }
+        "read" => connection = Some(connect(&*site.warehouse(), Access::Read)),
+        "write" => connection = Some(site.connect()),
+        "torn" => {
+            let mut held = site.connect();
+            run(&mut *held, "create or replace table t as select 1 as i");
+            held.begin().expect("begin");
+            run(&mut *held, "insert into t select 2 from range(100000)");
+            run(&mut *held, "create table u as select 1 as i");
+            connection = Some(held);
+        }
+        other => panic!("no such task: {other}"),
+    }
+    println!("ready");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).expect("a line");
+    drop((connection, lock));
+}
+
+struct Other {
+    process: Child,
+    stdin: Option<ChildStdin>,
+    /// Kept open: a test program that cannot print fails.
+    _stdout: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Other {
+    /// Starts the other process and waits until it holds what it is to hold.
+    fn start(verb: &str, folder: &Path) -> Self {
+        let mut process = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "other_process", "--ignored", "--nocapture"])
+            .env(TASK, format!("{verb} {}", folder.display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a process");
+        let mut output = BufReader::new(process.stdout.take().expect("its output")).lines();
+        assert!(output.by_ref().map_while(Result::ok).any(|line| line.ends_with("ready")), "the other process failed");
+        let stdin = process.stdin.take();
+        Self { process, stdin, _stdout: output }
+    }
+
+    fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn kill(mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("gone");
+    }
+
+    fn end(mut self) {
+        self.stdin.take().expect("its input").write_all(b"\n").expect("told");
+        self.process.wait().expect("gone");
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Connects, waiting so long; what was told meanwhile.
+fn wait(
+    site: &DuckDbSite,
+    access: Access,
+    timeout: Duration,
+) -> (Result<Box<dyn Connection>, WarehouseError>, Vec<String>) {
+    let told = RefCell::new(Vec::new());
+    let tell = |sentence: &str| told.borrow_mut().push(sentence.to_owned());
+    let connection = site.warehouse().connect(access, &Wait { timeout, tell: &tell });
+    (connection, told.into_inner())
+}
+
+fn error<T>(outcome: Result<T, WarehouseError>) -> WarehouseError {
+    match outcome {
+        Ok(_) => panic!("an error was expected"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn a_held_file_is_waited_for() {
+    let site = DuckDbSite::new();
+    run(&mut *site.connect(), "create table t as select 1 as i");
+    let other = Other::start("write", site.folder());
+    for access in [Access::Write, Access::Read] {
+        let (outcome, told) = wait(&site, access, Duration::ZERO);
+        let error = error(outcome);
+        assert_eq!(error.kind, WarehouseErrorKind::Locked);
+        assert!(error.message.contains(&format!("process {}", other.id())), "{}", error.message);
+        assert!(error.message.contains("--lock-timeout"), "{}", error.message);
+        assert!(told.is_empty(), "nothing is told when nobody waits: {told:?}");
+    }
+    let (outcome, told) = wait(&site, Access::Write, Duration::from_millis(400));
+    assert_eq!(error(outcome).kind, WarehouseErrorKind::Locked);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains(&format!("process {}", other.id())) && told[0].contains("warehouse.duckdb"),
+        "{}",
+        told[0]
+    );
+    let helper = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        other.end();
+    });
+    let (outcome, told) = wait(&site, Access::Write, Duration::from_secs(20));
+    assert_eq!(ask(&mut *outcome.expect("a connection"), "select * from t"), ["1"]);
+    assert_eq!(told.len(), 1);
+    helper.join().expect("the helper");
+}
+
+#[test]
+fn readers_share_and_keep_writers_out() {
+    let site = DuckDbSite::new();
+    run(&mut *site.connect(), "create table t as select 1 as i");
+    let other = Other::start("read", site.folder());
+    let mut reader = connect(&*site.warehouse(), Access::Read);
+    assert_eq!(ask(&mut *reader, "select * from t"), ["1"]);
+    drop(reader);
+    let (outcome, _) = wait(&site, Access::Write, Duration::ZERO);
+    assert_eq!(error(outcome).kind, WarehouseErrorKind::Locked);
+    other.end();
+    let reader = connect(&*site.warehouse(), Access::Read);
+    let (outcome, _) = wait(&site, Access::Write, Duration::ZERO);
+    let refused = error(outcome);
+    assert_eq!(refused.kind, WarehouseErrorKind::Locked);
+    assert!(refused.message.contains("another part of this program"), "{}", refused.message);
+    drop(reader);
+    site.connect();
+}
+
+#[test]
+fn a_second_run_is_told_who_is_first() {
+    let site = DuckDbSite::new();
+    let other = Other::start("lock", site.folder());
+    let refused = error(site.warehouse().lock("orders", "run 13"));
+    assert_eq!(refused.kind, WarehouseErrorKind::Busy);
+    for part in
+        ["run 12 of project orders", "target dev", &format!("process {}", other.id()), "since 20", "(extracting)"]
+    {
+        assert!(refused.message.contains(part), "{part} is not in: {}", refused.message);
+    }
+    run(&mut *site.connect(), "create table t as select 1 as i");
+    other.end();
+    let lock = site.warehouse().lock("orders", "run 13").expect("free again");
+    assert_eq!(error(site.warehouse().lock("other", "run 1")).kind, WarehouseErrorKind::Busy, "in one process, too");
+    drop(lock);
+    drop(site.warehouse().lock("orders", "run 14").expect("free again"));
+}
+
+#[test]
+fn the_dead_hold_nothing() {
+    let site = DuckDbSite::new();
+    Other::start("lock", site.folder()).kill();
+    drop(site.warehouse().lock("orders", "run 13").expect("given up by death"));
+    Other::start("write", site.folder()).kill();
+    site.connect();
+}
+
+/// A process killed in a transaction leaves what it committed, and nothing else; its log is read by whoever comes next.
+#[test]
+fn a_killed_writer_leaves_what_it_committed() {
+    let site = DuckDbSite::new();
+    Other::start("torn", site.folder()).kill();
+    let log = site.file().with_extension("duckdb.wal");
+    assert!(log.exists(), "what was committed lies in the log");
+    let mut connection = connect(&*site.warehouse(), Access::Read);
+    assert_eq!(ask(&mut *connection, "select count(*) from t"), ["1"], "by a reader");
+    drop(connection);
+    let mut connection = site.connect();
+    assert_eq!(ask(&mut *connection, "select count(*) from t"), ["1"]);
+    assert!(!connection.has_table("main", "u").expect("an answer"));
+}
+
+#[test]
+fn definitions_are_checkpointed() {
+    let site = DuckDbSite::new();
+    let mut connection = site.connect();
+    let log = site.file().with_extension("duckdb.wal");
+    run(&mut *connection, "create table t as select 1 as i");
+    assert!(log.metadata().is_ok_and(|log| log.len() > 0));
+    connection.settle(false).expect("settled");
+    assert!(log.metadata().is_ok_and(|log| log.len() > 0));
+    connection.settle(true).expect("settled");
+    assert!(!log.metadata().is_ok_and(|log| log.len() > 0));
+    assert_eq!(ask(&mut *connection, "select * from t"), ["1"]);
+}
+
+#[test]
+fn no_warehouse_is_created_by_looking() {
+    let site = DuckDbSite::new();
+    assert!(!site.warehouse().exists().expect("an answer"));
+    let (outcome, _) = wait(&site, Access::Read, Duration::ZERO);
+    let missing = error(outcome);
+    assert_eq!(missing.kind, WarehouseErrorKind::Storage);
+    assert!(missing.message.contains("thalweg build"), "{}", missing.message);
+    assert!(!site.file().exists() && !site.file().parent().expect("a folder").exists());
+    site.connect();
+    assert!(site.warehouse().exists().expect("an answer"));
+    assert_eq!(site.warehouse().display(), "data/warehouse.duckdb");
+}
+
+#[test]
+fn files_that_are_no_warehouse_are_refused() {
+    for content in [&b""[..], b"hello", &[b'x'; 100_000]] {
+        let site = DuckDbSite::new();
+        std::fs::create_dir_all(site.file().parent().expect("a folder")).expect("a folder");
+        std::fs::write(site.file(), content).expect("a file");
+        for access in [Access::Read, Access::Write] {
+            let (outcome, _) = wait(&site, access, Duration::ZERO);
+            let refused = error(outcome);
+            assert_eq!(refused.kind, WarehouseErrorKind::Incompatible, "{}", refused.message);
+            assert!(refused.message.contains("data/warehouse.duckdb"), "{}", refused.message);
+        }
+        assert_eq!(std::fs::read(site.file()).expect("the file"), content, "it is left alone");
+    }
+}
+
+/// Storage version in both database headers, with the checksum that DuckDB expects: the exclusive or of all words times a constant.
+#[test]
+fn a_file_of_a_newer_duckdb_is_refused() {
+    let site = DuckDbSite::new();
+    run(&mut *site.connect(), "create table t as select 1 as i");
+    let mut bytes = std::fs::read(site.file()).expect("the file");
+    for header in [4096, 8192] {
+        let word = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+        let version = header + 7 * 8;
+        let (old, new) = (word(&bytes, version), 9_999_u64);
+        let factor = 0xbf58_476d_1ce4_e5b9_u64;
+        let checksum = word(&bytes, header) ^ old.wrapping_mul(factor) ^ new.wrapping_mul(factor);
+        bytes[version..version + 8].copy_from_slice(&new.to_le_bytes());
+        bytes[header..header + 8].copy_from_slice(&checksum.to_le_bytes());
+    }
+    std::fs::write(site.file(), bytes).expect("written");
+    let (outcome, _) = wait(&site, Access::Write, Duration::ZERO);
+    let refused = error(outcome);
+    assert_eq!(refused.kind, WarehouseErrorKind::Incompatible, "{}", refused.message);
+    assert!(refused.message.contains("version") && !refused.message.contains("http"), "{}", refused.message);
+}
+
+#[test]
+fn a_damaged_file_is_an_error() {
+    let site = DuckDbSite::new();
+    run(&mut *site.connect(), "create table t as select range as i, 'text ' || range as s from range(200000)");
+    let mut bytes = std::fs::read(site.file()).expect("the file");
+    let middle = bytes.len() / 2;
+    bytes[12_288..].iter_mut().skip(100).step_by(997).for_each(|byte| *byte ^= 0x55);
+    bytes[middle] ^= 0xff;
+    std::fs::write(site.file(), bytes).expect("written");
+    let (outcome, _) = wait(&site, Access::Write, Duration::ZERO);
+    let broken = match outcome {
+        Ok(mut connection) => error(connection.query("select sum(i), max(s) from t", &[])),
+        Err(error) => error,
+    };
+    assert_eq!(broken.kind, WarehouseErrorKind::Storage, "{}", broken.message);
+}
+
+#[test]
+fn places_that_cannot_be_written_are_named() {
+    let site = DuckDbSite::new();
+    std::fs::write(site.folder().join("data"), "a file where a folder ought to be").expect("a file");
+    let (outcome, _) = wait(&site, Access::Write, Duration::ZERO);
+    let refused = error(outcome);
+    assert_eq!(refused.kind, WarehouseErrorKind::Storage);
+    assert!(refused.message.contains("data"), "{}", refused.message);
+    assert_eq!(error(site.warehouse().lock("p", "run 1")).kind, WarehouseErrorKind::Storage);
+    let site = DuckDbSite::new();
+    std::fs::create_dir_all(site.file()).expect("a folder where the file ought to be");
+    let (outcome, _) = wait(&site, Access::Write, Duration::ZERO);
+    assert_eq!(error(outcome).kind, WarehouseErrorKind::Storage);
+}
+
+/// Many parts of one program open and close the same file at once.
+#[test]
+fn one_process_shares_one_engine() {
+    let site = DuckDbSite::new();
+    run(&mut *site.connect(), "create table t (i bigint)");
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let site = &site;
+            scope.spawn(move || {
+                for round in 0..10 {
+                    let mut connection = site.connect();
+                    run(&mut *connection, &format!("insert into t values ({})", thread * 100 + round));
+                }
+            });
+        }
+    });
+    assert_eq!(ask(&mut *site.connect(), "select count(*), count(distinct i) from t"), ["40|40"]);
+    println!("40 openings in {:?}", started.elapsed());
+}
+
+#[test]
+fn postgres_comes_later() {
+    let target = Target {
+        name: "prod".to_owned(),
+        schema_prefix: String::new(),
+        connection: TargetConnection::Postgres { url: Secret::new("postgres://u:hunter2@h/d") },
+        location: Location::file("thalweg.yml"),
+    };
+    let refused = error(thalweg_warehouse::open(&target, &PathBuf::from(".")));
+    assert_eq!(refused.kind, WarehouseErrorKind::Incompatible);
+    assert!(refused.message.contains("prod") && !refused.message.contains("hunter2"), "{}", refused.message);
+}
+
+#[test]
+fn settings_reach_the_engine() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = Target {
+        name: "dev".to_owned(),
+        schema_prefix: String::new(),
+        connection: TargetConnection::Duckdb {
+            path: folder.path().join("elsewhere.duckdb").to_string_lossy().into_owned(),
+            memory_limit: Some("100MB".to_owned()),
+            threads: Some(1),
+            published_copy: None,
+        },
+        location: Location::file("thalweg.yml"),
+    };
+    let warehouse: Box<dyn Warehouse> = thalweg_warehouse::open(&target, Path::new("/nowhere")).expect("a warehouse");
+    let mut connection = connect(&*warehouse, Access::Write);
+    assert_eq!(
+        ask(&mut *connection, "select current_setting('threads'), current_setting('memory_limit')"),
+        ["1|95.3 MiB"]
+    );
+    let sql = "create table big as select range as i, md5(range::varchar) || md5(range::varchar) as s from range(3000000) order by s";
+    assert_eq!(run(&mut *connection, sql), 3_000_000, "what does not fit into memory goes to disk");
+    let wrong = Target {
+        connection: TargetConnection::Duckdb {
+            path: folder.path().join("other.duckdb").to_string_lossy().into_owned(),
+            memory_limit: Some("much".to_owned()),
+            threads: None,
+            published_copy: None,
+        },
+        ..target
+    };
+    let warehouse = thalweg_warehouse::open(&wrong, folder.path()).expect("a warehouse");
+    let refused = error(warehouse.connect(Access::Write, &Wait { timeout: Duration::ZERO, tell: &|_| {} }));
+    assert!(refused.message.contains("much"), "{}", refused.message);
+    assert_eq!(kind(Err::<(), _>(refused)), WarehouseErrorKind::Storage);
+}
