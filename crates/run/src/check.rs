@@ -257,10 +257,8 @@ impl Checker<'_> {
                 (&test.kind, self.dialect.published_table(table, &self.project.target.schema_prefix))
             {
                 let expression = compiled.sql.as_ref().unwrap_or(expression);
-                let subject = column
-                    .as_ref()
-                    .and_then(|column| self.dialect.quote_identifier(column).ok())
-                    .unwrap_or_default();
+                let subject =
+                    column.as_ref().and_then(|column| self.dialect.quote_identifier(column).ok()).unwrap_or_default();
                 let sql = format!("select * from {name} t where ({subject} {expression})");
                 if let Err(error) = self.connection.describe(&sql) {
                     let message = format!("test {}: {error}", test.name);
@@ -307,9 +305,9 @@ fn columns_of(kind: &TestKind) -> Vec<&str> {
 
 /// The first name in quotes of an engine's message.
 fn named_in(message: &str) -> Option<&str> {
-    let (quote, start) = message.char_indices().find_map(|(at, character)| {
-        (character == '"' || character == '`').then_some((character, at + 1))
-    })?;
+    let (quote, start) = message
+        .char_indices()
+        .find_map(|(at, character)| (character == '"' || character == '`').then_some((character, at + 1)))?;
     let length = message[start..].find(quote)?;
     let name = &message[start..start + length];
     Some(name.rsplit('.').next().unwrap_or(name))

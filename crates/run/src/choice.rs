@@ -13,8 +13,6 @@ pub struct Choice {
     pub nodes: Vec<bool>,
     /// For each report.
     pub reports: Vec<bool>,
-    /// Nothing was said: everything is meant.
-    pub everything: bool,
 }
 
 impl Choice {
@@ -40,7 +38,7 @@ impl Choice {
             }
         }
         let reports = chosen.split_off(compiled.nodes.len());
-        Ok(Self { nodes: chosen, reports, everything: select.is_none() && exclude.is_none() })
+        Ok(Self { nodes: chosen, reports })
     }
 
     /// Whether a test is meant: its own table is, or, for a query, one of the tables it reads.

@@ -9,7 +9,8 @@ use thalweg_project::{Project, SourceConnection, Stream};
 use thalweg_source::files::FilesSource;
 use thalweg_source::landing::{Landing, Manifest, RunLanding};
 use thalweg_source::{
-    Column, Context, NoteLevel, Part, RejectedRecord, Sink, Snapshot, Source, SourceError, SourceErrorKind, StreamRequest,
+    Column, Context, NoteLevel, Part, RejectedRecord, Sink, Snapshot, Source, SourceError, SourceErrorKind,
+    StreamRequest,
 };
 
 use crate::event::{Event, Observer};

@@ -19,10 +19,10 @@ use crate::publish::model::{Need, facts, need};
 use crate::publish::stream::store_fingerprint;
 use crate::publish::testing::TestOptions;
 use crate::runner::now;
+use crate::seeds;
 use crate::table_state::TableKind;
 use crate::text::text_table;
 use crate::workbench::Workbench;
-use crate::seeds;
 
 /// The ledger, or an empty one when nothing was ever built.
 fn known(bench: &Workbench) -> Result<(Known, Option<Box<dyn Connection>>), RunError> {
@@ -65,9 +65,12 @@ pub fn plan(bench: &Workbench, options: &BuildOptions) -> Result<Plan, RunError>
                     Some(state) if state.fingerprint != store_fingerprint(stream) => {
                         ("store", Strategy::Load, false, "definition changed; rebuilt from landing".to_owned())
                     }
-                    Some(_) if options.full_refresh => {
-                        ("store", Strategy::Load, false, "asked for with --full-refresh; rebuilt from landing".to_owned())
-                    }
+                    Some(_) if options.full_refresh => (
+                        "store",
+                        Strategy::Load,
+                        false,
+                        "asked for with --full-refresh; rebuilt from landing".to_owned(),
+                    ),
                     Some(_) => ("store", usual, true, "what is new at the source".to_owned()),
                 }
             }
@@ -89,7 +92,14 @@ pub fn plan(bench: &Workbench, options: &BuildOptions) -> Result<Plan, RunError>
                     Materialized::Ephemeral => "ephemeral",
                 };
                 let Some(facts) = facts(project, compiled, &known.tables, node) else {
-                    steps.push(step(bench, node, kind, Strategy::Unchanged, true, "put in the place of its references".into()));
+                    steps.push(step(
+                        bench,
+                        node,
+                        kind,
+                        Strategy::Unchanged,
+                        true,
+                        "put in the place of its references".into(),
+                    ));
                     moving[node] = compiled.nodes[node].inputs.iter().any(|&input| moving[input]);
                     continue;
                 };
@@ -228,7 +238,9 @@ pub fn status(bench: &Workbench) -> Result<Status, RunError> {
                 let stream = &project.sources[source].streams[stream];
                 let stale = match state {
                     None => Some("never loaded".to_owned()),
-                    Some(state) if state.fingerprint != store_fingerprint(stream) => Some("definition changed".to_owned()),
+                    Some(state) if state.fingerprint != store_fingerprint(stream) => {
+                        Some("definition changed".to_owned())
+                    }
                     Some(_) => known.kept.get(id).cloned(),
                 };
                 (TableKind::Store, stale)
@@ -333,9 +345,7 @@ pub fn show(bench: &Workbench, what: &str, limit: Option<usize>) -> Result<Shown
         Some(limit) => format!("select * from ({sql}\n) shown limit {}", limit.saturating_add(1)),
         None => sql,
     };
-    let rows = connection
-        .query(&limited, &[])
-        .map_err(|error| RunError::Table { table: what.to_owned(), error })?;
+    let rows = connection.query(&limited, &[]).map_err(|error| RunError::Table { table: what.to_owned(), error })?;
     let cut = limit.is_some_and(|limit| rows.len() > limit);
     let rows = if cut { cut_to(&rows, limit.unwrap_or(0)) } else { rows };
     let table = text_table(&rows, None)?;
@@ -380,11 +390,30 @@ pub fn named_table(bench: &Workbench, what: &str) -> Result<TableName, RunError>
 
 /// See [`Workbench::rejects`].
 pub fn rejects(bench: &Workbench, filter: &RejectFilter) -> Result<Vec<RejectRecord>, RunError> {
+    if let Some(stream) = &filter.stream {
+        known_stream(bench, stream)?;
+    }
     let (_, connection) = known(bench)?;
     match connection {
         Some(mut connection) => known::rejects(&bench.ledger(), connection.as_mut(), filter),
         None => Ok(Vec::new()),
     }
+}
+
+/// Refuses a stream that the project does not have, under its own name or that of its table.
+pub fn known_stream(bench: &Workbench, name: &str) -> Result<(), RunError> {
+    let streams = bench.project().sources.iter().flat_map(|source| &source.streams);
+    let names: Vec<String> = streams
+        .flat_map(|stream| [crate::extract::stream_name(stream), stream.table.to_string()])
+        .chain(bench.project().seeds.iter().map(|seed| seed.table.to_string()))
+        .collect();
+    if names.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    Err(RunError::NotFound(match thalweg_project::diagnostic::nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => format!("there is no stream {name}; did you mean {near}?"),
+        None => format!("there is no stream {name}: `thalweg ls` lists their tables"),
+    }))
 }
 
 /// See [`Workbench::compile`].

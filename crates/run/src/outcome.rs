@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct RunOutcome {
     /// Its number.
     pub run: i64,
+    /// The run that readers see after it.
+    pub published_run: Option<i64>,
     /// How it ended.
     pub state: RunState,
     /// Every table that was looked at, in order.

@@ -95,7 +95,8 @@ impl Publication<'_> {
 
 /// The two equations of law 3.
 pub fn check_balance(step: &StepOutcome) -> Result<(), RunError> {
-    let Counts { read, inserted, updated, unchanged, deleted_by_mark, deleted_missing, rejected, duplicate } = step.counts;
+    let Counts { read, inserted, updated, unchanged, deleted_by_mark, deleted_missing, rejected, duplicate } =
+        step.counts;
     let unbalanced = |equation: String| Err(RunError::Unbalanced { table: step.table.clone(), equation });
     let reads = matches!(step.kind.as_str(), "store" | "seed");
     if reads && read != inserted + updated + unchanged + deleted_by_mark + rejected + duplicate {

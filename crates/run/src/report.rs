@@ -37,22 +37,23 @@ pub fn answer(
             ReportFormat::Csv => write_file(&unfinished, |file| write_csv(file, &everything))?,
             ReportFormat::Json => write_file(&unfinished, |file| write_json(file, report, run, &everything))?,
             ReportFormat::Parquet => {
-                let metadata = [
-                    ("thalweg.report".to_owned(), report.name.clone()),
-                    ("thalweg.run".to_owned(), run.to_string()),
-                ];
+                let metadata =
+                    [("thalweg.report".to_owned(), report.name.clone()), ("thalweg.run".to_owned(), run.to_string())];
                 connection.export_parquet(sql, &unfinished, &metadata).map_err(failed)?;
             }
         }
+        fail::fail_point!("report::before-file");
         fs::rename(&unfinished, &path).map_err(|error| unwritable(&path, &error))?;
         files.push(name);
     }
     if !report.formats.is_empty() {
         // A CSV file has no place for it, so the run it shows stands beside all of them.
-        let stamp = serde_json::json!({ "report": report.name, "run": run, "rows": everything.rows.len(), "files": files });
+        let stamp =
+            serde_json::json!({ "report": report.name, "run": run, "rows": everything.rows.len(), "files": files });
         let path = folder.join(format!("{OUT}/{}.run.json", report.name));
         let unfinished = folder.join(format!("{OUT}/.{}.run.json.unfinished", report.name));
         write_file(&unfinished, |file| writeln!(file, "{stamp}"))?;
+        fail::fail_point!("report::before-stamp");
         fs::rename(&unfinished, &path).map_err(|error| unwritable(&path, &error))?;
     }
     let total = everything.rows.len() as u64;
@@ -81,7 +82,10 @@ fn extension(format: ReportFormat) -> &'static str {
     }
 }
 
-fn write_file(path: &PathBuf, write: impl FnOnce(&mut BufWriter<fs::File>) -> std::io::Result<()>) -> Result<(), RunError> {
+fn write_file(
+    path: &PathBuf,
+    write: impl FnOnce(&mut BufWriter<fs::File>) -> std::io::Result<()>,
+) -> Result<(), RunError> {
     let act = || {
         let mut file = BufWriter::new(fs::File::create(path)?);
         write(&mut file)?;
@@ -97,7 +101,8 @@ fn unwritable(path: &Path, error: &std::io::Error) -> RunError {
 /// RFC 4180: NULL is the empty field, the empty text is `""`.
 fn write_csv(file: &mut impl Write, table: &TextTable) -> std::io::Result<()> {
     let quoted = |text: &str| {
-        let needs = text.is_empty() || text.contains(['"', ',', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ');
+        let needs =
+            text.is_empty() || text.contains(['"', ',', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ');
         if needs { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
     };
     let line = |values: Vec<String>| values.join(",");

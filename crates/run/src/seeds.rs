@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use thalweg_project::{
-    AfterLoad, CsvOptions, FileFormat, FileMode, FileOptions, Location, Project, Ready, SchemaAction, SchemaContract, Seed,
-    Source, SourceConnection, Stream, StreamColumn, WriteDisposition,
+    AfterLoad, CsvOptions, FileFormat, FileMode, FileOptions, Location, Project, Ready, SchemaAction, SchemaContract,
+    Seed, Source, SourceConnection, Stream, StreamColumn, WriteDisposition,
 };
 
 /// Name of the source that all seeds belong to.

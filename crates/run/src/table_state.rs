@@ -29,11 +29,6 @@ impl TableKind {
             Self::View => "view",
         }
     }
-
-    /// The kind of a word of the ledger.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Store, Self::Seed, Self::Table, Self::View].into_iter().find(|kind| kind.word() == word)
-    }
 }
 
 /// A table as the ledger knows it.

@@ -60,7 +60,10 @@ pub fn single_integer(rows: &Rows) -> Result<i64, WarehouseError> {
     let formatter = ArrayFormatter::try_new(column.as_ref(), &format).map_err(unreadable)?;
     let text = formatter.value(0).to_string();
     text.parse().map_err(|_| {
-        WarehouseError::new(WarehouseErrorKind::Statement, format!("expected one integer, the warehouse answered {text}"))
+        WarehouseError::new(
+            WarehouseErrorKind::Statement,
+            format!("expected one integer, the warehouse answered {text}"),
+        )
     })
 }
 

@@ -176,7 +176,9 @@ fn expected_rows(
     let list = |alias: &str| column_list(dialect, alias, names.iter().copied());
     let bad_name = |error| RunError::NotFound(format!("{}: {error}", stream_name(stream)));
     let extracts: Vec<_> = match stream.write_disposition {
-        WriteDisposition::Replace => extracts.into_iter().filter(|(files, _)| files.complete).next_back().into_iter().collect(),
+        WriteDisposition::Replace => {
+            extracts.into_iter().filter(|(files, _)| files.complete).next_back().into_iter().collect()
+        }
         WriteDisposition::Merge | WriteDisposition::Append => extracts,
     };
     let mut parts = Vec::new();

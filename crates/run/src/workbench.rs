@@ -222,6 +222,7 @@ impl Drop for Watch {
 }
 
 fn absolute(folder: &Path) -> Result<PathBuf, RunError> {
-    std::path::absolute(folder)
-        .map_err(|error| RunError::Folder(format!("the project folder {} has no absolute path: {error}", folder.display())))
+    std::path::absolute(folder).map_err(|error| {
+        RunError::Folder(format!("the project folder {} has no absolute path: {error}", folder.display()))
+    })
 }

@@ -69,12 +69,8 @@ impl Publication<'_> {
             let sql = self.database.name(difference.insert_fresh(&fresh))?;
             self.database.execute(&sql)?;
         }
-        let counts = Counts {
-            inserted: inserted - updated,
-            updated,
-            deleted_missing: deleted - updated,
-            ..Counts::default()
-        };
+        let counts =
+            Counts { inserted: inserted - updated, updated, deleted_missing: deleted - updated, ..Counts::default() };
         Ok((counts, Change::Rows { before, after: fresh }))
     }
 }

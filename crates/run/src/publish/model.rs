@@ -48,11 +48,6 @@ pub struct ModelFacts<'a> {
 }
 
 impl Publication<'_> {
-    /// What is known of a model; `None` for a node that is none, or has no SQL.
-    pub fn model_facts(&self, node: usize) -> Option<ModelFacts<'_>> {
-        facts(self.project, self.compiled, &self.tables, node)
-    }
-
     /// Refreshes one model if it needs it.
     pub fn refresh_model(&mut self, node: usize, full_refresh: bool) -> Result<(), RunError> {
         let (project, compiled) = (self.project, self.compiled);
@@ -105,9 +100,7 @@ impl Publication<'_> {
         let old = self.tables.get(table).cloned();
         step.strategy = Strategy::View;
         (step.rows_before, step.rows_after) = (0, 0);
-        let same = old.as_ref().is_some_and(|old| {
-            old.kind == TableKind::View && old.fingerprint == facts.fingerprint
-        });
+        let same = old.as_ref().is_some_and(|old| old.kind == TableKind::View && old.fingerprint == facts.fingerprint);
         if same {
             step.reason = format!("{}; a view needs no refresh", step.reason);
         } else {

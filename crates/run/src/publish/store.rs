@@ -61,8 +61,8 @@ impl Publication<'_> {
             if test.on_failure != OnFailure::Quarantine || test.table.as_ref() != Some(&stream.table) {
                 continue;
             }
-            let condition = row_condition(self.database.dialect, "s", &test.kind)
-                .map_err(|error| self.database.bad_name(error))?;
+            let condition =
+                row_condition(self.database.dialect, "s", &test.kind).map_err(|error| self.database.bad_name(error))?;
             let Some(mut sql) = condition else { continue };
             if let Some(filter) = &self.compiled.tests[index].filter {
                 sql = format!("(not coalesce(({filter}), false) or {sql})");
@@ -291,7 +291,10 @@ impl Publication<'_> {
         if kept != extract.rejected {
             return Err(RunError::Unbalanced {
                 table: stream.table.to_string(),
-                equation: format!("{} records were rejected while reading, {kept} lie in the rejects", extract.rejected),
+                equation: format!(
+                    "{} records were rejected while reading, {kept} lie in the rejects",
+                    extract.rejected
+                ),
             });
         }
         Ok(())

@@ -137,7 +137,11 @@ impl Publication<'_> {
             if change == Change::None {
                 change = merged.change;
             }
-            step.reason = if state.is_some() { "new records".into() } else { "first load".into() };
+            step.reason = match (&state, work.kind) {
+                (None, _) => "first load".into(),
+                (Some(_), TableKind::Seed) => "read anew".into(),
+                (Some(_), _) => "new records".into(),
+            };
         }
         step.strategy = strategy;
         step.counts = counts;
@@ -210,8 +214,8 @@ impl Publication<'_> {
                 Some(old) if old.column_type != column.column_type => {
                     self.database.execute(&format!("alter table {table} alter column {name} type {type_name}"))?;
                     let buried = stream.sequence_by.is_some() && stream.soft_delete.is_some();
-                    let part = stream.primary_key.contains(&column.name)
-                        || stream.sequence_by.as_ref() == Some(&column.name);
+                    let part =
+                        stream.primary_key.contains(&column.name) || stream.sequence_by.as_ref() == Some(&column.name);
                     if buried && part && stream.write_disposition == WriteDisposition::Merge {
                         let tombstones = self.physical(&tombstones_name(physical))?;
                         self.database

@@ -96,13 +96,13 @@ impl Publication<'_> {
         let (mut number, mut first) = (0, TextTable::default());
         if let Some(failures) = &failures {
             let rows = self.database.query_with(
-                &format!("select * from ({}\n) f limit {}", failures.sql, SHOWN_FAILURES + 1),
+                &format!("select * from ({}\n) f order by 1 limit {}", failures.sql, SHOWN_FAILURES + 1),
                 &failures.parameters,
             )?;
             number = rows.len() as u64;
             if number > 0 {
-                first = crate::text::text_table(&rows, Some(SHOWN_FAILURES))
-                    .map_err(|error| self.database.error(error))?;
+                first =
+                    crate::text::text_table(&rows, Some(SHOWN_FAILURES)).map_err(|error| self.database.error(error))?;
             }
             if rows.len() > SHOWN_FAILURES {
                 let counted = self
@@ -163,10 +163,17 @@ impl Publication<'_> {
         };
         let dialect = self.database.dialect;
         let bad_name = |error| self.database.bad_name(error);
+        // Changed rows carry bookkeeping columns; a failing row is shown as readers see it.
+        let columns = match self.tables.get(table) {
+            Some(state) => {
+                let names = state.columns.iter().map(|column| column.name.as_str());
+                column_list(dialect, "t", names).map_err(bad_name)?
+            }
+            None => "t.*".to_owned(),
+        };
         let parameters = Vec::new();
         let mut kind = test.kind.clone();
-        if let (TestKind::ExpressionIsTrue { expression, .. }, Some(sql)) =
-            (&mut kind, &self.compiled.tests[index].sql)
+        if let (TestKind::ExpressionIsTrue { expression, .. }, Some(sql)) = (&mut kind, &self.compiled.tests[index].sql)
         {
             expression.clone_from(sql);
         }
@@ -174,7 +181,7 @@ impl Publication<'_> {
             if change == Change::None {
                 return Ok(None);
             }
-            let sql = format!("select t.* from {rows} t where not coalesce({condition}, false){and_filter}");
+            let sql = format!("select {columns} from {rows} t where not coalesce({condition}, false){and_filter}");
             return Ok(Some(Failures { sql, parameters, scope }));
         }
         match &test.kind {
@@ -185,8 +192,8 @@ impl Publication<'_> {
                     conditions.push(format!("{} is not null", qualified(dialect, "t", column).map_err(bad_name)?));
                 }
                 if let Change::Rows { after, .. } = &change {
-                    let pairs = thalweg_sql::statement::relation::equal_keys(dialect, "a", "t", columns)
-                        .map_err(bad_name)?;
+                    let pairs =
+                        thalweg_sql::statement::relation::equal_keys(dialect, "a", "t", columns).map_err(bad_name)?;
                     conditions.push(format!("exists (select 1 from {after} a where {pairs})"));
                 }
                 if change == Change::None {
@@ -212,16 +219,16 @@ impl Publication<'_> {
                 let mut scope = "changes";
                 match (&change, &parents) {
                     (_, Change::Everything) | (Change::Everything, _) => {
-                        queries.push(format!("select t.* from {published} t where {orphan}"));
+                        queries.push(format!("select {columns} from {published} t where {orphan}"));
                         scope = "everything";
                     }
                     _ => {
                         if let Change::Rows { after, .. } = &change {
-                            queries.push(format!("select t.* from {after} t where {orphan}"));
+                            queries.push(format!("select {columns} from {after} t where {orphan}"));
                         }
                         if let Change::Rows { before, .. } = &parents {
                             queries.push(format!(
-                                "select t.* from {published} t where exists (select 1 from {before} b where b.{field} = {child}) and {orphan}"
+                                "select {columns} from {published} t where exists (select 1 from {before} b where b.{field} = {child}) and {orphan}"
                             ));
                         }
                     }

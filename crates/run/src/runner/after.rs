@@ -1,0 +1,97 @@
+//! What is done once a run is published.
+
+use thalweg_project::TableName;
+use thalweg_source::{NoteLevel, Source};
+use thalweg_warehouse::Connection;
+
+use super::Run;
+use crate::error::RunError;
+use crate::event::Event;
+use crate::extract::stream_name;
+use crate::known::Known;
+use crate::options::Command;
+use crate::outcome::{OutcomeNote, RunOutcome, RunState, Strategy};
+use crate::{known, report};
+
+impl Run<'_> {
+    /// Tells the sources what was published, by this run and by earlier ones that died before they could, then answers reports.
+    pub(super) fn after(
+        &mut self,
+        connection: &mut dyn Connection,
+        sources: &[Box<dyn Source>],
+        outcome: &mut RunOutcome,
+    ) -> Result<(), RunError> {
+        let project = self.bench.project();
+        let ledger = self.bench.ledger();
+        let waiting = known::unconfirmed(&ledger, connection)?;
+        let mut confirmed = Vec::new();
+        for (row, entry) in &waiting {
+            let found = project.sources.iter().enumerate().find_map(|(index, source)| {
+                let stream = source.streams.iter().find(|stream| stream.name == entry.stream)?;
+                (source.name == entry.source).then_some((index, stream))
+            });
+            if let Some((index, stream)) = found {
+                fail::fail_point!("run::before-confirm");
+                match sources[index].confirm(stream, &entry.confirmations) {
+                    Ok(notes) => outcome.notes.extend(notes.into_iter().map(|note| OutcomeNote {
+                        about: stream_name(stream),
+                        warning: note.level == NoteLevel::Warning,
+                        message: note.message,
+                    })),
+                    Err(error) => {
+                        outcome.notes.push(OutcomeNote {
+                            about: stream_name(stream),
+                            warning: true,
+                            message: format!(
+                                "published, but the source could not be told: {error}; the next run tries again"
+                            ),
+                        });
+                        continue;
+                    }
+                }
+                fail::fail_point!("run::after-confirm");
+            }
+            confirmed.push(row);
+        }
+        if !confirmed.is_empty() {
+            connection.begin()?;
+            for row in &confirmed {
+                if let Err(error) = ledger.mark_confirmed(connection, row) {
+                    connection.rollback()?;
+                    return Err(error.into());
+                }
+            }
+            connection.commit()?;
+            connection.settle(false)?;
+        }
+        fail::fail_point!("run::confirmed");
+        if outcome.state == RunState::Failed || self.options.command != Command::Build {
+            return Ok(());
+        }
+        let changed = outcome.state == RunState::Published;
+        for (index, definition) in project.reports.iter().enumerate() {
+            if !self.choice.reports[index] || !(changed || !report::written(self.bench.folder(), definition)) {
+                continue;
+            }
+            let Some(sql) = self.bench.compiled().report_sql(index) else { continue };
+            if !self.bench.compiled().report_inputs[index]
+                .iter()
+                .all(|&node| exists(&self.known, outcome, &self.bench.compiled().nodes[node].id))
+            {
+                continue;
+            }
+            let answer = report::answer(connection, self.bench.folder(), definition, sql, self.number)?;
+            self.observer.event(&Event::ReportFinished(answer.clone()));
+            outcome.reports.push(answer);
+        }
+        fail::fail_point!("run::reported");
+        Ok(())
+    }
+}
+
+/// Whether a table is in the warehouse after the run.
+fn exists(known: &Known, outcome: &RunOutcome, table: &TableName) -> bool {
+    let name = table.to_string();
+    known.tables.contains_key(table)
+        || outcome.steps.iter().all(|step| step.table != name || step.strategy != Strategy::Kept)
+}

@@ -1,0 +1,452 @@
+//! Publishing what was read, in one transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use thalweg_project::{Source as SourceDefinition, Stream, TableName};
+use thalweg_source::landing::Manifest;
+use thalweg_source::{PositionChange, Source};
+use thalweg_sql::NodeKind;
+use thalweg_warehouse::ledger::RejectState;
+use thalweg_warehouse::{Access, Connection, Wait, WarehouseErrorKind};
+
+use super::{Landed, Run, now, tell_waiting};
+use crate::change::Change;
+use crate::database::Database;
+use crate::error::RunError;
+use crate::event::Event;
+use crate::extract::stream_name;
+use crate::known::PublishedLanding;
+use crate::options::Command;
+use crate::outcome::{
+    FailedStream, OutcomeNote, RunOutcome, RunState, StaleTable, StepOutcome, TestOutcome, TestState,
+};
+use crate::publish::Publication;
+use crate::publish::model::{Need, facts, need};
+use crate::publish::stream::{Rebuild, StreamWork, extract_files, store_fingerprint};
+use crate::publish::testing::{self, KnownTest, TestOptions};
+use crate::table_state::TableKind;
+use crate::workbench::Workbench;
+use crate::{check, known, seeds};
+
+impl Run<'_> {
+    /// Opens the warehouse, publishes, tells the sources, answers the reports.
+    pub(super) fn publish_and_finish(
+        mut self,
+        sources: &[Box<dyn Source>],
+        seed_source: Option<&SourceDefinition>,
+        landed: Vec<Landed>,
+        replayed: &[i64],
+    ) -> Result<RunOutcome, RunError> {
+        let warehouse = Arc::clone(&self.warehouse);
+        let observer = self.observer;
+        let wait = Wait { timeout: self.options.lock_timeout, tell: &|message: &str| tell_waiting(observer, message) };
+        let _ = self.lock.describe(&format!("run {} (publishing)", self.number));
+        let mut connection = warehouse.connect(Access::Write, &wait)?;
+        let _watch = self.bench.interrupt_when_cancelled(connection.interrupter());
+        let published = self.publish(connection.as_mut(), seed_source, &landed, replayed);
+        let outcome = match published {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                connection.rollback()?;
+                if self.bench.is_cancelled() {
+                    return Err(RunError::Cancelled);
+                }
+                let failed_run = match &error {
+                    RunError::Warehouse(inner) => matches!(inner.kind, WarehouseErrorKind::Statement),
+                    RunError::Table { .. } | RunError::Unbalanced { .. } => true,
+                    _ => false,
+                };
+                if failed_run {
+                    self.record_failure_on(connection.as_mut(), &error.to_string(), &[], &[])?;
+                }
+                return Err(error);
+            }
+        };
+        let mut outcome = outcome;
+        self.after(connection.as_mut(), sources, &mut outcome)?;
+        outcome.seconds = self.started.elapsed().as_secs_f64();
+        Ok(outcome)
+    }
+
+    /// The publishing transaction. An error leaves it open, to be rolled back.
+    pub(super) fn publish(
+        &mut self,
+        connection: &mut dyn Connection,
+        seed_source: Option<&SourceDefinition>,
+        landed: &[Landed],
+        replayed: &[i64],
+    ) -> Result<RunOutcome, RunError> {
+        let project = self.bench.project();
+        let compiled = self.bench.compiled();
+        let ledger = self.bench.ledger();
+        fail::fail_point!("run::before-begin");
+        connection.begin()?;
+        ledger.check_lease(connection, self.epoch)?;
+        if !replayed.is_empty() {
+            ledger.set_reject_state(connection, replayed, RejectState::Replayed, Some(self.number))?;
+        }
+        let dialect = thalweg_sql::dialect_of(&project.target.connection);
+        let mut publication = Publication {
+            database: Database::new(connection, dialect),
+            project,
+            compiled,
+            ledger: ledger.clone(),
+            run: self.number,
+            tables: self.known.tables.clone(),
+            touched: Vec::new(),
+            changes: BTreeMap::new(),
+            consumed: self.known.consumed.clone(),
+            consumed_now: BTreeMap::new(),
+            superseded: Vec::new(),
+            steps: Vec::new(),
+            definitions_changed: false,
+            next_extract: self.known.next_extract,
+            observer: self.observer,
+        };
+        let removed = removed_tables(&publication);
+        let mut dropped = Vec::new();
+        if self.options.drop_removed {
+            for table in &removed {
+                publication.drop_table(table)?;
+                dropped.push(table.clone());
+            }
+        }
+        self.notes.extend(dropped.iter().map(|table| OutcomeNote {
+            about: table.to_string(),
+            warning: false,
+            message: "dropped: the project no longer has it".to_owned(),
+        }));
+        let mut landings = Vec::new();
+        for &node in &compiled.order {
+            if !self.choice.nodes[node] {
+                continue;
+            }
+            self.bench.check_cancelled()?;
+            match compiled.nodes[node].kind {
+                NodeKind::Stream(..) | NodeKind::Seed(_) if self.loads() => {
+                    let Some(stream) = self.stream_of(seed_source, node) else { continue };
+                    let entries: Vec<&Landed> = landed.iter().filter(|entry| entry.node == node).collect();
+                    if entries.is_empty() {
+                        let work = self.stream_work(publication.database.connection, node, stream, None)?;
+                        publication.refresh_stream(work)?;
+                    }
+                    for entry in &entries {
+                        let work = self.stream_work(publication.database.connection, node, stream, Some(entry))?;
+                        let base = publication.refresh_stream(work)?;
+                        if entry.again.is_none() {
+                            landings.push((*entry, base));
+                        }
+                        if entries.len() > 1 {
+                            // Several extracts of one table have no change set together.
+                            publication.changes.insert(stream.table.clone(), Change::Everything);
+                        }
+                    }
+                    fail::fail_point!("run::after-merge");
+                }
+                NodeKind::Model(_) if self.models() => {
+                    publication.refresh_model(node, self.options.full_refresh)?;
+                    fail::fail_point!("run::after-model");
+                }
+                _ => {}
+            }
+        }
+        let wanted = |index: usize| {
+            let test = &project.tests[index];
+            self.choice.test(compiled, index, test.table.is_some())
+                && (self.options.command == Command::Build || about_chosen_kind(self, index))
+        };
+        let tests = publication.test(&TestOptions {
+            full: self.options.full_tests,
+            known: &self.known.tests,
+            wanted: &wanted,
+            now: self.started_at,
+        })?;
+        fail::fail_point!("run::tested");
+        let stale = stale_tables(&publication, &self.failed);
+        let failing: Vec<&TestOutcome> = tests.iter().filter(|test| test.state == TestState::Fail).collect();
+        let mut outcome = RunOutcome {
+            run: self.number,
+            published_run: self.known.published_run,
+            state: RunState::Published,
+            steps: std::mem::take(&mut publication.steps),
+            stale,
+            removed: removed.iter().filter(|table| !dropped.contains(table)).map(ToString::to_string).collect(),
+            tests: Vec::new(),
+            failed_streams: std::mem::take(&mut self.failed),
+            reports: Vec::new(),
+            notes: std::mem::take(&mut self.notes),
+            seconds: 0.0,
+            message: None,
+        };
+        if !failing.is_empty() {
+            let message = match failing.as_slice() {
+                [test] => format!("test {} failed", test.test),
+                tests => format!("{} tests failed", tests.len()),
+            };
+            drop(publication);
+            connection.rollback()?;
+            self.record_failure_on(connection, &message, &outcome.steps, &tests)?;
+            outcome.state = RunState::Failed;
+            outcome.message = Some(message);
+            outcome.tests = tests;
+            return Ok(outcome);
+        }
+        for name in std::mem::take(&mut publication.superseded) {
+            publication.drop_physical(&name)?;
+        }
+        publication.database.about("");
+        publication.database.drop_temporary()?;
+        let nothing = publication.touched.is_empty()
+            && landings.iter().all(|(entry, _)| leaves_nothing(&entry.manifest))
+            && dropped.is_empty()
+            && replayed.is_empty();
+        outcome.state = if nothing { RunState::Nothing } else { RunState::Published };
+        let Publication { tables, touched, consumed_now, definitions_changed, .. } = publication;
+        let touched_nothing = touched.is_empty();
+        for table in &dropped {
+            ledger.drop_table(connection, &table.to_string())?;
+        }
+        let touched = touched.iter().filter_map(|name| Some((name, tables.get(name)?)));
+        known::put_tables(&ledger, connection, touched)?;
+        known::put_consumed(&ledger, connection, &consumed_now)?;
+        for (entry, base) in &landings {
+            self.record_landing(connection, entry, *base)?;
+        }
+        known::put_steps(&ledger, connection, self.number, &outcome.steps)?;
+        known::put_tests(&ledger, connection, self.number, &tests)?;
+        known::put_known_tests(&ledger, connection, self.number, &known_tests(self.bench, &tests))?;
+        known::finish_run(&ledger, connection, self.number, outcome.state, now(), None)?;
+        ledger.check_lease(connection, self.epoch)?;
+        fail::fail_point!("run::before-commit");
+        connection.commit()?;
+        fail::fail_point!("run::committed");
+        connection.settle(definitions_changed)?;
+        fail::fail_point!("run::settled");
+        if !touched_nothing {
+            check::remember_columns(self.bench.folder(), &project.target.name, &tables);
+        }
+        outcome.tests = tests;
+        if outcome.state == RunState::Published {
+            outcome.published_run = Some(self.number);
+            self.observer.event(&Event::Published { run: self.number });
+        }
+        Ok(outcome)
+    }
+
+    /// What is to be done with a stream's table.
+    pub(super) fn stream_work<'b>(
+        &self,
+        connection: &mut dyn Connection,
+        node: usize,
+        stream: &'b Stream,
+        landed: Option<&'b Landed>,
+    ) -> Result<StreamWork<'b>, RunError> {
+        let compiled = self.bench.compiled();
+        let (kind, fingerprint) = match compiled.nodes[node].kind {
+            NodeKind::Seed(index) => (TableKind::Seed, seeds::fingerprint(&self.bench.project().seeds[index])),
+            _ => (TableKind::Store, store_fingerprint(stream)),
+        };
+        let state = self.known.tables.get(&stream.table);
+        let rebuild = match state {
+            Some(state) if kind == TableKind::Store && state.fingerprint != fingerprint => Some("definition changed"),
+            Some(_) if kind == TableKind::Store && self.options.full_refresh => Some("asked for with --full-refresh"),
+            _ => None,
+        };
+        let rebuild = match rebuild {
+            None => None,
+            Some(reason) => Some(Rebuild {
+                reason: format!("{reason}; rebuilt from landing"),
+                extracts: landed_extracts(self.bench, &known::landings(&self.bench.ledger(), connection)?, stream)?,
+            }),
+        };
+        let table = stream.table.to_string();
+        let failed = self
+            .failed
+            .iter()
+            .find(|failed| failed.table == table && landed.is_none())
+            .map(|failed| failed.message.clone());
+        Ok(StreamWork {
+            stream,
+            kind,
+            fingerprint,
+            landed: landed.map(|entry| (&entry.manifest, entry.folder.clone())),
+            again: landed.and_then(|entry| entry.again.clone()),
+            rebuild: if failed.is_some() { None } else { rebuild },
+            failed,
+        })
+    }
+
+    /// Records that the run failed, opening the warehouse for it.
+    pub(super) fn record_failure(
+        &mut self,
+        message: &str,
+        steps: &[StepOutcome],
+        tests: &[TestOutcome],
+    ) -> Result<(), RunError> {
+        let observer = self.observer;
+        let wait = Wait { timeout: self.options.lock_timeout, tell: &|message: &str| tell_waiting(observer, message) };
+        let mut connection = self.warehouse.connect(Access::Write, &wait)?;
+        self.record_failure_on(connection.as_mut(), message, steps, tests)
+    }
+
+    /// Records that the run failed: nothing else of it remains.
+    pub(super) fn record_failure_on(
+        &self,
+        connection: &mut dyn Connection,
+        message: &str,
+        steps: &[StepOutcome],
+        tests: &[TestOutcome],
+    ) -> Result<(), RunError> {
+        let ledger = self.bench.ledger();
+        connection.begin()?;
+        let recorded = (|| {
+            ledger.check_lease(connection, self.epoch)?;
+            known::put_steps(&ledger, connection, self.number, steps)?;
+            known::put_tests(&ledger, connection, self.number, tests)?;
+            known::finish_run(&ledger, connection, self.number, RunState::Failed, now(), Some(message))
+        })();
+        if let Err(error) = recorded {
+            connection.rollback()?;
+            return Err(error);
+        }
+        fail::fail_point!("run::before-failure-commit");
+        connection.commit()?;
+        connection.settle(false)?;
+        Ok(())
+    }
+}
+
+/// With `load`, tests of store tables; with `run`, tests of models.
+fn about_chosen_kind(run: &Run<'_>, test: usize) -> bool {
+    let compiled = run.bench.compiled();
+    let Some(&node) = compiled.tests[test].inputs.first() else { return false };
+    match compiled.nodes[node].kind {
+        NodeKind::Stream(..) | NodeKind::Seed(_) => run.loads(),
+        NodeKind::Model(_) => run.models(),
+        NodeKind::External(_) => run.models(),
+    }
+}
+
+/// Whether publishing an extract leaves no trace: nothing was read, no position moved, nobody is to be told.
+fn leaves_nothing(manifest: &Manifest) -> bool {
+    manifest.extract.is_empty() && manifest.extract.confirmations.is_empty()
+}
+
+impl Run<'_> {
+    pub(super) fn record_landing(
+        &self,
+        connection: &mut dyn Connection,
+        entry: &Landed,
+        base: Option<i64>,
+    ) -> Result<(), RunError> {
+        let manifest = &entry.manifest;
+        if leaves_nothing(manifest) {
+            return Ok(());
+        }
+        let landing = PublishedLanding {
+            run: self.number,
+            source: manifest.source.clone(),
+            stream: self.stream_name_of(entry),
+            folder: entry.landing.clone(),
+            origin_base: base.unwrap_or(0),
+            confirmations: manifest.extract.confirmations.clone(),
+        };
+        let files: &[_] = if base.is_some() { &manifest.extract.files } else { &[] };
+        // A seed is read whenever its file changed; it has no position.
+        let position = if manifest.source == seeds::SEED_SOURCE {
+            PositionChange::new()
+        } else {
+            manifest.extract.position.clone()
+        };
+        known::put_landing(&self.bench.ledger(), connection, &landing, files, &position)
+    }
+
+    pub(super) fn stream_name_of(&self, entry: &Landed) -> String {
+        match self.bench.compiled().nodes[entry.node].kind {
+            NodeKind::Stream(source, stream) => self.bench.project().sources[source].streams[stream].name.clone(),
+            _ => entry.manifest.stream.clone(),
+        }
+    }
+}
+
+/// How the tests of this run ended, for the next one.
+fn known_tests(bench: &Workbench, tests: &[TestOutcome]) -> BTreeMap<String, KnownTest> {
+    let mut known = BTreeMap::new();
+    for (index, definition) in bench.project().tests.iter().enumerate() {
+        if let Some(outcome) = tests.iter().find(|outcome| outcome.test == definition.name) {
+            let fingerprint = testing::fingerprint(definition, &bench.compiled().tests[index]);
+            known.insert(outcome.test.clone(), KnownTest { fingerprint, passed: outcome.state == TestState::Pass });
+        }
+    }
+    known
+}
+
+/// Everything that landed for a stream and was published, oldest first.
+pub fn landed_extracts(
+    bench: &Workbench,
+    landings: &[PublishedLanding],
+    stream: &Stream,
+) -> Result<Vec<(crate::publish::store::ExtractFiles, Vec<thalweg_source::Column>)>, RunError> {
+    let landing = bench.landing();
+    let mut extracts = Vec::new();
+    for row in landings.iter().filter(|row| row.source == stream.source && row.stream == stream.name) {
+        let place = landing.stream(&row.source, &row.folder).run(row.run);
+        let Some(manifest) = place.find()? else {
+            return Err(RunError::NotFound(format!(
+                "the landing of {} of run {} is gone, so {} cannot be rebuilt from it: put {} back, or change the definition back",
+                stream_name(stream),
+                row.run,
+                stream.table,
+                place.folder().display()
+            )));
+        };
+        let mut files = extract_files(&manifest, place.folder(), row.origin_base);
+        // Its rejects are in the warehouse since then.
+        files.rejects = None;
+        extracts.push((files, manifest.columns.clone()));
+    }
+    Ok(extracts)
+}
+
+/// Tables of the warehouse that the project no longer has.
+fn removed_tables(publication: &Publication<'_>) -> Vec<TableName> {
+    publication
+        .tables
+        .keys()
+        .filter(|table| publication.compiled.node(table).is_none_or(|node| is_ephemeral(publication, node)))
+        .cloned()
+        .collect()
+}
+
+fn is_ephemeral(publication: &Publication<'_>, node: usize) -> bool {
+    matches!(publication.compiled.nodes[node].kind, NodeKind::Model(index)
+        if publication.project.models[index].materialized == thalweg_project::Materialized::Ephemeral)
+}
+
+/// Tables whose inputs are ahead of them, as things stand in this run.
+fn stale_tables(publication: &Publication<'_>, failed: &[FailedStream]) -> Vec<StaleTable> {
+    let mut stale: Vec<StaleTable> = failed
+        .iter()
+        .map(|failed| StaleTable {
+            table: failed.table.clone(),
+            reason: format!("{}: {}", failed.stream, failed.message),
+        })
+        .collect();
+    for &node in &publication.compiled.order {
+        let Some(facts) = facts(publication.project, publication.compiled, &publication.tables, node) else { continue };
+        let table = facts.model.table.clone();
+        let consumed = |input: &TableName| {
+            let key = (table.clone(), input.clone());
+            publication.consumed_now.get(&key).or_else(|| publication.consumed.get(&key)).copied()
+        };
+        let reason = match need(&facts, publication.tables.get(&table), &publication.tables, false, consumed) {
+            Need::Rebuild(_) if !publication.tables.contains_key(&table) => "never built".to_owned(),
+            Need::Rebuild(reason) | Need::Blocked(reason) => reason,
+            Need::Refresh(reason) if !reason.starts_with("reads ") => reason,
+            Need::Refresh(_) | Need::Current => continue,
+        };
+        stale.push(StaleTable { table: table.to_string(), reason });
+    }
+    stale
+}

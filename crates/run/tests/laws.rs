@@ -1,0 +1,247 @@
+//! What must hold after every run, whatever it was about.
+
+use std::collections::BTreeMap;
+
+use thalweg_run::{BuildOptions, RunError, RunOutcome, RunState, Silent, Strategy};
+use thalweg_warehouse::Access;
+
+use crate::site::{Rows, Site, ask};
+
+/// What a run must leave as it was when it publishes nothing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Snapshot(BTreeMap<String, Rows>);
+
+/// Which of the laws can be asked of a history. Everything by default.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// The same build once more does nothing.
+    pub again: bool,
+    /// Everything built anew from landing is the same.
+    pub rebuild: bool,
+}
+
+/// Everything readers or later runs can see, runs and their times aside.
+pub fn snapshot(site: &Site) -> Snapshot {
+    let mut state = BTreeMap::new();
+    let Some(mut connection) = site.connect(Access::Read) else { return Snapshot::default() };
+    let tables = ask(
+        connection.as_mut(),
+        "select table_schema, table_name from information_schema.tables where table_schema <> 'thalweg' order by all",
+    );
+    for table in tables {
+        let name = format!("{}.\"{}\"", table[0].clone().unwrap(), table[1].clone().unwrap());
+        let mut rows = ask(connection.as_mut(), &format!("select * from {name}"));
+        rows.sort();
+        state.insert(name, rows);
+    }
+    let prepared = ask(connection.as_mut(), "select 1 from information_schema.tables where table_schema = 'thalweg'");
+    if !prepared.is_empty() {
+        for (table, columns) in [
+            ("positions", "*"),
+            ("landings", "*"),
+            ("rejects", "*"),
+            ("extracts", "*"),
+            ("consumed", "*"),
+            ("tables", "*"),
+        ] {
+            let rows = ask(connection.as_mut(), &format!("select {columns} from thalweg.{table} order by all"));
+            state.insert(format!("thalweg.{table}"), rows);
+        }
+    }
+    Snapshot(state)
+}
+
+impl Snapshot {
+    /// The views people read, as bags.
+    fn published(&self) -> BTreeMap<&String, &Rows> {
+        self.0.iter().filter(|(name, _)| !name.starts_with("thalweg")).collect()
+    }
+
+    /// Where two differ, for a message.
+    pub fn difference(&self, other: &Self) -> String {
+        let mut text = String::new();
+        for name in self.0.keys().chain(other.0.keys()) {
+            let (before, after) = (self.0.get(name), other.0.get(name));
+            if before != after && !text.contains(name) {
+                text.push_str(&format!("{name}\n  before {before:?}\n  after  {after:?}\n"));
+            }
+        }
+        text
+    }
+}
+
+/// Asserts every law after a run. `before` is how things stood before it.
+pub fn assert_all(
+    site: &Site,
+    before: &Snapshot,
+    options: &BuildOptions,
+    result: &Result<RunOutcome, RunError>,
+    asked: Asked,
+) -> Snapshot {
+    let after = snapshot(site);
+    let published = matches!(result, Ok(outcome) if outcome.state == RunState::Published);
+    if !published {
+        assert!(before == &after, "nothing was published, and yet something changed:\n{}", before.difference(&after));
+    }
+    if after.0.is_empty() {
+        return after;
+    }
+    if let Ok(outcome) = result {
+        assert_balance(outcome);
+    }
+    assert_books(site);
+    assert_verified(site);
+    if asked.again {
+        assert_again(site, &after, options, result);
+    }
+    if asked.rebuild && published && options.select.is_none() {
+        assert_rebuilt(site, &after, options);
+    }
+    after
+}
+
+/// Law 3, counted here and not by the program.
+fn assert_balance(outcome: &RunOutcome) {
+    for step in &outcome.steps {
+        let counts = step.counts;
+        if ["store", "seed"].contains(&step.kind.as_str()) {
+            let sum = counts.inserted
+                + counts.updated
+                + counts.unchanged
+                + counts.deleted_by_mark
+                + counts.rejected
+                + counts.duplicate;
+            assert_eq!(counts.read, sum, "rows read do not add up: {step:?}");
+        }
+        if step.kind != "view" {
+            assert_eq!(
+                step.rows_after + counts.deleted_by_mark + counts.deleted_missing,
+                step.rows_before + counts.inserted,
+                "rows do not add up: {step:?}"
+            );
+        }
+    }
+}
+
+/// The ledger and the tables say the same.
+fn assert_books(site: &Site) {
+    let Some(mut connection) = site.connect(Access::Read) else { return };
+    let connection = connection.as_mut();
+    if ask(connection, "select 1 from information_schema.tables where table_schema = 'thalweg' and table_name = 'meta'")
+        .is_empty()
+    {
+        return;
+    }
+    let tables = ask(connection, "select table_name, physical, rows, kind from thalweg.tables");
+    let mut known = Vec::new();
+    for table in tables {
+        let [Some(name), Some(physical), Some(rows), Some(kind)] = &table[..] else { panic!("{table:?}") };
+        if kind == "view" {
+            continue;
+        }
+        let counted = ask(connection, &format!("select count(*) from thalweg_data.\"{physical}\""));
+        assert_eq!(counted[0][0].as_ref(), Some(rows), "{name} has other rows than the ledger says");
+        if kind == "store" || kind == "seed" {
+            let strangers = ask(
+                connection,
+                &format!(
+                    "select _origin from thalweg_data.\"{physical}\" where _origin not in (select id from thalweg.extracts)"
+                ),
+            );
+            assert!(strangers.is_empty(), "{name} has rows of unknown origin: {strangers:?}");
+        }
+        known.push(physical.clone());
+        known.push(format!("{physical}__tombstones"));
+    }
+    let physical =
+        ask(connection, "select table_name from information_schema.tables where table_schema = 'thalweg_data'");
+    for table in physical {
+        let name = table[0].clone().unwrap();
+        assert!(known.contains(&name), "{name} is nobody's");
+    }
+    for landing in ask(connection, "select manifest from thalweg.landings where state = 'published'") {
+        let manifest = landing[0].clone().unwrap();
+        let found = site
+            .project
+            .files()
+            .iter()
+            .any(|file| file.starts_with("landing/") && file.contains(&format!("/{manifest}/")));
+        assert!(found, "the landing {manifest} is in the ledger and not on disk");
+    }
+    let waiting = ask(connection, "select * from thalweg.landings where not confirmed");
+    assert!(waiting.is_empty(), "sources were not told: {waiting:?}");
+    let odd = ask(
+        connection,
+        "select e.id, e.rejected, count(r.id) from thalweg.extracts e left join thalweg.rejects r on r.project = e.project and r.origin = e.id \
+         and r.kind = 'read' group by all having e.rejected <> count(r.id)",
+    );
+    assert!(odd.is_empty(), "rejects that are not kept (extract, counted, kept): {odd:?}");
+}
+
+/// Law 1, as the program itself sees it.
+fn assert_verified(site: &Site) {
+    let Ok(bench) = site.try_open() else { return };
+    let options = crate::site::options(thalweg_run::Command::Build);
+    match bench.verify(&options, &Silent) {
+        Ok(outcomes) => {
+            for outcome in outcomes {
+                assert!(
+                    outcome.equal != Some(false),
+                    "{} is not what {} says: {} missing, {} unexpected {:?}",
+                    outcome.table,
+                    outcome.against,
+                    outcome.missing,
+                    outcome.unexpected,
+                    outcome.first
+                );
+            }
+        }
+        Err(RunError::NotFound(_)) => {}
+        Err(error) => panic!("verify: {error}"),
+    }
+}
+
+/// Law 5 at its edge: the same once more does nothing. Afterwards everything is put back, so that the history goes on undisturbed.
+fn assert_again(site: &Site, after: &Snapshot, options: &BuildOptions, first: &Result<RunOutcome, RunError>) {
+    let saved = site.save();
+    let once_more = BuildOptions { full_refresh: false, ..options.clone() };
+    let result = site.build_with(&once_more, &Silent);
+    let then = snapshot(site);
+    site.restore(&saved);
+    match (first, &result) {
+        (Ok(first), Ok(second)) if first.state == RunState::Failed => {
+            assert_eq!(second.state, RunState::Failed, "what failed must fail again: {second:?}");
+        }
+        (Ok(_), Ok(second)) => {
+            let moving: Vec<_> = second
+                .steps
+                .iter()
+                .filter(|step| !matches!(step.strategy, Strategy::Unchanged | Strategy::Kept))
+                .collect();
+            // What reads the clock or tables of others is looked at each time; even then nothing is written.
+            let excused = moving.iter().all(|step| step.reason.contains("reads "));
+            assert!(excused, "the same build once more did something: {moving:?}");
+            if moving.is_empty() {
+                assert_eq!(second.state, RunState::Nothing, "the same build once more published: {second:?}");
+            } else {
+                return;
+            }
+        }
+        (Err(_), Err(_)) => {}
+        (first, second) => panic!("first {first:?}\nthen {second:?}"),
+    }
+    assert!(*after == then, "the same build once more changed something:\n{}", after.difference(&then));
+}
+
+/// Law 1 without the program's own comparison: everything is built anew from landing, in a copy, and readers see the same.
+fn assert_rebuilt(site: &Site, after: &Snapshot, options: &BuildOptions) {
+    let copy = site.copy();
+    let rebuild = BuildOptions { full_refresh: true, command: thalweg_run::Command::Build, ..options.clone() };
+    let outcome = copy.build_with(&rebuild, &Silent).unwrap_or_else(|error| panic!("building anew: {error}"));
+    if outcome.state == RunState::Failed {
+        return;
+    }
+    let then = snapshot(&copy);
+    let (before, after) = (after.published(), then.published());
+    assert!(before == after, "built anew, readers see something else:\nbefore {before:?}\nafter  {after:?}");
+}

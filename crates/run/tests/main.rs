@@ -1,0 +1,16 @@
+//! The laws of the main job, on real projects in temporary folders.
+//!
+//! * `cases/` are histories of a project as text: what was delivered and done, and what came of it.
+//! * `site` does the same from code; `laws` is asserted after every run, whatever the test is about.
+//! * `history` makes up histories and compares the store with an oracle of its own.
+//! * `fencing` and `reading` are about those who work beside a run.
+
+// A panic is how a test speaks.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod case;
+mod cases;
+mod laws;
+mod script;
+mod site;
+mod transcript;

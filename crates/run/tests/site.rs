@@ -1,0 +1,153 @@
+//! A project on disk with its warehouse, and what can be asked of it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use arrow::array::Array;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use thalweg_run::{BuildOptions, Command, Observer, OpenOptions, RunError, RunOutcome, Silent, Workbench};
+use thalweg_testkit::{TestProject, WrittenProject};
+use thalweg_warehouse::{Access, Connection, Wait};
+
+/// A project on disk.
+pub struct Site {
+    /// Its files.
+    pub project: WrittenProject,
+    /// The target that is built.
+    pub target: Option<String>,
+}
+
+/// Rows as texts.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+impl Site {
+    /// A project with these files.
+    pub fn new(files: &[(&str, &str)]) -> Self {
+        let project = files.iter().fold(TestProject::new(), |project, (path, text)| project.file(*path, *text));
+        Self { project: project.write(), target: None }
+    }
+
+    /// The same project, warehouse and landing in another folder.
+    pub fn copy(&self) -> Self {
+        Self { project: TestProject::new().folder(self.project.path()).write(), target: self.target.clone() }
+    }
+
+    /// Warehouse, landing and caches as they are now.
+    pub fn save(&self) -> TestProject {
+        let files = self.project.files().into_iter().filter(|file| is_inner(file));
+        files.fold(TestProject::new(), |saved, file| {
+            let content = std::fs::read(self.project.path().join(&file)).unwrap();
+            saved.file(file, content)
+        })
+    }
+
+    /// Puts them back.
+    pub fn restore(&self, saved: &TestProject) {
+        for file in self.project.files().iter().filter(|file| is_inner(file)) {
+            self.project.remove(file);
+        }
+        let saved = saved.clone().write();
+        for file in saved.files() {
+            self.project.put(&file, std::fs::read(saved.path().join(&file)).unwrap());
+        }
+    }
+
+    /// Opens the project.
+    pub fn open(&self) -> Workbench {
+        self.try_open().unwrap_or_else(|error| panic!("{}", described(&error)))
+    }
+
+    /// Opens the project, if it is one.
+    pub fn try_open(&self) -> Result<Workbench, RunError> {
+        self.open_cancellable(&Arc::new(AtomicBool::new(false)))
+    }
+
+    /// Opens the project; setting the flag stops what is done with it.
+    pub fn open_cancellable(&self, cancelled: &Arc<AtomicBool>) -> Result<Workbench, RunError> {
+        let options = OpenOptions { target: self.target.clone(), ..OpenOptions::default() };
+        Workbench::open(self.project.path(), &options, Arc::clone(cancelled)).map(|(bench, _)| bench)
+    }
+
+    /// Builds everything.
+    pub fn build(&self) -> Result<RunOutcome, RunError> {
+        self.build_with(&options(Command::Build), &Silent)
+    }
+
+    /// Does a run.
+    pub fn build_with(&self, options: &BuildOptions, observer: &dyn Observer) -> Result<RunOutcome, RunError> {
+        self.try_open()?.build(options, observer)
+    }
+
+    /// A connection to the warehouse; `None` before the first build.
+    pub fn connect(&self, access: Access) -> Option<Box<dyn Connection>> {
+        let bench = self.open();
+        let folders = [self.project.path().to_owned()];
+        let warehouse =
+            thalweg_warehouse::open_with_folders(&bench.project().target, self.project.path(), &folders).unwrap();
+        if !warehouse.exists().unwrap() {
+            return None;
+        }
+        Some(warehouse.connect(access, &Wait { timeout: Duration::from_secs(20), tell: &|_| {} }).unwrap())
+    }
+
+    /// The answer of a query, in the order it came.
+    pub fn ask(&self, sql: &str) -> Rows {
+        let mut connection = self.connect(Access::Read).expect("something was built");
+        ask(connection.as_mut(), sql)
+    }
+}
+
+/// Options of a run, with one thread less patience than a person has.
+pub fn options(command: Command) -> BuildOptions {
+    BuildOptions { lock_timeout: Duration::from_secs(20), threads: Some(2), ..BuildOptions::new(command) }
+}
+
+/// The answer of a query, in the order it came.
+pub fn ask(connection: &mut dyn Connection, sql: &str) -> Rows {
+    try_ask(connection, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+/// The answer of a query or why there is none.
+pub fn try_ask(connection: &mut dyn Connection, sql: &str) -> Result<Rows, String> {
+    let answer = connection.query(sql, &[]).map_err(|error| error.to_string())?;
+    let format = FormatOptions::new().with_display_error(true);
+    let mut rows = Vec::new();
+    for batch in &answer.batches {
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| (column, ArrayFormatter::try_new(column.as_ref(), &format).unwrap()))
+            .collect();
+        for row in 0..batch.num_rows() {
+            rows.push(
+                columns
+                    .iter()
+                    .map(|(column, format)| (!column.is_null(row)).then(|| format.value(row).to_string()))
+                    .collect(),
+            );
+        }
+    }
+    Ok(rows)
+}
+
+/// An error with everything it says.
+pub fn described(error: &RunError) -> String {
+    match error {
+        RunError::Project(diagnostics) => {
+            let mut text = String::from("the project has mistakes:\n");
+            for diagnostic in diagnostics {
+                text.push_str(&format!("  {diagnostic:?}\n"));
+            }
+            text
+        }
+        error => error.to_string(),
+    }
+}
+
+/// Whether a path lies in a folder that tests must not look at.
+pub fn is_inner(path: &str) -> bool {
+    let first = Path::new(path).components().next().and_then(|part| part.as_os_str().to_str()).unwrap_or_default();
+    ["landing", ".thalweg"].contains(&first) || first.contains(".duckdb")
+}

@@ -1,0 +1,95 @@
+//! What a run did, as lines of a case.
+
+use thalweg_run::{Counts, RunError, RunOutcome, StepOutcome, Strategy, TestOutcome, TestState};
+
+use crate::site::{Rows, described};
+
+/// A run that ended.
+pub fn outcome(outcome: &RunOutcome) -> String {
+    let mut lines = vec![format!("run {} {}", outcome.run, word(&outcome.state))];
+    if let Some(message) = &outcome.message {
+        lines[0].push_str(&format!(": {message}"));
+    }
+    lines.extend(outcome.steps.iter().filter(|step| step.strategy != Strategy::Unchanged).map(step));
+    lines.extend(outcome.tests.iter().map(test));
+    for failed in &outcome.failed_streams {
+        lines.push(format!("  failed {}: {}", failed.stream, failed.message));
+    }
+    for stale in &outcome.stale {
+        lines.push(format!("  stale {}: {}", stale.table, stale.reason));
+    }
+    for table in &outcome.removed {
+        lines.push(format!("  removed {table}"));
+    }
+    for note in &outcome.notes {
+        lines.push(format!("  {} {}: {}", if note.warning { "warning" } else { "note" }, note.about, note.message));
+    }
+    for report in &outcome.reports {
+        lines.push(format!("  report {}: {} rows", report.report, report.rows));
+    }
+    if outcome.exit_code() != 0 {
+        lines.push(format!("  exit code {}", outcome.exit_code()));
+    }
+    lines.join("\n")
+}
+
+/// A run that could not be done.
+pub fn error(error: &RunError) -> String {
+    format!("error: {}\n  exit code {}", described(error), error.exit_code())
+}
+
+fn step(step: &StepOutcome) -> String {
+    let Counts { read, inserted, updated, unchanged, deleted_by_mark, deleted_missing, rejected, duplicate } =
+        step.counts;
+    let mut text = format!("  {} {} ({})", step.table, word(&step.strategy), step.reason);
+    for (name, number) in [
+        ("read", read),
+        ("inserted", inserted),
+        ("updated", updated),
+        ("unchanged", unchanged),
+        ("deleted by mark", deleted_by_mark),
+        ("missing", deleted_missing),
+        ("rejected", rejected),
+        ("duplicate", duplicate),
+    ] {
+        if number > 0 {
+            text.push_str(&format!(", {name} {number}"));
+        }
+    }
+    if step.strategy != Strategy::Kept && step.kind != "view" {
+        text.push_str(&format!(", rows {} -> {}", step.rows_before, step.rows_after));
+    }
+    text
+}
+
+/// A test that was run.
+pub fn test(test: &TestOutcome) -> String {
+    let mut text = format!("  test {} {} ({})", test.test, word(&test.state), test.scope);
+    if test.state != TestState::Pass {
+        text.push_str(&format!(": {}", test.message.as_deref().unwrap_or("no message")));
+        for row in &test.first_failures {
+            let row: Vec<_> =
+                row.iter().map(|(name, value)| format!("{name}={}", value.as_deref().unwrap_or("NULL"))).collect();
+            text.push_str(&format!("\n    {}", row.join(" ")));
+        }
+    }
+    text
+}
+
+/// Rows, in the order of their texts.
+pub fn rows(rows: &Rows) -> String {
+    let mut lines: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let cells: Vec<&str> = row.iter().map(|cell| cell.as_deref().unwrap_or("NULL")).collect();
+            format!("  {}", cells.join(" | "))
+        })
+        .collect();
+    lines.sort();
+    if lines.is_empty() { "  no rows".to_owned() } else { lines.join("\n") }
+}
+
+/// The word of a value that serialises as one.
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+}
