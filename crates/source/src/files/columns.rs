@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::SchemaRef;
-use thalweg_project::{ColumnType, SchemaAction, Stream};
+use thalweg_project::{ColumnType, FileFormat, FileMode, SchemaAction, Stream};
 
 use super::content::{FileTrouble, data_error};
 use crate::landing::{arrow_schema, widest};
@@ -218,9 +218,13 @@ fn add_missing(file: &str, known: &KnownColumns<'_>, columns: &mut Vec<PlannedCo
         .filter(|column| is_selected(&known.stream.select, &column.name, &column.source_name))
         .map(|column| column.name.as_str())
         .collect();
-    if !missing.is_empty() {
+    // A key that no object of a JSON file has is nothing unusual, least of all in the few new lines of a log.
+    let quiet = known.stream.files.mode == FileMode::Tail || columns.is_empty();
+    if !missing.is_empty() && !quiet {
         let (noun, verb) = if missing.len() == 1 { ("column", "is") } else { ("columns", "are") };
-        notes.push(Note::warning(format!("{file}: {noun} {} {verb} missing: NULL", missing.join(", "))));
+        let message = format!("{file}: {noun} {} {verb} missing: NULL", missing.join(", "));
+        let is_json = matches!(known.stream.files.format, FileFormat::Json | FileFormat::Ndjson);
+        notes.push(if is_json { Note::info(message) } else { Note::warning(message) });
     }
     for given in &known.stream.columns {
         let is_known = known.columns.iter().any(|column| column.name == given.name);

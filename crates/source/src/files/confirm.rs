@@ -82,11 +82,13 @@ fn act(root: &Path, stream: &Stream, confirmation: &Confirmation) -> io::Result<
             format!("{}: a new delivery came under this name meanwhile: left for the next run", confirmation.name);
         return Ok(Some(Note::info(message)));
     }
+    fail::fail_point!("confirm::before-file");
     match options.after {
         AfterLoad::Keep => return Ok(None),
         AfterLoad::Delete => fs::remove_file(&path)?,
         AfterLoad::Archive => archive(root, &path, &root.join(&options.archive).join(&confirmation.name))?,
     }
+    fail::fail_point!("confirm::after-file");
     remove_marker(&path, &options.ready)?;
     Ok(None)
 }

@@ -135,10 +135,22 @@ impl Content {
         Ok((input, Hash(hasher)))
     }
 
+    /// An empty or very short file may have been cut.
+    fn starts_like_gzip(&self) -> bool {
+        let mut start = [0; 2];
+        let read = self.handle().map(|mut file| file.read(&mut start).unwrap_or_default());
+        read.is_ok_and(|read| start[..read] == [0x1F, 0x8B][..read])
+    }
+
     /// A trouble of reading, in words.
     pub(super) fn failed(&self, error: &io::Error) -> FileTrouble {
         let name = &self.name;
         FileTrouble::Failed(match error.kind() {
+            _ if self.compressed && !self.starts_like_gzip() => {
+                format!(
+                    "{name}: its name ends in .gz, but it is no gzip file; nothing of it was loaded: deliver it again"
+                )
+            }
             io::ErrorKind::UnexpectedEof if self.compressed => {
                 format!("{name}: the gzip file is cut short; nothing of it was loaded: deliver it again in full")
             }

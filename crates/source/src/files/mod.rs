@@ -22,6 +22,8 @@ mod json;
 mod output;
 mod parquet;
 mod position;
+#[cfg(test)]
+mod properties;
 mod read;
 mod ready;
 mod rejects;

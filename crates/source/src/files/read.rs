@@ -33,6 +33,12 @@ impl<'a> Reading<'a> {
         Self { stream, country_database, access_log: None, chunk_bytes: CHUNK_BYTES }
     }
 
+    /// With chunks of another size, for tests.
+    #[cfg(test)]
+    pub(super) fn with_chunk_bytes(self, chunk_bytes: usize) -> Self {
+        Self { chunk_bytes, ..self }
+    }
+
     /// What was noticed that is true of the stream and not of one file.
     pub(super) fn take_notes(&mut self) -> Vec<Note> {
         self.access_log.as_mut().map(AccessLogFormat::take_notes).unwrap_or_default()

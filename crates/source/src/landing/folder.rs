@@ -132,6 +132,7 @@ impl RunLanding {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed("clear", &error)),
         }
+        fail::fail_point!("landing::cleared");
         fs::create_dir_all(&self.folder).map_err(|error| failed("create", &error))?;
         self.finished.store(0, Ordering::Relaxed);
         let mut written = self.written();
@@ -243,6 +244,7 @@ impl RunLanding {
             file.sync_all()?;
             // Parts were renamed before: their names must be on disk before the manifest that names them.
             File::open(&self.folder)?.sync_all()?;
+            fail::fail_point!("landing::manifest-unnamed");
             fs::rename(&temporary, &path)
         };
         write().map_err(|error| landing_error("write", &path, &error))?;

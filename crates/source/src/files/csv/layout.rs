@@ -2,7 +2,7 @@
 //! fixed rule, so that the same head always gives the same layout.
 
 use serde::{Deserialize, Serialize};
-use thalweg_project::CsvOptions;
+use thalweg_project::{ColumnType, CsvOptions};
 
 use super::tokenizer::{Dialect, Field, Tokenizer};
 use crate::values::{Cell, Shape};
@@ -36,7 +36,8 @@ impl CsvLayout {
 /// * Delimiter: the one that splits most of the first 200 records into the number of fields the first record has, if that is more
 ///   than one; of equals the one with more fields, then the first of `,` `;` tab `|`.
 /// * Header: the first record is one if it holds a column name the store knows. If the store's columns have no names of their own
-///   (`column_1`), it is none. Otherwise it is one unless a field of it is a number, date, time or boolean.
+///   (`column_1`), it is none. Otherwise columns vote: a text above numbers, dates, times or booleans speaks for a header, a number,
+///   date, time or boolean in the first record against it. It is one unless there are more votes against than for it.
 pub(in crate::files) fn detect(head: &[u8], options: &CsvOptions, known: &[&str]) -> Result<CsvLayout, String> {
     let quote = options.quote.unwrap_or(b'"');
     let terminator =
@@ -76,9 +77,9 @@ pub(in crate::files) fn detect(head: &[u8], options: &CsvOptions, known: &[&str]
         if !known.is_empty() && known.iter().all(numbered) {
             return false;
         }
-        names.iter().all(|name| name.is_empty() || is_text(name))
+        votes_for_header(head, dialect(delimiter), &names)
     });
-    let header_bytes = if is_header { tokenizer.place().0 } else { 0 };
+    let header_bytes = if is_header { tokenizer.place() } else { 0 };
     if !is_header {
         names = (1..=names.len()).map(|number| format!("column_{number}")).collect();
     }
@@ -112,10 +113,38 @@ pub(super) fn unquote(text: &str, field: Field, quote: u8) -> String {
     text.replace(&format!("{quote}{quote}"), &quote.to_string())
 }
 
-fn is_text(name: &str) -> bool {
-    let mut shape = Shape::default();
-    shape.add(Cell::Plain(name));
-    shape.column_type() == Some(thalweg_project::ColumnType::Text)
+fn votes_for_header(head: &[u8], dialect: Dialect, first: &[String]) -> bool {
+    let mut shapes = vec![Shape::default(); first.len()];
+    let (mut tokenizer, mut fields) = (Tokenizer::new(head, dialect), Vec::new());
+    let _ = tokenizer.next(&mut fields);
+    for _ in 0..HEAD_RECORDS {
+        fields.clear();
+        let Some(token) = tokenizer.next(&mut fields) else { break };
+        if token.malformed.is_some() || fields.len() != first.len() {
+            continue;
+        }
+        for (shape, field) in shapes.iter_mut().zip(&fields) {
+            match std::str::from_utf8(&head[field.range()]) {
+                Ok("") | Err(_) => {}
+                Ok(text) => shape.add(Cell::Plain(text)),
+            }
+        }
+    }
+    let is_text = |shape: &Shape| shape.column_type().map(|column_type| column_type == ColumnType::Text);
+    let (mut against, mut for_it) = (0, 0);
+    for (name, body) in first.iter().zip(&shapes) {
+        if name.is_empty() {
+            continue;
+        }
+        let mut shape = Shape::default();
+        shape.add(Cell::Plain(name));
+        if is_text(&shape) == Some(false) {
+            against += 1;
+        } else if is_text(body) == Some(false) {
+            for_it += 1;
+        }
+    }
+    for_it >= against
 }
 
 #[cfg(test)]
@@ -136,6 +165,12 @@ mod tests {
         assert_eq!(found("title\nowner, boss\n"), (',', vec!["title".into()], true));
         assert_eq!(found("\"a \"\"x\"\"\",b\r\n").1[0], "a \"x\"");
         assert_eq!(found("a,b\r1,2\r").2, true);
+    }
+
+    #[test]
+    fn a_year_may_be_a_column_name() {
+        assert!(found("id,2024\n1,x\n").2);
+        assert!(!found("3,alice,2024-01-01\n1,bob,2024-01-02\n").2);
     }
 
     #[test]

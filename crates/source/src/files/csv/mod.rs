@@ -6,3 +6,5 @@ mod tokenizer;
 
 pub(super) use layout::{CsvLayout, detect};
 pub(super) use records::CsvFormat;
+#[cfg(test)]
+pub(super) use tokenizer::{CsvBoundaries, Dialect, Field, Tokenizer};

@@ -30,10 +30,6 @@ impl CsvFormat {
         Self { layout, null_values, only_empty_is_null }
     }
 
-    pub(in crate::files) fn layout(&self) -> &CsvLayout {
-        &self.layout
-    }
-
     /// Hands the records of a chunk to `each`, some thousand at a time, with the rejects among them. `each` answers `false` to stop.
     pub(in crate::files) fn read<E>(
         &self,

@@ -80,24 +80,21 @@ pub(in crate::files) struct Tokenizer<'b> {
 enum Quoted {
     /// Its text ends here and the next byte to look at is there.
     Closed { end: usize, next: usize, doubled: bool },
-    /// It is malformed.
-    Malformed(&'static str),
+    /// It is never closed, or text follows the closing quote.
+    Malformed,
 }
+
+/// One reason for both ways of being malformed: which of them a line shows depends on how far one reads on.
+const MALFORMED: &str = "a quoted field is never closed, or text follows its closing quote";
 
 impl<'b> Tokenizer<'b> {
     pub(in crate::files) fn new(bytes: &'b [u8], dialect: Dialect) -> Self {
         Self { bytes, dialect, at: 0, line: 0 }
     }
 
-    /// Where the next record starts, and the lines before it.
-    pub(in crate::files) fn place(&self) -> (usize, i64) {
-        (self.at, self.line)
-    }
-
-    /// Goes on at a place got from [`Tokenizer::place`].
-    pub(in crate::files) fn starting_at(mut self, (at, line): (usize, i64)) -> Self {
-        (self.at, self.line) = (at, line);
-        self
+    /// Where the next record starts.
+    pub(in crate::files) fn place(&self) -> usize {
+        self.at
     }
 
     /// The next record; its fields are appended. Blank lines are skipped. A malformed record appends nothing.
@@ -121,10 +118,10 @@ impl<'b> Tokenizer<'b> {
                         }
                         at = next;
                     }
-                    Quoted::Malformed(why) => {
+                    Quoted::Malformed => {
                         fields.truncate(before);
                         self.line = line;
-                        return Some(self.malformed(start, why));
+                        return Some(self.malformed(start));
                     }
                 }
             } else {
@@ -157,12 +154,11 @@ impl<'b> Tokenizer<'b> {
 
     /// From behind the opening quote to behind the closing one.
     fn quoted(&self, record: usize, from: usize) -> Quoted {
-        const UNCLOSED: &str = "a quote is opened and never closed";
         let limit = self.bytes.len().min(record.saturating_add(MAX_RECORD_BYTES));
         let (mut at, mut doubled) = (from, false);
         loop {
             let Some(found) = self.bytes.get(at..limit).and_then(|rest| memchr(self.dialect.quote, rest)) else {
-                return Quoted::Malformed(UNCLOSED);
+                return Quoted::Malformed;
             };
             let end = at + found;
             let next = match after_quote(self.bytes, end + 1, self.dialect) {
@@ -172,14 +168,14 @@ impl<'b> Tokenizer<'b> {
                     continue;
                 }
                 AfterQuote::Ends(next) => next,
-                AfterQuote::Text => return Quoted::Malformed("text follows a closing quote"),
+                AfterQuote::Text => return Quoted::Malformed,
             };
             return Quoted::Closed { end, next, doubled };
         }
     }
 
     /// Rejects the first line of a record and resumes behind it.
-    fn malformed(&mut self, start: usize, why: &'static str) -> Token {
+    fn malformed(&mut self, start: usize) -> Token {
         let line = self.line;
         let end = match memchr(self.dialect.terminator, &self.bytes[start..]) {
             Some(length) => {
@@ -192,7 +188,7 @@ impl<'b> Tokenizer<'b> {
                 self.at
             }
         };
-        Token { start, end: self.trim_end(start, end), line, malformed: Some(why) }
+        Token { start, end: self.trim_end(start, end), line, malformed: Some(MALFORMED) }
     }
 
     fn trim_end(&self, start: usize, end: usize) -> usize {

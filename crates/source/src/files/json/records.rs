@@ -244,7 +244,10 @@ impl<'c> JsonRows<'c> {
             if error.is_data() {
                 Refused::Record("it is no JSON object".to_owned())
             } else {
-                Refused::Broken(format!("no valid JSON: {error}"))
+                // The place is that within the record, which is told beside it.
+                let shown = error.to_string();
+                let what = shown.split(" at line ").next().unwrap_or_default();
+                Refused::Broken(format!("no valid JSON: {what} (character {})", error.column()))
             }
         })?;
         let mut values = Vec::with_capacity(fields.len());
