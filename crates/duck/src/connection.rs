@@ -31,6 +31,15 @@ impl fmt::Debug for Connection {
     }
 }
 
+/// DuckDB keeps these in its ICU extension, which is not part of this program. Here the present is UTC, and is that of the
+/// transaction, as `now()` is.
+const PRESENT: &str = "\
+    create temp macro \"current_date\"() as cast(cast(now() as timestamp) as date);
+    create temp macro today() as cast(cast(now() as timestamp) as date);
+    create temp macro current_localtimestamp() as cast(now() as timestamp);
+    create temp macro current_localtime() as cast(cast(now() as timestamp) as time);
+    create temp macro get_current_time() as cast(cast(now() as timestamp) as time);";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transaction {
     None,
@@ -74,8 +83,9 @@ impl fmt::Debug for Interrupter {
 }
 
 impl Connection {
-    pub(crate) fn new(inner: duckdb::Connection, handle: Arc<Handle>, read_only: bool) -> Self {
-        Self { inner, transaction: Transaction::None, read_only, _handle: handle }
+    pub(crate) fn new(inner: duckdb::Connection, handle: Arc<Handle>, read_only: bool) -> Result<Self, EngineError> {
+        inner.execute_batch(PRESENT)?;
+        Ok(Self { inner, transaction: Transaction::None, read_only, _handle: handle })
     }
 
     /// Begins a transaction.

@@ -8,6 +8,7 @@ use duckdb::{AccessMode, Config};
 
 use crate::connection::Connection;
 use crate::error::{EngineError, ErrorKind};
+use crate::function;
 
 /// What a database is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +115,7 @@ impl Engine {
                 (open.root.try_clone()?, self.access == Access::Read && open.access == Access::Write)
             }
         };
-        Ok(Connection::new(inner, self.handle.clone(), shared_with_writer))
+        Connection::new(inner, self.handle.clone(), shared_with_writer)
     }
 }
 
@@ -195,7 +196,7 @@ fn configure(root: &duckdb::Connection, settings: &Settings, path: Option<&Path>
     }
     statements.push("set lock_configuration = true".to_owned());
     root.execute_batch(&statements.join(";\n"))?;
-    Ok(())
+    function::register(root)
 }
 
 /// Settings take no bound parameters.

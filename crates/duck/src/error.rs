@@ -127,6 +127,11 @@ impl From<duckdb::Error> for EngineError {
 
 /// Hints that speak of DuckDB's settings and pages mean nothing to a user of this program.
 fn clean(message: &str) -> String {
+    if needs_icu(message) {
+        return "times with a time zone (`now()`, `current_timestamp`) can be compared and stored here, but not calculated with: make \
+                a UTC timestamp of it first, `now() AT TIME ZONE 'UTC'`"
+            .to_owned();
+    }
     const NOISE: [&str; 7] = [
         "\n\nPossible solutions:",
         "\nPossible solutions:",
@@ -138,6 +143,15 @@ fn clean(message: &str) -> String {
     ];
     let end = NOISE.iter().filter_map(|noise| message.find(noise)).min().unwrap_or(message.len());
     message[..end].trim_end().to_owned()
+}
+
+/// What DuckDB does with `TIMESTAMP WITH TIME ZONE` lies in an extension that is not part of this program.
+fn needs_icu(message: &str) -> bool {
+    message.contains("extension 'icu")
+        || message.contains("in the icu extension")
+        || message.contains("Unimplemented type for cast (TIMESTAMP WITH TIME ZONE")
+        || (message.starts_with("No function matches")
+            && message.lines().next().is_some_and(|line| line.contains("(TIMESTAMP WITH TIME ZONE")))
 }
 
 /// `Conflicting lock is held in /usr/bin/python3.13 (PID 4711)`

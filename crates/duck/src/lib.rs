@@ -10,6 +10,7 @@
 mod connection;
 mod engine;
 mod error;
+mod function;
 mod statement;
 mod value;
 
