@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use thalweg_project::{Project, SourceConnection, Stream};
 use thalweg_source::files::FilesSource;
-use thalweg_source::landing::{Landing, Manifest, RunLanding};
+use thalweg_source::landing::{FORMAT_VERSION, Landing, Manifest, RunLanding};
 use thalweg_source::{
-    Column, Context, NoteLevel, Part, RejectedRecord, Sink, Snapshot, Source, SourceError, SourceErrorKind,
+    Column, Context, Extract, NoteLevel, Part, RejectedRecord, Sink, Snapshot, Source, SourceError, SourceErrorKind,
     StreamRequest,
 };
 
@@ -168,6 +168,9 @@ impl Extraction<'_> {
             landing.begin()?;
             let sink = ToldSink { landing: &landing, observer: self.observer, stream: &name };
             let extract = snapshot.extract(index, &sink)?;
+            if extract.is_empty() && extract.confirmations.is_empty() {
+                return Ok(nothing_landed(stream, self.run, self.epoch, &landing, extract));
+            }
             landing.finish(extract, &job.fingerprint, self.epoch)
         })?;
         fail::fail_point!("run::after-extract");
@@ -203,6 +206,29 @@ impl Extraction<'_> {
             files: manifest.extract.files.len(),
             reused,
         });
+    }
+}
+
+/// The manifest of an extract that found nothing. It is not written: a schedule that looks every minute would fill the landing
+/// with empty folders.
+fn nothing_landed(stream: &Stream, run: i64, epoch: i64, landing: &RunLanding, extract: Extract) -> Manifest {
+    if let Err(error) = std::fs::remove_dir(landing.folder()) {
+        tracing::debug!(%error, folder = %landing.folder().display(), "the empty landing folder stays");
+    }
+    Manifest {
+        format_version: FORMAT_VERSION,
+        target: String::new(),
+        source: stream.source.clone(),
+        stream: stream.name.clone(),
+        run,
+        epoch,
+        fingerprint: String::new(),
+        generation: 1,
+        created_at: String::new(),
+        columns: Vec::new(),
+        parts: Vec::new(),
+        rejects: None,
+        extract,
     }
 }
 

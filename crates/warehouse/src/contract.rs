@@ -28,6 +28,12 @@ pub trait Warehouse: Send + Sync {
     /// longer than it needs. Refused with [`WarehouseErrorKind::Busy`] and the holder in words.
     fn lock(&self, project: &str, holder: &str) -> Result<Box<dyn RunLock>, WarehouseError>;
 
+    /// Told after a run, when no connection is open and before the lock is given up: makes what was published available to others
+    /// where that takes an act of its own (a copy of the file). What was done, in words.
+    fn share(&self) -> Result<Option<String>, WarehouseError> {
+        Ok(None)
+    }
+
     /// Opens a connection. An embedded warehouse that is held by another program is waited for as `wait` says.
     fn connect(&self, access: Access, wait: &Wait<'_>) -> Result<Box<dyn Connection>, WarehouseError>;
 }

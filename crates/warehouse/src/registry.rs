@@ -19,13 +19,14 @@ pub fn open_with_folders(
     folders: &[PathBuf],
 ) -> Result<Box<dyn Warehouse>, WarehouseError> {
     match &target.connection {
-        TargetConnection::Duckdb { path, memory_limit, threads, published_copy: _ } => {
+        TargetConnection::Duckdb { path, memory_limit, threads, published_copy } => {
             let mut allowed = vec![project_folder.to_owned()];
             allowed.extend_from_slice(folders);
             Ok(Box::new(DuckDbWarehouse::new(
                 project_folder.join(path),
                 path.clone(),
                 target.name.clone(),
+                published_copy.as_ref().map(|path| project_folder.join(path)),
                 thalweg_duck::Settings {
                     threads: *threads,
                     memory_limit: memory_limit.clone(),

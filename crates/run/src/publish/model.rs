@@ -37,7 +37,7 @@ pub struct ModelFacts<'a> {
     pub model: &'a Model,
     /// Its SQL for the engine.
     pub sql: String,
-    /// What its table is made by.
+    /// What its table is made by: a hash of its definition, `-`, a hash of its inputs' columns.
     pub fingerprint: String,
     /// Tables it reads, ephemeral models looked through.
     pub inputs: Vec<TableName>,
@@ -241,9 +241,8 @@ pub fn facts<'a>(
     }
     let sql = compiled.compiled_sql(node)?.to_owned();
     let (mut inputs, mut external) = (Vec::new(), Vec::new());
+    let definition = blake3::hash(format!("{sql}\0{:?}", model.materialized).as_bytes());
     let mut hash = blake3::Hasher::new();
-    hash.update(sql.as_bytes());
-    hash.update(format!("\0{:?}", model.materialized).as_bytes());
     for input in compiled.stored_inputs(project, node) {
         let id = compiled.nodes[input].id.clone();
         if let Some(state) = tables.get(&id) {
@@ -257,7 +256,8 @@ pub fn facts<'a>(
         }
     }
     let clock = reads_clock(project, compiled, node);
-    Some(ModelFacts { model, sql, fingerprint: hash.finalize().to_hex()[..32].to_owned(), inputs, external, clock })
+    let fingerprint = format!("{}-{}", &definition.to_hex()[..24], &hash.finalize().to_hex()[..24]);
+    Some(ModelFacts { model, sql, fingerprint, inputs, external, clock })
 }
 
 /// Whether a model, or an ephemeral model in it, reads the time.
@@ -290,7 +290,9 @@ pub fn need(
         return Need::Rebuild(format!("was a {}, is a {}", state.kind.word(), wanted.word()));
     }
     if state.fingerprint != facts.fingerprint {
-        return Need::Rebuild("definition changed".into());
+        let definition = |fingerprint: &str| fingerprint.split('-').next().map(str::to_owned);
+        let same = definition(&state.fingerprint) == definition(&facts.fingerprint);
+        return Need::Rebuild(if same { "columns of its inputs changed" } else { "definition changed" }.into());
     }
     if full_refresh {
         return Need::Rebuild("asked for with --full-refresh".into());

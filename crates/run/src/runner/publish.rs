@@ -43,7 +43,7 @@ impl Run<'_> {
         let wait = Wait { timeout: self.options.lock_timeout, tell: &|message: &str| tell_waiting(observer, message) };
         let _ = self.lock.describe(&format!("run {} (publishing)", self.number));
         let mut connection = warehouse.connect(Access::Write, &wait)?;
-        let _watch = self.bench.interrupt_when_cancelled(connection.interrupter());
+        let watch = self.bench.interrupt_when_cancelled(connection.interrupter());
         let published = self.publish(connection.as_mut(), seed_source, &landed, replayed);
         let outcome = match published {
             Ok(outcome) => outcome,
@@ -65,6 +65,18 @@ impl Run<'_> {
         };
         let mut outcome = outcome;
         self.after(connection.as_mut(), sources, &mut outcome)?;
+        drop(watch);
+        drop(connection);
+        if outcome.state == RunState::Published {
+            match self.warehouse.share() {
+                Ok(_) => {}
+                Err(error) => outcome.notes.push(OutcomeNote {
+                    about: self.warehouse.display(),
+                    warning: true,
+                    message: error.to_string(),
+                }),
+            }
+        }
         outcome.seconds = self.started.elapsed().as_secs_f64();
         Ok(outcome)
     }

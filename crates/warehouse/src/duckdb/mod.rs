@@ -4,6 +4,7 @@ mod connect;
 mod error;
 mod export;
 mod lock;
+mod share;
 mod stage;
 mod transaction;
 
@@ -17,13 +18,20 @@ pub(crate) struct DuckDbWarehouse {
     file: PathBuf,
     display: String,
     target: String,
+    published_copy: Option<PathBuf>,
     settings: thalweg_duck::Settings,
 }
 
 impl DuckDbWarehouse {
     /// `display` is how the user wrote the path.
-    pub(crate) fn new(file: PathBuf, display: String, target: String, settings: thalweg_duck::Settings) -> Self {
-        Self { file, display, target, settings }
+    pub(crate) fn new(
+        file: PathBuf,
+        display: String,
+        target: String,
+        published_copy: Option<PathBuf>,
+        settings: thalweg_duck::Settings,
+    ) -> Self {
+        Self { file, display, target, published_copy, settings }
     }
 }
 
@@ -50,6 +58,12 @@ impl Warehouse for DuckDbWarehouse {
 
     fn lock(&self, project: &str, holder: &str) -> Result<Box<dyn RunLock>, WarehouseError> {
         Ok(Box::new(lock::take(&self.file, &self.display, project, &self.target, holder)?))
+    }
+
+    fn share(&self) -> Result<Option<String>, WarehouseError> {
+        let Some(copy) = &self.published_copy else { return Ok(None) };
+        share::copy(&self.file, &self.display, copy)?;
+        Ok(Some(format!("copied to {}", copy.display())))
     }
 
     fn connect(&self, access: Access, wait: &Wait<'_>) -> Result<Box<dyn Connection>, WarehouseError> {

@@ -1,0 +1,54 @@
+//! A copy of the file for other readers.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::contract::{WarehouseError, WarehouseErrorKind};
+
+/// Copies the file beside the place of the copy and renames it there, so that readers of the copy see whole runs only.
+///
+/// DuckDB writes its log into the file when the last connection closes. While a log is still there the file is not whole, and the
+/// copy is left as it is.
+pub(super) fn copy(file: &Path, display: &str, copy: &Path) -> Result<(), WarehouseError> {
+    let failed = |error: io::Error| {
+        WarehouseError::new(
+            WarehouseErrorKind::Storage,
+            format!("the run is published, but `{display}` could not be copied to `{}`: {error}", copy.display()),
+        )
+    };
+    let mut log = file.as_os_str().to_owned();
+    log.push(".wal");
+    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Err(failed(io::Error::other("its write-ahead log was not written back yet; the next run copies it")));
+    }
+    if let Some(folder) = copy.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut unfinished = copy.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let unfinished = PathBuf::from(unfinished);
+    fs::copy(file, &unfinished).map_err(failed)?;
+    fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(failed)?;
+    fs::rename(&unfinished, copy).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_replaced_as_a_whole_and_never_made_beside_a_log() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, to) = (folder.path().join("a.duckdb"), folder.path().join("out/b.duckdb"));
+        fs::write(&file, "one").expect("writes");
+        copy(&file, "a.duckdb", &to).expect("copies");
+        fs::write(&file, "two").expect("writes");
+        copy(&file, "a.duckdb", &to).expect("copies again");
+        assert_eq!(fs::read_to_string(&to).expect("reads"), "two");
+        fs::write(folder.path().join("a.duckdb.wal"), "x").expect("writes");
+        let refused = copy(&file, "a.duckdb", &to).expect_err("a log is there");
+        assert!(refused.message.contains("the run is published"), "{refused}");
+        assert_eq!(fs::read_dir(folder.path().join("out")).expect("lists").count(), 1);
+    }
+}
