@@ -163,3 +163,36 @@ fn errors_are_told_apart() {
     let error = connection.query("select amonut from (select 1 as amount)", &[]).expect_err("no such column");
     assert_eq!(error.candidates, ["amount"]);
 }
+
+/// Every type DuckDB has is answered, or refused with words; nothing panics.
+#[test]
+fn every_type_is_answered() {
+    let mut connection = memory();
+    let columns = connection.describe("select * from test_all_types()").expect("columns");
+    assert!(columns.len() > 40, "{}", columns.len());
+    for column in &columns {
+        match connection.query(&format!("select \"{}\" from test_all_types()", column.name), &[]) {
+            Ok(answer) => assert_eq!(answer.batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 3),
+            Err(error) => {
+                assert_eq!(error.kind, ErrorKind::Statement, "{}", column.type_name);
+                println!("{}: {}", column.type_name, error.message);
+            }
+        }
+        let sql = format!("select \"{}\"::varchar from test_all_types()", column.name);
+        if let Err(error) = connection.query(&sql, &[]) {
+            println!("{}: {}", column.type_name, error.message);
+        }
+    }
+}
+
+#[test]
+fn an_interrupt_between_statements_stops_nothing() {
+    let mut connection = memory();
+    connection.interrupter().interrupt();
+    assert_eq!(ask(&mut connection, "select sum(range) from range(1000000)"), "499999500000");
+    connection.begin().expect("begin");
+    connection.interrupter().interrupt();
+    assert_eq!(ask(&mut connection, "select sum(range) from range(1000000)"), "499999500000");
+    connection.interrupter().interrupt();
+    connection.commit().expect("commit");
+}

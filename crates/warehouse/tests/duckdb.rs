@@ -12,7 +12,7 @@ use suite::{DuckDbSite, Site, ask, connect, kind, run};
 use thalweg_project::{Location, Secret, Target, TargetConnection};
 use thalweg_warehouse::{Access, Connection, Wait, Warehouse, WarehouseError, WarehouseErrorKind};
 
-/// Says to the child what to do: `write FOLDER`, `read FOLDER`, `lock FOLDER`, `torn FOLDER`.
+/// Says to the child what to do: `write FOLDER`, `read FOLDER`, `lock FOLDER`, `torn FOLDER`, `fill FOLDER`.
 const TASK: &str = "THALWEG_TEST_TASK";
 
 /// Not a test: what the other process does.
@@ -41,12 +41,52 @@ fn other_process() {
             run(&mut *held, "create table u as select 1 as i");
             connection = Some(held);
         }
+        "fill" => return fill(&site),
         other => panic!("no such task: {other}"),
     }
     println!("ready");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("a line");
     drop((connection, lock));
+}
+
+/// Writes more than there is room for, in a transaction, and without.
+fn fill(site: &DuckDbSite) {
+    let mut connection = site.connect();
+    run(&mut *connection, "create table t as select 1 as i, '' as s");
+    connection.settle(true).expect("settled");
+    let much = "insert into t select range, md5(range::varchar) || md5((range + 1)::varchar) from range(1000000)";
+    for round in 0..3 {
+        let outcome = match round {
+            0 => connection.execute(much, &[]).map(drop),
+            _ => connection.begin().and_then(|()| connection.execute(much, &[])).and_then(|_| connection.commit()),
+        };
+        let failed = outcome.expect_err("no room");
+        println!("failed as {:?}: {}", failed.kind, failed.message);
+        connection.rollback().expect("rollback");
+        // Where the engine gave up altogether, it is opened anew.
+        drop(connection);
+        connection = site.connect();
+        println!("rows: {:?}", ask(&mut *connection, "select count(*) from t"));
+    }
+}
+
+/// A limit on the size of files stands for a disk that is full: the error is another, what it breaks is the same.
+#[test]
+fn without_room_nothing_is_half_done() {
+    let site = DuckDbSite::new();
+    let script = "trap '' XFSZ; ulimit -f 8000; exec \"$0\" --exact other_process --ignored --nocapture";
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .arg(std::env::current_exe().expect("this program"))
+        .env(TASK, format!("fill {}", site.folder().display()))
+        .output()
+        .expect("a process");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(text.matches("failed as Storage").count(), 3, "{text}");
+    assert_eq!(text.matches("rows: [\"1\"]").count(), 3, "{text}");
+    assert_eq!(ask(&mut *site.connect(), "select count(*) from t"), ["1"]);
 }
 
 struct Other {
