@@ -2,43 +2,41 @@
 
 use thalweg_cli::output::Paint;
 use thalweg_cli::render::human::number::{counted, grouped, seconds};
-use thalweg_cli::render::human::summary::{self, Surroundings};
+use thalweg_cli::render::human::summary;
 use thalweg_cli::render::human::{Page, listing, plan, rejects, report, runs, status, tests, text_table, verification};
 use thalweg_run::*;
 
 use crate::check;
 use crate::outcomes::{self, unchanged};
 
-const AFTER_ELEVEN: Surroundings = Surroundings { published_run: Some(11) };
-
 #[test]
 fn a_run_that_went_well() {
-    check("summary_busy", &summary::draw(&Page::plain(), &outcomes::busy_run(), AFTER_ELEVEN));
+    check("summary_busy", &summary::draw(&Page::plain(), &outcomes::busy_run()));
 }
 
 #[test]
 fn a_run_in_colours() {
     let page = Page { paint: Paint::Coloured, ..Page::plain() };
-    let text = summary::draw(&page, &outcomes::busy_run(), AFTER_ELEVEN);
+    let text = summary::draw(&page, &outcomes::busy_run());
     check("summary_busy_colours", &text.replace('\u{1b}', "ESC"));
 }
 
 #[test]
 fn a_run_with_trouble() {
-    check("summary_troubled", &summary::draw(&Page::plain(), &outcomes::troubled_run(), AFTER_ELEVEN));
+    check("summary_troubled", &summary::draw(&Page::plain(), &outcomes::troubled_run()));
 }
 
 #[test]
 fn a_run_with_trouble_told_quietly() {
-    check("summary_troubled_quiet", &summary::draw_quiet(&Page::plain(), &outcomes::troubled_run(), AFTER_ELEVEN));
-    assert_eq!(summary::draw_quiet(&Page::plain(), &outcomes::busy_run(), AFTER_ELEVEN), "");
+    check("summary_troubled_quiet", &summary::draw_quiet(&Page::plain(), &outcomes::troubled_run()));
+    assert_eq!(summary::draw_quiet(&Page::plain(), &outcomes::busy_run()), "");
 }
 
 #[test]
 fn a_run_that_failed() {
-    check("summary_failed", &summary::draw(&Page::plain(), &outcomes::failed_run(), AFTER_ELEVEN));
-    let never = Surroundings { published_run: None };
-    check("summary_failed_first", &summary::last_line(&Page::plain(), &outcomes::failed_run(), never));
+    check("summary_failed", &summary::draw(&Page::plain(), &outcomes::failed_run()));
+    let never = RunOutcome { published_run: None, ..outcomes::failed_run() };
+    check("summary_failed_first", &summary::last_line(&Page::plain(), &never));
 }
 
 #[test]
@@ -46,7 +44,7 @@ fn unchanged_tables_are_folded() {
     let mut run = outcomes::busy_run();
     run.steps.truncate(1);
     run.steps.extend((0..198).map(|n| unchanged(&format!("pres.table_{n}"), n)));
-    check("summary_folded", &summary::draw(&Page::plain(), &run, AFTER_ELEVEN));
+    check("summary_folded", &summary::draw(&Page::plain(), &run));
 }
 
 #[test]
@@ -55,14 +53,14 @@ fn a_run_with_nothing_to_do() {
     run.state = RunState::Nothing;
     run.steps = (0..200).map(|n| unchanged(&format!("pres.table_{n}"), n)).collect();
     run.seconds = 0.042;
-    check("summary_nothing", &summary::draw(&Page::plain(), &run, AFTER_ELEVEN));
+    check("summary_nothing", &summary::draw(&Page::plain(), &run));
 }
 
 #[test]
 fn a_narrow_terminal() {
     for width in [140, 80] {
         let page = Page { width: Some(width), ..Page::plain() };
-        check(&format!("summary_width_{width}"), &summary::draw(&page, &outcomes::busy_run(), AFTER_ELEVEN));
+        check(&format!("summary_width_{width}"), &summary::draw(&page, &outcomes::busy_run()));
     }
 }
 

@@ -58,6 +58,7 @@ pub fn busy_run() -> RunOutcome {
     let view = step("staging.customers", "view", Strategy::View, Counts::default(), (0, 0));
     RunOutcome {
         run: 12,
+        published_run: Some(12),
         state: RunState::Published,
         steps: vec![merged, log, full, anew, view, unchanged("pres.product_popularity", 1_000)],
         tests: (0..12).map(|n| test(&format!("test_{n}"), "pres.monthly_sales", TestState::Pass, 0)).collect(),
@@ -111,6 +112,7 @@ pub fn troubled_run() -> RunOutcome {
 pub fn failed_run() -> RunOutcome {
     let mut run = busy_run();
     run.state = RunState::Failed;
+    run.published_run = Some(11);
     run.steps.truncate(3);
     let mut failed = test("accepted_range_report_order_lines_amount", "pres.report_order_lines", TestState::Fail, 3);
     failed.message = Some("amount must be at least 0".into());

@@ -8,7 +8,6 @@ use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output;
 use crate::progress::Progress;
-use crate::render::human::summary::Surroundings;
 use crate::render::human::{Page, report, summary};
 use crate::render::json;
 
@@ -35,9 +34,6 @@ pub struct Arguments {
     pub output: OutputOptions,
 }
 
-/// So many runs back is looked for the one that readers see.
-const LOOK_BACK: usize = 1_000;
-
 /// Does it.
 pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
     let workbench = invocation.open_to_run(&arguments.project)?;
@@ -60,12 +56,12 @@ pub fn run_and_tell(
     let outcome = work(progress.as_ref());
     progress.finish();
     let outcome = outcome.map_err(|error| Failure::of(error, workbench.folder()))?;
-    tell(workbench, invocation, &outcome);
+    tell(invocation, &outcome);
     Ok(outcome.exit_code())
 }
 
 /// Reports first, then the summary: the last lines are those a person reads.
-fn tell(workbench: &Workbench, invocation: &Invocation, outcome: &RunOutcome) {
+fn tell(invocation: &Invocation, outcome: &RunOutcome) {
     if invocation.json() {
         output::answer(&json::summary(outcome));
         return;
@@ -74,21 +70,7 @@ fn tell(workbench: &Workbench, invocation: &Invocation, outcome: &RunOutcome) {
     for answer in &outcome.reports {
         output::answer(&format!("{}\n", report::draw(&page, answer)));
     }
-    let published_run = match outcome.state {
-        RunState::Published => Some(outcome.run),
-        // Not worth opening the warehouse once more: a run that does nothing must be quick.
-        RunState::Nothing => None,
-        // That the ledger cannot be read now is not worth a second error.
-        RunState::Failed | RunState::Running => workbench
-            .runs(LOOK_BACK)
-            .ok()
-            .and_then(|runs| runs.into_iter().find(|run| run.state == RunState::Published).map(|run| run.run)),
-    };
-    let surroundings = Surroundings { published_run };
-    let text = if invocation.output.quiet {
-        summary::draw_quiet(&page, outcome, surroundings)
-    } else {
-        summary::draw(&page, outcome, surroundings)
-    };
+    let text =
+        if invocation.output.quiet { summary::draw_quiet(&page, outcome) } else { summary::draw(&page, outcome) };
     output::answer(&text);
 }

@@ -16,7 +16,6 @@ use crate::invocation::Invocation;
 use crate::output;
 use crate::progress::{self, Progress};
 use crate::render::human::number::{counted, grouped, seconds};
-use crate::render::human::summary::Surroundings;
 use crate::render::human::{Page, report, summary, verification};
 
 /// Arguments of `thalweg demo`.
@@ -180,8 +179,7 @@ impl Demo<'_> {
     }
 
     fn summary(&self, outcome: &RunOutcome) {
-        let surroundings = Surroundings { published_run: (outcome.run > 1).then_some(outcome.run - 1) };
-        output::answer(&summary::draw(&self.page, outcome, surroundings));
+        output::answer(&summary::draw(&self.page, outcome));
     }
 
     fn build(&self) -> Result<RunOutcome, Failure> {
@@ -257,7 +255,7 @@ fn first_change(folder: &Path) -> Option<String> {
             let path = below.join(entry.file_name());
             let name = path.to_string_lossy().replace('\\', "/");
             let made_by_running = below.as_os_str().is_empty()
-                && (matches!(name.as_str(), "incoming" | "landing" | "out" | ".thalweg" | MARK)
+                && (matches!(name.as_str(), "incoming" | "landing" | "out" | ".thalweg" | "countries.mmdb" | MARK)
                     || name.starts_with("warehouse.duckdb"));
             if made_by_running {
                 continue;

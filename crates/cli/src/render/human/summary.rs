@@ -12,28 +12,21 @@ const FOLD_BEYOND: usize = 10;
 /// At most so many remarks that are no warnings.
 const MOST_REMARKS: usize = 10;
 
-/// What the summary needs besides the outcome itself.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Surroundings {
-    /// The run that readers see after this one; for runs that published nothing.
-    pub published_run: Option<i64>,
-}
-
 /// The whole summary.
-pub fn draw(page: &Page, outcome: &RunOutcome, surroundings: Surroundings) -> String {
+pub fn draw(page: &Page, outcome: &RunOutcome) -> String {
     let mut sections = vec![steps(page, &outcome.steps)];
     sections.push(tests::draw(page, &outcome.tests));
     sections.push(attention(page, outcome, Talk::Everything));
-    sections.push(last_line(page, outcome, surroundings));
+    sections.push(last_line(page, outcome));
     sections.retain(|section| !section.is_empty());
     sections.join("\n")
 }
 
 /// What is left of the summary with `--quiet`: failures and warnings, nothing when all is well.
-pub fn draw_quiet(page: &Page, outcome: &RunOutcome, surroundings: Surroundings) -> String {
+pub fn draw_quiet(page: &Page, outcome: &RunOutcome) -> String {
     let mut sections = vec![tests::draw_failures(page, &outcome.tests), attention(page, outcome, Talk::Warnings)];
     if outcome.exit_code() != 0 {
-        sections.push(last_line(page, outcome, surroundings));
+        sections.push(last_line(page, outcome));
     }
     sections.retain(|section| !section.is_empty());
     sections.join("\n")
@@ -200,12 +193,12 @@ fn attention(page: &Page, outcome: &RunOutcome, talk: Talk) -> String {
 }
 
 /// `run 12 published in 1.4 s: 3 tables changed, 12 tests passed, 2 rejects`.
-pub fn last_line(page: &Page, outcome: &RunOutcome, surroundings: Surroundings) -> String {
+pub fn last_line(page: &Page, outcome: &RunOutcome) -> String {
     let paint = page.paint;
     let run = outcome.run;
     match outcome.state {
         RunState::Failed | RunState::Running => {
-            let readers = match surroundings.published_run {
+            let readers = match outcome.published_run {
                 Some(published) => format!("readers still see run {published}"),
                 None => "there is nothing to read yet".to_owned(),
             };

@@ -1,0 +1,14 @@
+//! The kill tests: laws 2 (all or nothing) and 4 (stop anywhere, start again).
+//!
+//! A small project has a history of three deliveries. Builds are killed, stopped, paused and starved at every place; readers must see
+//! the warehouse as before or after, and the next build must end where an undisturbed one ends.
+
+#![allow(clippy::unwrap_used)]
+
+mod each;
+mod failpoints;
+mod folder;
+mod history;
+mod program;
+mod project;
+mod state;

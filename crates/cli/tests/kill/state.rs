@@ -1,0 +1,185 @@
+//! Everything that can be seen of a project after a build, in a form that can be compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use thalweg_duck::{Access, Engine, Settings};
+use thalweg_testkit::WrittenProject;
+use thalweg_warehouse::Rows;
+
+/// Rows by table, sorted, as JSON.
+pub type Tables = BTreeMap<String, Vec<String>>;
+
+/// Everything that can be seen of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// What readers see, and what of the ledger is published with it.
+    pub published: Tables,
+    /// Which runs there were, apart from those that found nothing to do, and what is still to be told to sources.
+    pub runs: Tables,
+    /// Files where they arrive, in archives, and of reports.
+    pub files: BTreeMap<String, String>,
+}
+
+/// The warehouse file.
+pub const WAREHOUSE: &str = "warehouse.duckdb";
+
+/// What differs between two folders, or two moments, by nature.
+static DIFFERING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
+    [
+        (r#"(\\?"(?:mtime_ns|ctime_ns|inode|seen_at)\\?":)-?\d+"#, "${1}0"),
+        (r#"(\\?"loaded_at\\?":\\?")[^"\\]*"#, "${1}then"),
+        (r#"("(?:seconds|epoch|checks)":)[^,}]*"#, "${1}0"),
+        (r#"("(?:started_at|finished_at|acquired_at)":)"[^"]*""#, "${1}0"),
+    ]
+    .map(|(pattern, replacement)| (Regex::new(pattern).unwrap(), replacement))
+    .into()
+});
+
+impl State {
+    /// Looks at a project. Nothing may be running in it.
+    pub fn of(project: &WrittenProject) -> Self {
+        let (published, runs) = tables(&project.path().join(WAREHOUSE));
+        Self { published, runs, files: files(project.path()) }
+    }
+}
+
+/// What readers see, and which runs there were.
+fn tables(file: &Path) -> (Tables, Tables) {
+    let mut published = Tables::new();
+    let mut runs = Tables::new();
+    if !file.exists() {
+        return (published, runs);
+    }
+    let mut connection = Engine::open(file, Access::Read, &Settings::default()).unwrap().connect().unwrap();
+    connection.begin().unwrap();
+    let mut lines = |sql: &str| {
+        let answer = connection.query(sql, &[]).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let text = thalweg_cli::render::json::rows(&Rows { schema: answer.schema, batches: answer.batches }).unwrap();
+        let mut lines: Vec<String> = text
+            .lines()
+            .map(|line| {
+                let replace =
+                    |line: String, (pattern, with): &(Regex, &str)| pattern.replace_all(&line, *with).into_owned();
+                DIFFERING.iter().fold(line.to_owned(), replace)
+            })
+            .collect();
+        lines.sort();
+        lines
+    };
+    let names: Vec<String> = lines(
+        "select table_schema || '.' || table_name as name from information_schema.tables \
+         where table_catalog = current_database() and table_schema not in ('information_schema', 'pg_catalog')",
+    )
+    .iter()
+    .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["name"].as_str().unwrap().to_owned())
+    .collect();
+    for name in names {
+        let done = "run in (select run from thalweg.runs where state = 'published')";
+        match name.as_str() {
+            "thalweg.meta" | "thalweg.lease" => {}
+            "thalweg.runs" => {
+                published.insert(name.clone(), lines(&format!("select * from {name} where state = 'published'")));
+                runs.insert(
+                    name.clone(),
+                    lines(&format!("select * from {name} where state not in ('nothing', 'published')")),
+                );
+            }
+            "thalweg.steps" | "thalweg.test_results" | "thalweg.test_failures" => {
+                published.insert(name.clone(), lines(&format!("select * from {name} where {done}")));
+                let rest = format!(
+                    "select * from {name} where not {done} and run in (select run from thalweg.runs where state <> 'nothing')"
+                );
+                runs.insert(name.clone(), lines(&rest));
+            }
+            "thalweg.landings" => {
+                published.insert(name.clone(), lines(&format!("select * exclude (confirmed) from {name}")));
+                runs.insert(
+                    name.clone(),
+                    lines(&format!("select run, source, stream from {name} where not confirmed")),
+                );
+            }
+            _ => {
+                published.insert(name.clone(), lines(&format!("select * from {name}")));
+            }
+        }
+    }
+    // A warehouse with an empty ledger shows as much as none.
+    if published.get("thalweg.runs").is_none_or(Vec::is_empty) {
+        published.clear();
+    }
+    (published, runs)
+}
+
+/// Files where they arrive, in archives, and of reports.
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for place in ["incoming", "logs", "out"] {
+        list(&folder.join(place), place, &mut found);
+    }
+    found
+}
+
+fn list(folder: &Path, name: &str, found: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let entry = entry.unwrap();
+        let name = format!("{name}/{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            list(&entry.path(), &name, found);
+        } else {
+            let content = fs::read(entry.path()).unwrap();
+            // Of a Parquet file it counts that it is there and whole: its bytes are the engine's own affair.
+            let content = if content.starts_with(b"PAR1") && content.ends_with(b"PAR1") {
+                "parquet".to_owned()
+            } else {
+                String::from_utf8_lossy(&content).into_owned()
+            };
+            found.insert(name, content);
+        }
+    }
+}
+
+/// Fails with the lines that differ.
+#[track_caller]
+pub fn assert_same(what: &str, expected: &Tables, found: &Tables) {
+    if let Some(text) = difference(expected, found) {
+        panic!("{what}\n{text}");
+    }
+}
+
+/// The lines that differ; `None` when there are none.
+pub fn difference(expected: &Tables, found: &Tables) -> Option<String> {
+    let mut text = String::new();
+    let names: BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
+    for name in names {
+        match (expected.get(name), found.get(name)) {
+            (Some(_), None) => text.push_str(&format!("{name}: is missing\n")),
+            (None, Some(_)) => text.push_str(&format!("{name}: is too much\n")),
+            (Some(expected), Some(found)) if expected != found => {
+                text.push_str(&format!("{name}:\n"));
+                expected
+                    .iter()
+                    .filter(|line| !found.contains(line))
+                    .for_each(|line| text.push_str(&format!("  - {line}\n")));
+                found
+                    .iter()
+                    .filter(|line| !expected.contains(line))
+                    .for_each(|line| text.push_str(&format!("  + {line}\n")));
+                text.push_str(&format!("  {} lines, expected {}\n", found.len(), expected.len()));
+            }
+            _ => {}
+        }
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// Fails when anything is different.
+#[track_caller]
+pub fn assert_same_state(what: &str, expected: &State, found: &State) {
+    assert_same(what, &expected.published, &found.published);
+    assert_same(what, &expected.runs, &found.runs);
+    assert_eq!(expected.files, found.files, "{what}");
+}
