@@ -1,10 +1,13 @@
-//! Seconds and peak memory of one extract: `extract_speed FILE csv|access_log|ndjson|json|parquet [COUNTRY_DATABASE]`.
+//! Seconds and peak memory of one extract: `extract_speed FILE csv|access_log|ndjson|json|parquet [COUNTRIES]`.
+//!
+//! COUNTRIES is a MaxMind database, or a CSV file of `start_ip,end_ip,country`, of which one is made.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use thalweg_enrich::mmdb_writer::CountryRange;
 use thalweg_project::{
     AfterLoad, CsvOptions, FileFormat, FileMode, FileOptions, Location, Ready, SchemaAction, SchemaContract,
     SourceConnection, Stream, TableName, WriteDisposition,
@@ -25,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "parquet" => FileFormat::Parquet,
         other => return Err(format!("no such format: {other}").into()),
     };
+    let countries = arguments.get(2).map(|path| country_database(path)).transpose()?;
     let file = std::fs::canonicalize(file)?;
     let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -32,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         name: "speed".to_owned(),
         connection: SourceConnection::Files {
             path: folder.to_string_lossy().into_owned(),
-            country_database: arguments.get(2).cloned(),
+            country_database: countries,
         },
         streams: vec![stream(name, format)],
         location: Location::file("sources/speed.yml"),
@@ -70,6 +74,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     std::fs::remove_dir_all(&landing_folder)?;
     Ok(())
+}
+
+fn country_database(path: &str) -> Result<String, Box<dyn std::error::Error>> {
+    if !path.ends_with(".csv") {
+        return Ok(path.to_owned());
+    }
+    let mut ranges = Vec::new();
+    for line in std::fs::read_to_string(path)?.lines().skip(1) {
+        if let [first, last, country] = line.split(',').collect::<Vec<_>>()[..] {
+            ranges.push(CountryRange { first: first.parse()?, last: last.parse()?, country: country.to_owned() });
+        }
+    }
+    let database = std::env::temp_dir().join("extract-speed.mmdb");
+    std::fs::write(&database, thalweg_enrich::mmdb_writer::country_database(&ranges)?)?;
+    Ok(database.to_string_lossy().into_owned())
 }
 
 fn stream(pattern: String, format: FileFormat) -> Stream {

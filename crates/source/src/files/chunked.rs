@@ -176,6 +176,17 @@ pub(super) struct Surroundings<'s> {
     pub(super) sink: &'s dyn Sink,
 }
 
+/// One file to be read, and what it is read for.
+#[derive(Clone, Copy)]
+pub(super) struct Job<'j, 's, 'c> {
+    pub(super) surroundings: &'j Surroundings<'s>,
+    pub(super) content: &'c Content,
+    /// Its index in [`crate::Extract::files`].
+    pub(super) index: i32,
+    pub(super) known: &'j KnownColumns<'j>,
+    pub(super) limit: &'s RejectLimit,
+}
+
 /// How one file is begun: its columns as far as the format knows them, and a reader behind head matter.
 pub(super) struct Begun<'c> {
     pub(super) reader: ChunkReader<'c>,
@@ -185,16 +196,12 @@ pub(super) struct Begun<'c> {
 /// Reads one file. `begin` starts reading it from the front, and is called again for each pass; `columns` are the columns that are
 /// known before any record is read.
 pub(super) fn load<'s, 'c>(
-    surroundings: &Surroundings<'s>,
-    content: &'c Content,
-    file: i32,
+    job: Job<'_, 's, 'c>,
     format: &dyn ChunkedFormat,
     columns: &[String],
-    known: &KnownColumns<'_>,
-    limit: &'s RejectLimit,
     begin: &dyn Fn() -> Result<Begun<'c>, FileTrouble>,
 ) -> Result<Loaded<'s>, FileTrouble> {
-    let name = content.name();
+    let (name, known) = (job.content.name(), job.known);
     let mut begun = begin()?;
     let first = begun.reader.next()?;
     let fixed = format.fixed_plan(known);
@@ -210,15 +217,14 @@ pub(super) fn load<'s, 'c>(
             (columns, guess)
         }
     };
-    if let Some(loaded) = convert(surroundings, content, file, format, (&guessed_columns, guess), limit, begun, first)?
-    {
+    if let Some(loaded) = convert(job, format, (&guessed_columns, guess), begun, first)? {
         return Ok(loaded);
     }
     let mut begun = begin()?;
     let shapes = Mutex::new(Shapes::of(columns));
     let first = begun.reader.next()?;
     for_each_chunk(
-        surroundings.context,
+        job.surroundings.context,
         &mut begun.reader,
         first,
         &|| Ok(Shapes::default()),
@@ -237,7 +243,7 @@ pub(super) fn load<'s, 'c>(
     let exact = plan(name, &columns, &Looked::whole(&shapes), known)?;
     let mut begun = begin()?;
     let first = begun.reader.next()?;
-    match convert(surroundings, content, file, format, (&columns, exact), limit, begun, first)? {
+    match convert(job, format, (&columns, exact), begun, first)? {
         Some(loaded) => Ok(loaded),
         // What was inferred over the whole file fits, unless it is not the same file any more.
         None => Err(FileTrouble::Changed),
@@ -258,19 +264,16 @@ fn head_of(chunk: &Chunk) -> Chunk {
 }
 
 /// One conversion pass. `None`: a guess was wrong.
-#[expect(clippy::too_many_arguments, reason = "one pass over one file, split off its two callers")]
 fn convert<'s>(
-    surroundings: &Surroundings<'s>,
-    content: &Content,
-    file: i32,
+    job: Job<'_, 's, '_>,
     format: &dyn ChunkedFormat,
     (columns, plan): (&[String], Plan),
-    limit: &'s RejectLimit,
     mut begun: Begun<'_>,
     first: Option<Chunk>,
 ) -> Result<Option<Loaded<'s>>, FileTrouble> {
-    let (rejects, counts) = (Rejects::new(limit), Counts::default());
-    let work = Work { plan: &plan, columns, file, rejects: &rejects, counts: &counts };
+    let Job { surroundings, content, .. } = job;
+    let (rejects, counts) = (Rejects::new(job.limit), Counts::default());
+    let work = Work { plan: &plan, columns, file: job.index, rejects: &rejects, counts: &counts };
     let (sink, landing_columns) = (surroundings.sink, plan.landing_columns());
     let rows = if begun.reader.is_at_end() {
         let mut batches = Vec::new();

@@ -254,7 +254,7 @@ fn name_columns(
     notes: &mut Vec<Note>,
 ) -> Result<Vec<Named>, FileTrouble> {
     let mut folded: BTreeMap<usize, usize> = BTreeMap::new();
-    let mut lists: Vec<(&String, &String, Vec<(u64, usize)>)> = Vec::new();
+    let mut lists: Vec<(&String, &String, Vec<usize>)> = Vec::new();
     for (list, pattern) in &stream.files.lists {
         let mut members: Vec<(u64, usize)> = source_columns
             .iter()
@@ -266,7 +266,8 @@ fn name_columns(
         if members.is_empty() {
             notes.push(Note::warning(format!("{file}: list {list}: no column is named like `{pattern}`")));
         }
-        members.iter().for_each(|(_, index)| _ = folded.insert(*index, lists.len()));
+        let members: Vec<usize> = members.into_iter().map(|(_, index)| index).collect();
+        members.iter().for_each(|index| _ = folded.insert(*index, lists.len()));
         lists.push((list, pattern, members));
     }
     let mut named: Vec<Named> = Vec::new();
@@ -275,8 +276,7 @@ fn name_columns(
         if let Some(list) = folded.get(&index) {
             if placed.insert(*list) {
                 let (name, pattern, members) = &lists[*list];
-                let members = members.iter().map(|(_, index)| *index).collect();
-                named.push(((*name).clone(), (*pattern).clone(), Cells::List(members)));
+                named.push(((*name).clone(), (*pattern).clone(), Cells::List(members.clone())));
             }
             continue;
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use thalweg_project::{FileFormat, FileMode, Ready, WriteDisposition};
 
-use super::chunked::{Loaded, Surroundings};
+use super::chunked::{Job, Loaded, Surroundings};
 use super::columns::KnownColumns;
 use super::confirm::confirmation;
 use super::content::{Content, FileTrouble, data_error};
@@ -183,7 +183,9 @@ impl Extraction<'_> {
         let index = i32::try_from(self.extract.files.len()).unwrap_or(i32::MAX);
         let limit = self.limit(file);
         let surroundings = Surroundings { context: self.context, sink: self.sink };
-        let (loaded, layout) = self.reading.file(&surroundings, &content, index, &self.known, &limit)?;
+        let (surroundings, known) = (&surroundings, &self.known);
+        let job = Job { surroundings, content: &content, index, known, limit: &limit };
+        let (loaded, layout) = self.reading.file(job)?;
         if hash.is_empty() {
             hash.clone_from(&loaded.hash);
             if self.is_repetition(file, &hash) {
@@ -209,7 +211,9 @@ impl Extraction<'_> {
         let limit = self.limit(&file);
         let surroundings = Surroundings { context: self.context, sink: self.sink };
         let place = (start.offset, start.record);
-        let loaded = self.reading.lines(&surroundings, &content, index, &self.known, &limit, place)?;
+        let (surroundings, known) = (&surroundings, &self.known);
+        let job = Job { surroundings, content: &content, index, known, limit: &limit };
+        let loaded = self.reading.lines(job, place)?;
         let end = loaded.end;
         if loaded.read > 0 {
             self.take(&file, loaded, None, None, shared)?;

@@ -13,7 +13,7 @@ use thalweg_project::{
 };
 
 use super::chunk::{Boundaries, ChunkReader, Lines};
-use super::chunked::Surroundings;
+use super::chunked::{Job, Surroundings};
 use super::columns::KnownColumns;
 use super::content::{Content, FileTrouble};
 use super::csv::{CsvBoundaries, Dialect, Field, Tokenizer};
@@ -134,7 +134,7 @@ proptest! {
     }
 }
 
-fn stream(format: FileFormat) -> Stream {
+pub(super) fn stream(format: FileFormat) -> Stream {
     Stream {
         source: "test".to_owned(),
         name: "test".to_owned(),
@@ -163,9 +163,13 @@ fn stream(format: FileFormat) -> Stream {
 }
 
 /// Loads a file as the source does, with chunks of the given size. `None` when the file cannot be read at all.
-fn load(bytes: &[u8], format: FileFormat, chunk_bytes: usize) -> Option<Manifest> {
+pub(super) fn load(bytes: &[u8], format: FileFormat, chunk_bytes: usize) -> Option<Manifest> {
+    load_as(bytes, &stream(format), chunk_bytes).map(|(_, manifest)| manifest)
+}
+
+/// The same for a stream of one's own, with the folder that the parts lie in.
+pub(super) fn load_as(bytes: &[u8], stream: &Stream, chunk_bytes: usize) -> Option<(tempfile::TempDir, Manifest)> {
     let (folder, content) = content(bytes);
-    let stream = stream(format);
     let landing = Landing::new(folder.path().join("landing"), "dev").stream("test", "test").run(1);
     landing.begin().expect("a landing");
     let context = Context {
@@ -174,11 +178,12 @@ fn load(bytes: &[u8], format: FileFormat, chunk_bytes: usize) -> Option<Manifest
         threads: 2,
         cancelled: Arc::new(AtomicBool::new(false)),
     };
-    let known = KnownColumns { columns: Vec::new(), contract: false, stream: &stream };
+    let known = KnownColumns { columns: Vec::new(), contract: false, stream };
     let limit = RejectLimit { stream: "test".to_owned(), file: "a.csv".to_owned(), max: None, before: 0 };
     let surroundings = Surroundings { context: &context, sink: &landing };
-    let mut reading = Reading::new(&stream, None).with_chunk_bytes(chunk_bytes);
-    let loaded = match reading.file(&surroundings, &content, 0, &known, &limit) {
+    let mut reading = Reading::new(stream, None).with_chunk_bytes(chunk_bytes);
+    let job = Job { surroundings: &surroundings, content: &content, index: 0, known: &known, limit: &limit };
+    let loaded = match reading.file(job) {
         Ok((loaded, _)) => loaded,
         Err(FileTrouble::Failed(_)) => return None,
         Err(trouble) => panic!("{trouble:?}"),
@@ -190,7 +195,8 @@ fn load(bytes: &[u8], format: FileFormat, chunk_bytes: usize) -> Option<Manifest
     let file = ExtractFile { name: "a.csv".to_owned(), read, rejected, ..ExtractFile::default() };
     let extract = Extract { files: vec![file], read, rejected, ..Extract::default() };
     // `finish` itself checks that read = rows + rejects.
-    Some(landing.finish(extract, "test", 1).expect("a manifest"))
+    let manifest = landing.finish(extract, "test", 1).expect("a manifest");
+    Some((folder, manifest))
 }
 
 proptest! {

@@ -8,13 +8,12 @@ use thalweg_project::{CsvOptions, FileFormat, Stream};
 
 use super::access_log::AccessLogFormat;
 use super::chunk::{CHUNK_BYTES, ChunkReader};
-use super::chunked::{Begun, ChunkedFormat, Loaded, Surroundings, load};
+use super::chunked::{Begun, ChunkedFormat, Job, Loaded, load};
 use super::columns::KnownColumns;
 use super::content::{Content, FileTrouble, Hash};
 use super::csv::{CsvFormat, CsvLayout, detect};
 use super::json::{JsonFormat, Writing, array_start};
 use super::parquet;
-use super::rejects::RejectLimit;
 use crate::{Note, SourceError, SourceErrorKind};
 
 /// Bytes at the start of a file that its layout is found from.
@@ -45,42 +44,31 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads a file; the value is what a single record of it needs to be read again.
-    pub(super) fn file<'s>(
-        &mut self,
-        surroundings: &Surroundings<'s>,
-        content: &Content,
-        index: i32,
-        known: &KnownColumns<'_>,
-        limit: &'s RejectLimit,
-    ) -> Result<(Loaded<'s>, Option<Value>), FileTrouble> {
-        let chunk_bytes = self.chunk_bytes;
+    pub(super) fn file<'s>(&mut self, job: Job<'_, 's, '_>) -> Result<(Loaded<'s>, Option<Value>), FileTrouble> {
+        let (content, chunk_bytes) = (job.content, self.chunk_bytes);
         let whole = |format: &dyn ChunkedFormat, columns: &[String]| {
             let begin = || begin(content, format, chunk_bytes, 0);
-            load(surroundings, content, index, format, columns, known, limit, &begin)
+            load(job, format, columns, &begin)
         };
         match &self.stream.files.format {
-            FileFormat::Csv(options) => csv(surroundings, content, index, known, limit, options, chunk_bytes),
+            FileFormat::Csv(options) => csv(job, options, chunk_bytes),
             FileFormat::AccessLog => Ok((whole(self.access_log(), &[])?, None)),
             FileFormat::Ndjson => {
                 let format = JsonFormat { writing: Writing::Lines, file: content.name().to_owned() };
                 Ok((whole(&format, &[])?, None))
             }
-            FileFormat::Json => Ok((json_array(surroundings, content, index, known, limit, chunk_bytes)?, None)),
-            FileFormat::Parquet => Ok((parquet::load(surroundings, content, index, known, limit)?, None)),
+            FileFormat::Json => Ok((json_array(job, chunk_bytes)?, None)),
+            FileFormat::Parquet => Ok((parquet::load(job)?, None)),
         }
     }
 
     /// Reads the complete lines of a log from a place on.
     pub(super) fn lines<'s>(
         &mut self,
-        surroundings: &Surroundings<'s>,
-        content: &Content,
-        index: i32,
-        known: &KnownColumns<'_>,
-        limit: &'s RejectLimit,
+        job: Job<'_, 's, '_>,
         (offset, record): (u64, i64),
     ) -> Result<Loaded<'s>, FileTrouble> {
-        let chunk_bytes = self.chunk_bytes;
+        let (content, chunk_bytes) = (job.content, self.chunk_bytes);
         let json = JsonFormat { writing: Writing::Lines, file: content.name().to_owned() };
         let format: &dyn ChunkedFormat = match self.stream.files.format {
             FileFormat::AccessLog => self.access_log(),
@@ -100,7 +88,7 @@ impl<'a> Reading<'a> {
                 .only_complete(!content.is_compressed());
             Ok(Begun { reader, hash })
         };
-        load(surroundings, content, index, format, &[], known, limit, &begin)
+        load(job, format, &[], &begin)
     }
 
     /// The format of access logs, which remembers agents and addresses over all files.
@@ -109,19 +97,13 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn json_array<'s>(
-    surroundings: &Surroundings<'s>,
-    content: &Content,
-    index: i32,
-    known: &KnownColumns<'_>,
-    limit: &'s RejectLimit,
-    chunk_bytes: usize,
-) -> Result<Loaded<'s>, FileTrouble> {
+fn json_array<'s>(job: Job<'_, 's, '_>, chunk_bytes: usize) -> Result<Loaded<'s>, FileTrouble> {
+    let content = job.content;
     let start = Start::open(content, HEAD_BYTES)?;
     let skipped = match array_start(&start.head) {
         Some(0) => {
             let note = Note::warning(format!("{}: the file is empty", content.name()));
-            return Ok(Loaded::empty(content.hash(&|| surroundings.context.check_cancelled())?, note, limit));
+            return Ok(Loaded::empty(content.hash(&|| job.surroundings.context.check_cancelled())?, note, job.limit));
         }
         Some(skipped) => skipped,
         None => {
@@ -134,29 +116,26 @@ fn json_array<'s>(
     };
     let format = JsonFormat { writing: Writing::Array, file: content.name().to_owned() };
     let begin = || begin(content, &format, chunk_bytes, skipped);
-    load(surroundings, content, index, &format, &[], known, limit, &begin)
+    load(job, &format, &[], &begin)
 }
 
 fn csv<'s>(
-    surroundings: &Surroundings<'s>,
-    content: &Content,
-    index: i32,
-    known: &KnownColumns<'_>,
-    limit: &'s RejectLimit,
+    job: Job<'_, 's, '_>,
     options: &CsvOptions,
     chunk_bytes: usize,
 ) -> Result<(Loaded<'s>, Option<Value>), FileTrouble> {
-    let layout = csv_layout(content, known, options)?;
+    let content = job.content;
+    let layout = csv_layout(content, job.known, options)?;
     if layout.columns.is_empty() {
         let note = Note::warning(format!("{}: the file is empty", content.name()));
-        let hash = content.hash(&|| surroundings.context.check_cancelled())?;
-        return Ok((Loaded::empty(hash, note, limit), None));
+        let hash = content.hash(&|| job.surroundings.context.check_cancelled())?;
+        return Ok((Loaded::empty(hash, note, job.limit), None));
     }
     let (columns, header_bytes) = (layout.columns.clone(), layout.header_bytes);
     let kept = serde_json::to_value(&layout).ok();
     let format = CsvFormat::new(layout, options.null_values.as_ref());
     let begin = || begin(content, &format, chunk_bytes, header_bytes);
-    Ok((load(surroundings, content, index, &format, &columns, known, limit, &begin)?, kept))
+    Ok((load(job, &format, &columns, &begin)?, kept))
 }
 
 fn csv_layout(content: &Content, known: &KnownColumns<'_>, options: &CsvOptions) -> Result<CsvLayout, FileTrouble> {

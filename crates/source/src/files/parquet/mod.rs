@@ -12,6 +12,8 @@
 //! Compressions: none, snappy, gzip, lz4, brotli. Zstd has no decoder in plain Rust that the reader can use.
 
 mod json_text;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::collections::BTreeMap;
@@ -26,23 +28,18 @@ use thalweg_project::ColumnType;
 
 use self::json_text::{json_record, json_text};
 use self::types::column_type;
-use super::chunked::{Loaded, Surroundings};
-use super::columns::{Cells, KnownColumns, Looked, OnMisfit, Plan, PlannedColumn, plan};
+use super::chunked::{Job, Loaded};
+use super::columns::{Cells, Looked, OnMisfit, Plan, PlannedColumn, plan};
 use super::content::{Content, FileTrouble, data_error};
-use super::rejects::{RejectLimit, Rejects, raw_text};
+use super::rejects::{Rejects, raw_text};
 use super::rows::{BATCH_ROWS, Counts};
 use crate::landing::{arrow_type, widest};
 use crate::values::{Cell, ColumnConverter};
 use crate::{Note, RejectedRecord, SourceError};
 
 /// Reads a whole Parquet file. The caller hashes it.
-pub(super) fn load<'s>(
-    surroundings: &Surroundings<'s>,
-    content: &Content,
-    index: i32,
-    known: &KnownColumns<'_>,
-    limit: &'s RejectLimit,
-) -> Result<Loaded<'s>, FileTrouble> {
+pub(super) fn load<'s>(job: Job<'_, 's, '_>) -> Result<Loaded<'s>, FileTrouble> {
+    let Job { surroundings, content, index, known, limit } = job;
     if content.is_compressed() {
         let message = "a Parquet file is compressed inside: deliver it without .gz; nothing of it was loaded";
         return Err(FileTrouble::Failed(format!("{}: {message}", content.name())));
@@ -153,7 +150,8 @@ impl Pass<'_> {
         let (converted, misfits) = exactly(array, own, target, planned).map_err(unexpected)?;
         for row in misfits {
             let shown = json_text(array, row).unwrap_or_default();
-            let mut reason = format!("column {}: {shown} is not a {target}", planned.column.name);
+            let article = if *target == ColumnType::Integer { "an" } else { "a" };
+            let mut reason = format!("column {}: {shown} is not {article} {target}", planned.column.name);
             if matches!(target, ColumnType::Timestamp | ColumnType::Time) {
                 reason.push_str(" without loss; give the column the type text to keep nanoseconds");
             }
@@ -210,7 +208,8 @@ fn exactly(
         });
         return Ok((converted.unwrap_or_else(|| arrow::array::new_null_array(&wanted, array.len())), misfits));
     }
-    let converted = cast(array, &wanted)?;
+    let array = &without_zone(array);
+    let converted = arrow::compute::cast(array, &wanted)?;
     // Where the type holds everything by its nature there is nothing to check; zones are only another spelling.
     let is_wider = own.is_some_and(|own| widest(own, target) == *target);
     let is_nanoseconds = matches!(
@@ -221,7 +220,7 @@ fn exactly(
     if is_wider && !(is_nanoseconds && *target != ColumnType::Text) {
         return Ok((converted, misfits));
     }
-    let back = cast(&converted, array.data_type())?;
+    let back = arrow::compute::cast(&converted, array.data_type())?;
     let differs = arrow::compute::kernels::cmp::distinct(&back, array)?;
     misfits.extend((0..array.len()).filter(|row| differs.value(*row)));
     if misfits.is_empty() {
@@ -230,9 +229,26 @@ fn exactly(
     Ok((arrow::compute::nullif(&converted, &differs)?, misfits))
 }
 
-/// A cast that answers NULL where a value does not fit.
-fn cast(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, arrow::error::ArrowError> {
-    arrow::compute::cast(array, wanted)
+/// Timestamps with a zone are UTC inside. The zone is only how they are shown, and a cast would go by it.
+fn without_zone(array: &ArrayRef) -> ArrayRef {
+    use arrow::datatypes::{
+        TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    };
+    let DataType::Timestamp(unit, Some(_)) = array.data_type() else { return Arc::clone(array) };
+    match unit {
+        TimeUnit::Second => {
+            Arc::new(array.as_primitive::<TimestampSecondType>().clone().with_timezone_opt(None::<&str>))
+        }
+        TimeUnit::Millisecond => {
+            Arc::new(array.as_primitive::<TimestampMillisecondType>().clone().with_timezone_opt(None::<&str>))
+        }
+        TimeUnit::Microsecond => {
+            Arc::new(array.as_primitive::<TimestampMicrosecondType>().clone().with_timezone_opt(None::<&str>))
+        }
+        TimeUnit::Nanosecond => {
+            Arc::new(array.as_primitive::<TimestampNanosecondType>().clone().with_timezone_opt(None::<&str>))
+        }
+    }
 }
 
 fn fold_list(batch: &RecordBatch, members: &[usize]) -> Result<ArrayRef, SourceError> {
