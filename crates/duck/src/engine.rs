@@ -104,6 +104,21 @@ impl Engine {
         Ok(Self { handle: Arc::new(Handle { place: Place::Memory(Mutex::new(root)) }), access: Access::Write })
     }
 
+    /// Does something with a file that this process does not have open, and keeps it from being opened here meanwhile.
+    ///
+    /// For everything that reads the file by other means than the engine: closing *any* handle of a file gives up the locks that the
+    /// process holds on it (POSIX), so that another process could write beside this one. Errors with [`ErrorKind::Held`].
+    pub fn while_closed<T>(path: &Path, run: impl FnOnce() -> T) -> Result<T, EngineError> {
+        let path = absolute(path)?;
+        let files = open_files();
+        if files.as_ref().is_some_and(|files| files.contains_key(&path)) {
+            let mut error = EngineError::new(ErrorKind::Held, "this process has the file open");
+            error.holder = Some((std::process::id(), None));
+            return Err(error);
+        }
+        Ok(run())
+    }
+
     /// A new connection. One that was opened for reading cannot write, even where the engine is shared with one that can.
     pub fn connect(&self) -> Result<Connection, EngineError> {
         let (inner, shared_with_writer) = match &self.handle.place {

@@ -118,8 +118,11 @@ fn files_close_when_the_last_connection_goes() {
     assert_eq!(connection.execute("create table t as select 1 as i", &[]).expect("created"), 1);
     let again = Engine::open(&file, Access::Write, &Settings::default()).expect("the same engine");
     assert_eq!(ask(&mut again.connect().expect("a connection"), "select i from t"), "1");
+    let touched = Engine::while_closed(&file, || ()).expect_err("it is open");
+    assert_eq!(touched.kind, ErrorKind::Held);
     drop(connection);
     drop(again);
+    assert!(Engine::while_closed(&file, || std::fs::read(&file).is_ok()).expect("it is closed"));
     assert!(!folder.path().join("w.duckdb.wal").exists(), "closing tidies up");
     Engine::open(&file, Access::Read, &Settings::default()).expect("for reading");
 }

@@ -10,7 +10,23 @@ use crate::contract::{WarehouseError, WarehouseErrorKind};
 ///
 /// DuckDB writes its log into the file when the last connection closes. While a log is still there the file is not whole, and the
 /// copy is left as it is.
+///
+/// Copying opens the file beside the engine, which would cost an open engine its lock: where another part of this program has the
+/// file open, the copy is left as it is, too.
 pub(super) fn copy(file: &Path, display: &str, copy: &Path) -> Result<(), WarehouseError> {
+    thalweg_duck::Engine::while_closed(file, || copy_closed(file, display, copy)).map_err(|_| {
+        WarehouseError::new(
+            WarehouseErrorKind::Storage,
+            format!(
+                "the run is published, but `{display}` could not be copied to `{}`: another part of this program has it open; \
+                 the next run copies it",
+                copy.display()
+            ),
+        )
+    })?
+}
+
+fn copy_closed(file: &Path, display: &str, copy: &Path) -> Result<(), WarehouseError> {
     let failed = |error: io::Error| {
         WarehouseError::new(
             WarehouseErrorKind::Storage,
