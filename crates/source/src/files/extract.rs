@@ -53,6 +53,7 @@ pub(super) fn extract_stream(
         sizes: if files.is_empty() { BTreeSet::new() } else { ledger.sizes() },
         ledger,
         notes,
+        says_something: false,
         extract: Extract { failed: discovery.failed, ..Extract::default() },
     };
     if held_back {
@@ -130,6 +131,8 @@ struct Extraction<'a> {
     sizes: BTreeSet<u64>,
     ledger: Ledger<'a>,
     notes: Notes,
+    /// A file that was loaded had columns, though perhaps no records, or was an empty JSON array.
+    says_something: bool,
     extract: Extract,
 }
 
@@ -259,6 +262,8 @@ impl Extraction<'_> {
             self.notes.of_file(&file.name, note.clone());
         }
         let columns = loaded.plan.landing_columns();
+        let is_empty_array = matches!(self.request.stream.files.format, FileFormat::Json) && loaded.end.0 > 0;
+        self.says_something |= !columns.is_empty() || is_empty_array;
         self.known.columns = unify([self.known.columns.as_slice(), columns.as_slice()]);
         loaded.commit(self.sink, shared)?;
         self.extract.read += read;
@@ -282,8 +287,12 @@ impl Extraction<'_> {
         }
         self.extract.notes = self.notes.notes;
         self.extract.notes.extend(self.reading.take_notes());
+        // A file without even a header is more likely an accident than the news that everything is gone.
         self.extract.complete =
-            self.request.stream.write_disposition == WriteDisposition::Replace && !self.extract.files.is_empty();
+            self.request.stream.write_disposition == WriteDisposition::Replace && self.says_something;
+        if self.extract.complete {
+            self.ledger.forget_replaced();
+        }
         self.extract.position = self.ledger.into_change();
         self.extract
     }

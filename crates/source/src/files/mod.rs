@@ -5,7 +5,8 @@
 //! are loaded oldest first (time of last change, then name), so that later files win in a merge.
 //!
 //! With `write_disposition: replace` the deliveries that are new in a run are together the whole truth. Nothing is replaced when
-//! there is none, and nothing is loaded while one of them is not ready or cannot be read.
+//! there is none, or when they hold not even a header, and nothing is loaded while one of them is not ready or cannot be read. An
+//! older content that is delivered again is news there.
 //!
 //! Nothing of a file is handed to the landing before the whole of it was read and found unchanged.
 

@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `file:<name>` | its [`Stamp`] and content hash when it was last dealt with: an unchanged file is not even opened |
-//! | `content:<hash>` | name, size and time of the first load of this content: it is never loaded again |
+//! | `content:<hash>` | name, size and time of the first load of this content: it is never loaded again (with `replace`: while it is the present one) |
 //! | `tail:<hash>` | how far a log was read that begins with so many bytes of this hash (see [`super::tail`]) |
 //! | `undecided` | names of columns that had no value in any file so far |
 
@@ -68,6 +68,13 @@ impl<'p> Ledger<'p> {
             let loaded_at = jiff::Timestamp::now().to_string();
             let entry = json!({ "path": file.name, "size": file.stamp.size, "loaded_at": loaded_at });
             self.change.insert(format!("content:{hash}"), Some(entry));
+        }
+    }
+
+    /// Forgets every content but those of this extract: after a replacement, an older content is news again.
+    pub(super) fn forget_replaced(&mut self) {
+        for (key, _) in self.before.range("content:".to_owned().."content;".to_owned()) {
+            self.change.entry(key.clone()).or_insert(None);
         }
     }
 
