@@ -17,7 +17,7 @@ pub struct ProjectFile {
     pub name: String,
     /// Names of the layers that Thalweg itself builds.
     pub layers: Option<LayersForm>,
-    /// Where raw extracts are kept: a folder, relative to the project, or `s3://bucket/prefix`. Default: `landing`.
+    /// Where raw extracts are kept: a folder, relative to the project. Default: `landing`.
     pub landing: Option<String>,
     /// The target that is used when the command line names none. Needed when there are several targets.
     #[expect(dead_code, reason = "needed before the file is checked, and so read from the tree")]

@@ -92,10 +92,16 @@ impl<'a> Reader<'a> {
             timezone: schedule.timezone.unwrap_or_else(|| "UTC".to_owned()),
             select: schedule.select,
         });
+        let landing = form.landing.unwrap_or_else(|| "landing".to_owned());
+        if is_object_storage(&landing) {
+            let message = "object storage as landing is not supported by this version yet".to_owned();
+            self.report("unsupported-landing", message, FILE, place(&["landing"])).help =
+                Some("give a folder: `landing: landing`".to_owned());
+        }
         Some(Settings {
             name: form.name,
             store_layer,
-            landing: form.landing.unwrap_or_else(|| "landing".to_owned()),
+            landing,
             target,
             target_names,
             vars,
@@ -283,4 +289,9 @@ mod tests {
             postgres_url("db", Some(5433), Some("ana".to_owned()), Some("p@ss:/ö".to_owned()), Some("dw".to_owned()));
         assert_eq!(url, "postgresql://ana:p%40ss%3A%2F%C3%B6@db:5433/dw");
     }
+}
+
+/// Whether a path is an address of object storage: `s3://bucket/prefix`.
+pub(super) fn is_object_storage(path: &str) -> bool {
+    path.contains("://")
 }

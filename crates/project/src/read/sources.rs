@@ -112,6 +112,12 @@ impl<'a> Reader<'a> {
                     .with_help("add a stream: `orders: { files: \"orders_*.csv\" }`"),
             );
         }
+        if settings::is_object_storage(&form.path) {
+            let message = format!("the source `{name}` lies in object storage, which this version does not read yet");
+            let span = settings::place(node, &["path"]);
+            self.report("unsupported-source", message, &file.path, span).help =
+                Some("give a folder: `path: incoming`".to_owned());
+        }
         let source = Source {
             name,
             connection: SourceConnection::Files { path: form.path, country_database: form.country_database },
