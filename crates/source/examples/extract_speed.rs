@@ -1,5 +1,7 @@
 //! Seconds and peak memory of one extract: `extract_speed FILE csv|access_log|ndjson|json|parquet [COUNTRIES]`.
 //!
+//! FILE may be a pattern: `folder/*.csv`. A last line shows what it costs to find that nothing is new.
+//!
 //! COUNTRIES is a MaxMind database, or a CSV file of `start_ip,end_ip,country`, of which one is made.
 
 use std::path::{Path, PathBuf};
@@ -29,8 +31,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         other => return Err(format!("no such format: {other}").into()),
     };
     let countries = arguments.get(2).map(|path| country_database(path)).transpose()?;
-    let file = std::fs::canonicalize(file)?;
-    let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+    let file = Path::new(file);
+    let folder =
+        std::fs::canonicalize(file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let source = thalweg_project::Source {
         name: "speed".to_owned(),
@@ -50,6 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         cancelled: Arc::new(AtomicBool::new(false)),
     };
     let files = FilesSource::new(&source, &PathBuf::from("/"));
+    let mut position = Position::new();
     for _ in 0..3 {
         let started = Instant::now();
         let landing = Landing::new(landing_folder.clone(), "speed").stream("speed", "speed").run(1);
@@ -68,10 +72,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             bytes >> 20,
             peak_megabytes()
         );
+        position = manifest.extract.position.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         for failed in &manifest.extract.failed {
             println!("failed: {}", failed.message);
         }
     }
+    let started = Instant::now();
+    let landing = Landing::new(landing_folder.clone(), "speed").stream("speed", "speed").run(2);
+    let requests = [StreamRequest { stream: &source.streams[0], position, known_columns: Vec::new() }];
+    let extract = files.open(&requests, &context)?.extract(0, &landing)?;
+    println!("{:.3} s for nothing new ({})", started.elapsed().as_secs_f64(), extract.is_empty());
     std::fs::remove_dir_all(&landing_folder)?;
     Ok(())
 }

@@ -254,7 +254,7 @@ pub(super) fn load<'s, 'c>(
 fn head_of(chunk: &Chunk) -> Chunk {
     const HEAD_BYTES: usize = 128 << 10;
     let bytes = &chunk.bytes[..chunk.bytes.len().min(HEAD_BYTES)];
-    // Where a record is cut is not known here; a cut record can only make the guess wider or wrong, never the result.
+    // It is cut behind a line or an object; what is cut inside a record is no record, and is not looked at.
     let end = if bytes.len() < chunk.bytes.len() {
         memchr::memrchr3(b'\n', b'\r', b'}', bytes).map_or(0, |end| end + 1)
     } else {
