@@ -138,7 +138,8 @@ pub fn plan(bench: &Workbench, options: &BuildOptions) -> Result<Plan, RunError>
                 continue;
             }
         };
-        moving[node] = choice.nodes[node] && (depends || strategy != Strategy::Unchanged || kind == "view");
+        let passes_on = kind == "view" && compiled.stored_inputs(project, node).iter().any(|&input| moving[input]);
+        moving[node] = choice.nodes[node] && (depends || strategy != Strategy::Unchanged || passes_on);
         if choice.nodes[node] {
             steps.push(step(bench, node, kind, strategy, depends, reason));
         }

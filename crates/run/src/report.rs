@@ -69,9 +69,14 @@ pub fn answer(
     })
 }
 
-/// Whether every file of a report is there and shows this run or a later one that changed nothing it reads.
-pub fn written(folder: &Path, report: &Report) -> bool {
-    report.formats.iter().all(|format| folder.join(format!("{OUT}/{}.{}", report.name, extension(*format))).is_file())
+/// Whether every file of a report is there and shows this run, or a later one.
+pub fn written(folder: &Path, report: &Report, run: i64) -> bool {
+    let stamp = || -> Option<i64> {
+        let text = fs::read(folder.join(format!("{OUT}/{}.run.json", report.name))).ok()?;
+        serde_json::from_slice::<serde_json::Value>(&text).ok()?.get("run")?.as_i64()
+    };
+    let there = |format: &ReportFormat| folder.join(format!("{OUT}/{}.{}", report.name, extension(*format))).is_file();
+    report.formats.is_empty() || (report.formats.iter().all(there) && stamp().is_some_and(|shown| shown >= run))
 }
 
 fn extension(format: ReportFormat) -> &'static str {

@@ -176,8 +176,10 @@ fn expected_rows(
     let list = |alias: &str| column_list(dialect, alias, names.iter().copied());
     let bad_name = |error| RunError::NotFound(format!("{}: {error}", stream_name(stream)));
     let extracts: Vec<_> = match stream.write_disposition {
+        // The last whole truth; what was read again of it lies behind it.
         WriteDisposition::Replace => {
-            extracts.into_iter().filter(|(files, _)| files.complete).next_back().into_iter().collect()
+            let last = extracts.iter().rposition(|(files, _)| files.complete).unwrap_or(0);
+            extracts.into_iter().skip(last).collect()
         }
         WriteDisposition::Merge | WriteDisposition::Append => extracts,
     };

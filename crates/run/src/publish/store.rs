@@ -207,7 +207,7 @@ impl Publication<'_> {
         rows_before: u64,
     ) -> Result<Merged, RunError> {
         let usable = counts.read - counts.rejected;
-        if stream.write_disposition == WriteDisposition::Replace && rows_before > 0 {
+        if stream.write_disposition == WriteDisposition::Replace && extract.complete && rows_before > 0 {
             let new = self.database.temporary("new");
             let rows = self.database.name(merge.as_target_rows())?;
             self.database.execute(&format!("create temporary table {new} as select * from {rows} r"))?;

@@ -69,8 +69,10 @@ impl Run<'_> {
             return Ok(());
         }
         let changed = outcome.state == RunState::Published;
+        // The run that the answers show. After one that found nothing to do it is an older one, which may have died before its reports.
+        let shown = if changed { self.number } else { self.known.published_run.unwrap_or(self.number) };
         for (index, definition) in project.reports.iter().enumerate() {
-            if !self.choice.reports[index] || !(changed || !report::written(self.bench.folder(), definition)) {
+            if !self.choice.reports[index] || !(changed || !report::written(self.bench.folder(), definition, shown)) {
                 continue;
             }
             let Some(sql) = self.bench.compiled().report_sql(index) else { continue };
@@ -80,7 +82,7 @@ impl Run<'_> {
             {
                 continue;
             }
-            let answer = report::answer(connection, self.bench.folder(), definition, sql, self.number)?;
+            let answer = report::answer(connection, self.bench.folder(), definition, sql, shown)?;
             self.observer.event(&Event::ReportFinished(answer.clone()));
             outcome.reports.push(answer);
         }

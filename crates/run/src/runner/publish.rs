@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use thalweg_project::{Source as SourceDefinition, Stream, TableName};
-use thalweg_source::landing::Manifest;
-use thalweg_source::{PositionChange, Source};
+use thalweg_project::{ColumnType, OnFailure, Source as SourceDefinition, Stream, TableName};
+use thalweg_source::landing::{Manifest, unify};
+use thalweg_source::{Column, PositionChange, Source};
 use thalweg_sql::NodeKind;
 use thalweg_warehouse::ledger::RejectState;
 use thalweg_warehouse::{Access, Connection, Wait, WarehouseErrorKind};
@@ -23,6 +23,7 @@ use crate::outcome::{
 };
 use crate::publish::Publication;
 use crate::publish::model::{Need, facts, need};
+use crate::publish::store::ExtractFiles;
 use crate::publish::stream::{Rebuild, StreamWork, extract_files, store_fingerprint};
 use crate::publish::testing::{self, KnownTest, TestOptions};
 use crate::table_state::TableKind;
@@ -204,15 +205,14 @@ impl Run<'_> {
             outcome.tests = tests;
             return Ok(outcome);
         }
+        let known_tests = known_tests(&publication, &self.known.tests, &tests);
         for name in std::mem::take(&mut publication.superseded) {
             publication.drop_physical(&name)?;
         }
         publication.database.about("");
         publication.database.drop_temporary()?;
-        let nothing = publication.touched.is_empty()
-            && landings.iter().all(|(entry, _)| leaves_nothing(&entry.manifest))
-            && dropped.is_empty()
-            && replayed.is_empty();
+        // A position that moved without a row, such as a file gone to the archive, is nothing that readers could see.
+        let nothing = publication.touched.is_empty() && dropped.is_empty() && replayed.is_empty();
         outcome.state = if nothing { RunState::Nothing } else { RunState::Published };
         let Publication { tables, touched, consumed_now, definitions_changed, .. } = publication;
         let touched_nothing = touched.is_empty();
@@ -227,7 +227,7 @@ impl Run<'_> {
         }
         known::put_steps(&ledger, connection, self.number, &outcome.steps)?;
         known::put_tests(&ledger, connection, self.number, &tests)?;
-        known::put_known_tests(&ledger, connection, self.number, &known_tests(self.bench, &tests))?;
+        known::put_known_tests(&ledger, connection, self.number, &known_tests)?;
         known::finish_run(&ledger, connection, self.number, outcome.state, now(), None)?;
         ledger.check_lease(connection, self.epoch)?;
         fail::fail_point!("run::before-commit");
@@ -260,17 +260,36 @@ impl Run<'_> {
             _ => (TableKind::Store, store_fingerprint(stream)),
         };
         let state = self.known.tables.get(&stream.table);
-        let rebuild = match state {
-            Some(state) if kind == TableKind::Store && state.fingerprint != fingerprint => Some("definition changed"),
-            Some(_) if kind == TableKind::Store && self.options.full_refresh => Some("asked for with --full-refresh"),
-            _ => None,
+        let landings = |connection: &mut dyn Connection| -> Result<_, RunError> {
+            landed_extracts(self.bench, &known::landings(&self.bench.ledger(), connection)?, stream)
         };
-        let rebuild = match rebuild {
-            None => None,
-            Some(reason) => Some(Rebuild {
-                reason: format!("{reason}; rebuilt from landing"),
-                extracts: landed_extracts(self.bench, &known::landings(&self.bench.ledger(), connection)?, stream)?,
-            }),
+        let rebuild = match (state, kind, landed) {
+            // A seed is as its file is, columns included.
+            (Some(state), TableKind::Seed, Some(entry)) => {
+                let same = state.source_columns() == entry.manifest.columns;
+                (!same).then(|| Rebuild { reason: "its columns changed".to_owned(), extracts: Vec::new() })
+            }
+            (_, TableKind::Seed, _) => None,
+            (Some(state), _, _) if state.fingerprint != fingerprint => {
+                Some(rebuild_because("definition changed", landings(connection)?))
+            }
+            (Some(_), _, _) if self.options.full_refresh => {
+                Some(rebuild_because("asked for with --full-refresh", landings(connection)?))
+            }
+            // What text a value becomes depends on the type it was read as, not on those it had since.
+            (Some(state), _, Some(entry)) if becomes_text(&state.source_columns(), &entry.manifest.columns) => {
+                match landings(connection) {
+                    Ok(extracts) => Some(rebuild_because("a column became text", extracts)),
+                    Err(RunError::NotFound(_)) => None,
+                    Err(error) => return Err(error),
+                }
+            }
+            (Some(_), ..) => None,
+            // Its table was dropped, and what it held is not delivered again.
+            (None, ..) => {
+                let extracts = landings(connection)?;
+                (!extracts.is_empty()).then(|| rebuild_because("its table was dropped", extracts))
+            }
         };
         let table = stream.table.to_string();
         let failed = self
@@ -382,16 +401,49 @@ impl Run<'_> {
     }
 }
 
-/// How the tests of this run ended, for the next one.
-fn known_tests(bench: &Workbench, tests: &[TestOutcome]) -> BTreeMap<String, KnownTest> {
+/// What the next run knows of the tests: how those of this run ended, and that those which were left out while their tables changed
+/// must look at everything again.
+fn known_tests(
+    publication: &Publication<'_>,
+    before: &BTreeMap<String, KnownTest>,
+    tests: &[TestOutcome],
+) -> BTreeMap<String, KnownTest> {
     let mut known = BTreeMap::new();
-    for (index, definition) in bench.project().tests.iter().enumerate() {
+    let compiled = publication.compiled;
+    for (index, definition) in publication.project.tests.iter().enumerate() {
+        let fingerprint = testing::fingerprint(definition, &compiled.tests[index]);
         if let Some(outcome) = tests.iter().find(|outcome| outcome.test == definition.name) {
-            let fingerprint = testing::fingerprint(definition, &bench.compiled().tests[index]);
             known.insert(outcome.test.clone(), KnownTest { fingerprint, passed: outcome.state == TestState::Pass });
+        } else if before.get(&definition.name).is_some_and(|test| test.passed)
+            && definition.on_failure != OnFailure::Quarantine
+            && compiled.tests[index].inputs.iter().any(|&node| publication.change_of(&compiled.nodes[node].id).any())
+        {
+            known.insert(definition.name.clone(), KnownTest { fingerprint, passed: false });
         }
     }
     known
+}
+
+fn rebuild_because(reason: &str, extracts: Vec<(ExtractFiles, Vec<Column>)>) -> Rebuild {
+    Rebuild { reason: format!("{reason}; rebuilt from landing"), extracts }
+}
+
+/// Whether a column that had another type has to become text.
+fn becomes_text(known: &[Column], fresh: &[Column]) -> bool {
+    let wanted = unify([known, fresh]);
+    known.iter().filter(|column| !column.undecided).any(|column| {
+        wanted
+            .iter()
+            .any(|other| other.name == column.name && other.column_type != column.column_type && is_textual(other))
+    })
+}
+
+fn is_textual(column: &Column) -> bool {
+    let mut inner = &column.column_type;
+    while let ColumnType::List(item) = inner {
+        inner = item;
+    }
+    *inner == ColumnType::Text
 }
 
 /// Everything that landed for a stream and was published, oldest first.
@@ -399,7 +451,7 @@ pub fn landed_extracts(
     bench: &Workbench,
     landings: &[PublishedLanding],
     stream: &Stream,
-) -> Result<Vec<(crate::publish::store::ExtractFiles, Vec<thalweg_source::Column>)>, RunError> {
+) -> Result<Vec<(ExtractFiles, Vec<Column>)>, RunError> {
     let landing = bench.landing();
     let mut extracts = Vec::new();
     for row in landings.iter().filter(|row| row.source == stream.source && row.stream == stream.name) {

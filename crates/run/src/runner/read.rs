@@ -49,6 +49,7 @@ impl Run<'_> {
                 });
                 if self.choice.nodes[node] && !current {
                     let mut job = self.job(&definition.streams[index]);
+                    job.request.known_columns.clear();
                     job.fingerprint.push_str(&seeds::fingerprint(&project.seeds[index]));
                     jobs.push(job);
                     of.push(node);
