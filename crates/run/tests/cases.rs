@@ -18,7 +18,20 @@ macro_rules! cases {
 }
 
 cases! {
+    append,
+    definition_changes,
+    merge_by_arrival,
+    merge_duplicates,
+    merge_keys,
+    merge_late_files,
     merge_verdicts,
+    replace_bag,
+    replace_keyed,
+    schema_columns,
+    schema_contract,
+    schema_key_types,
+    schema_types,
+    seeds,
 }
 
 #[test]

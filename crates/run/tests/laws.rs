@@ -57,6 +57,16 @@ impl Snapshot {
         self.0.iter().filter(|(name, _)| !name.starts_with("thalweg")).collect()
     }
 
+    fn without(&self, tables: &[&str]) -> Self {
+        Self(
+            self.0
+                .iter()
+                .filter(|(name, _)| !tables.contains(&name.as_str()))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+        )
+    }
+
     /// Where two differ, for a message.
     pub fn difference(&self, other: &Self) -> String {
         let mut text = String::new();
@@ -81,7 +91,14 @@ pub fn assert_all(
     let after = snapshot(site);
     let published = matches!(result, Ok(outcome) if outcome.state == RunState::Published);
     if !published {
-        assert!(before == &after, "nothing was published, and yet something changed:\n{}", before.difference(&after));
+        // Where nothing failed, positions may have moved past files without rows.
+        let moved: &[&str] = if matches!(result, Ok(outcome) if outcome.state == RunState::Nothing) {
+            &["thalweg.positions", "thalweg.landings", "thalweg.extracts"]
+        } else {
+            &[]
+        };
+        let (before, after) = (before.without(moved), after.without(moved));
+        assert!(before == after, "nothing was published, and yet something changed:\n{}", before.difference(&after));
     }
     if after.0.is_empty() {
         return after;
