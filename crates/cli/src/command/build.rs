@@ -1,7 +1,7 @@
 //! `thalweg build`, and how any run is done and told.
 
 use clap::Args;
-use thalweg_run::{BuildOptions, Command, RunError, RunOutcome, RunState, Workbench};
+use thalweg_run::{BuildOptions, Command, RunError, RunOutcome, Workbench};
 
 use crate::arguments::{MachineOptions, OutputOptions, ProjectOptions, RefreshOptions, SelectionOptions, TestOptions};
 use crate::failure::Failure;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use ::parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
+use ::parquet::file::properties::WriterProperties;
 use arrow::array::{
     ArrayRef, DictionaryArray, Float64Array, Int8Array, ListArray, StringArray, StructArray, TimestampNanosecondArray,
     UInt64Array,
@@ -17,9 +19,14 @@ use crate::files::properties::{load_as, stream};
 use crate::landing::{Manifest, read_rejects};
 
 fn parquet(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
+    compressed(columns, Compression::UNCOMPRESSED)
+}
+
+fn compressed(columns: Vec<(&str, ArrayRef)>, compression: Compression) -> Vec<u8> {
     let batch = RecordBatch::try_from_iter(columns).expect("a batch");
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).expect("a writer");
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).expect("a writer");
     writer.write(&batch).expect("written");
     writer.close().expect("closed");
     bytes
@@ -48,6 +55,24 @@ fn landed(bytes: &[u8], stream: &Stream) -> (Manifest, Vec<String>, Vec<String>)
 fn columns(manifest: &Manifest) -> String {
     let column = |column: &crate::Column| format!("{} {}", column.name, column.column_type);
     manifest.columns.iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn every_compression_is_read() {
+    let compressions = [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::BROTLI(BrotliLevel::default()),
+        Compression::LZ4_RAW,
+        Compression::ZSTD(ZstdLevel::default()),
+    ];
+    for compression in compressions {
+        let words = StringArray::from((0..1000).map(|n| format!("word {}", n % 7)).collect::<Vec<_>>());
+        let bytes = compressed(vec![("word", Arc::new(words))], compression);
+        let (manifest, rows, rejects) = landed(&bytes, &stream(FileFormat::Parquet));
+        assert_eq!((manifest.extract.read, rows.len(), rejects.len()), (1000, 1000, 0), "{compression}");
+    }
 }
 
 #[test]
