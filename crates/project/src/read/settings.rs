@@ -279,6 +279,11 @@ fn percent_encoded(text: &str) -> String {
     encoded
 }
 
+/// Whether a path is an address of object storage: `s3://bucket/prefix`.
+pub(super) fn is_object_storage(path: &str) -> bool {
+    path.contains("://")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,9 +294,4 @@ mod tests {
             postgres_url("db", Some(5433), Some("ana".to_owned()), Some("p@ss:/ö".to_owned()), Some("dw".to_owned()));
         assert_eq!(url, "postgresql://ana:p%40ss%3A%2F%C3%B6@db:5433/dw");
     }
-}
-
-/// Whether a path is an address of object storage: `s3://bucket/prefix`.
-pub(super) fn is_object_storage(path: &str) -> bool {
-    path.contains("://")
 }
