@@ -392,10 +392,13 @@ pub fn runs(ledger: &Ledger, connection: &mut dyn Connection, limit: usize) -> R
     Ok(ledger.runs(connection, Some(limit))?.into_iter().map(run_record).collect())
 }
 
+/// The columns of a row and their values as texts.
+type Row = Vec<(String, Option<String>)>;
+
 /// One run, if there was one.
 pub fn run_detail(ledger: &Ledger, connection: &mut dyn Connection, run: i64) -> Result<Option<RunDetail>, RunError> {
     let Some(detail) = ledger.run_detail(connection, run)? else { return Ok(None) };
-    let mut failures: BTreeMap<String, Vec<Vec<(String, Option<String>)>>> = BTreeMap::new();
+    let mut failures: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for failure in detail.failures {
         let serde_json::Value::Object(row) = failure.row else { continue };
         let row = row.into_iter().map(|(name, value)| (name, value.as_str().map(str::to_owned))).collect();

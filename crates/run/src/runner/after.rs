@@ -1,7 +1,7 @@
 //! What is done once a run is published.
 
-use thalweg_project::TableName;
 use thalweg_source::{NoteLevel, Source};
+use thalweg_sql::{Node, NodeKind};
 use thalweg_warehouse::Connection;
 
 use super::Run;
@@ -72,13 +72,14 @@ impl Run<'_> {
         // The run that the answers show. After one that found nothing to do it is an older one, which may have died before its reports.
         let shown = if changed { self.number } else { self.known.published_run.unwrap_or(self.number) };
         for (index, definition) in project.reports.iter().enumerate() {
-            if !self.choice.reports[index] || !(changed || !report::written(self.bench.folder(), definition, shown)) {
+            let stands = !changed && report::written(self.bench.folder(), definition, shown);
+            if !self.choice.reports[index] || stands {
                 continue;
             }
             let Some(sql) = self.bench.compiled().report_sql(index) else { continue };
             if !self.bench.compiled().report_inputs[index]
                 .iter()
-                .all(|&node| exists(&self.known, outcome, &self.bench.compiled().nodes[node].id))
+                .all(|&node| exists(&self.known, outcome, &self.bench.compiled().nodes[node]))
             {
                 continue;
             }
@@ -91,9 +92,10 @@ impl Run<'_> {
     }
 }
 
-/// Whether a table is in the warehouse after the run.
-fn exists(known: &Known, outcome: &RunOutcome, table: &TableName) -> bool {
-    let name = table.to_string();
-    known.tables.contains_key(table)
-        || outcome.steps.iter().all(|step| step.table != name || step.strategy != Strategy::Kept)
+/// Whether a table is in the warehouse after the run. Tables the project does not build are taken to be.
+fn exists(known: &Known, outcome: &RunOutcome, node: &Node) -> bool {
+    let name = node.id.to_string();
+    matches!(node.kind, NodeKind::External(_))
+        || known.tables.contains_key(&node.id)
+        || outcome.steps.iter().any(|step| step.table == name && step.strategy != Strategy::Kept)
 }
