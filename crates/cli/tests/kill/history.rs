@@ -15,6 +15,8 @@ pub struct History {
     before: Vec<WrittenProject>,
     /// Nothing, then what each build left.
     states: Vec<State>,
+    /// The same, once one more build had nothing to do.
+    settled: Vec<State>,
 }
 
 impl History {
@@ -27,7 +29,8 @@ impl History {
     fn make() -> Self {
         let first = project::project().write();
         deliver(&first, 1, project::deliver(1));
-        let mut history = Self { before: Vec::new(), states: vec![State::of(&first)] };
+        let mut history =
+            Self { before: Vec::new(), states: vec![State::of(&first)], settled: vec![State::of(&first)] };
         let mut next = first;
         for number in 1..=DELIVERIES {
             // Built in a copy, as the killed ones are: the files have other identities there.
@@ -38,6 +41,10 @@ impl History {
             assert_eq!(build.state(), Some("published"), "{build:#?}");
             history.states.push(State::of(&built));
             next = copy(&built);
+            // A build forgets the files that the one before it archived.
+            let quiet = build_well(&built);
+            assert_eq!(quiet.state(), Some("nothing"), "{quiet:#?}");
+            history.settled.push(State::of(&built).settled());
             if number < DELIVERIES {
                 deliver(&next, number + 1, project::deliver(number + 1));
             }
@@ -53,5 +60,10 @@ impl History {
     /// What can be seen after a build; 0 is before the first.
     pub fn after(&self, build: usize) -> &State {
         &self.states[build]
+    }
+
+    /// What can be seen after a build and one more that had nothing to do.
+    pub fn settled(&self, build: usize) -> &State {
+        &self.settled[build]
     }
 }

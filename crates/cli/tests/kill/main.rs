@@ -9,6 +9,7 @@ mod each;
 mod failpoints;
 mod folder;
 mod history;
+mod parallel;
 mod program;
 mod project;
 mod state;

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::sync::LazyLock;
 
-use regex::Regex;
 use thalweg_duck::{Access, Engine, Settings};
 use thalweg_testkit::WrittenProject;
 use thalweg_warehouse::Rows;
@@ -27,23 +25,22 @@ pub struct State {
 /// The warehouse file.
 pub const WAREHOUSE: &str = "warehouse.duckdb";
 
-/// What differs between two folders, or two moments, by nature.
-static DIFFERING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
-    [
-        (r#"(\\?"(?:mtime_ns|ctime_ns|inode|seen_at)\\?":)-?\d+"#, "${1}0"),
-        (r#"(\\?"loaded_at\\?":\\?")[^"\\]*"#, "${1}then"),
-        (r#"("(?:seconds|epoch|checks)":)[^,}]*"#, "${1}0"),
-        (r#"("(?:started_at|finished_at|acquired_at)":)"[^"]*""#, "${1}0"),
-    ]
-    .map(|(pattern, replacement)| (Regex::new(pattern).unwrap(), replacement))
-    .into()
-});
+/// What differs between two folders, or two moments, by nature: in stamps of files, and in how far a log was read.
+const DIFFERING: &str = r#"'"(mtime_ns|ctime_ns|inode|seen_at|loaded_at)":("[^"]*"|[0-9]+)', '"\1":0', 'g'"#;
 
 impl State {
     /// Looks at a project. Nothing may be running in it.
     pub fn of(project: &WrittenProject) -> Self {
         let (published, runs) = tables(&project.path().join(WAREHOUSE));
         Self { published, runs, files: files(project.path()) }
+    }
+
+    /// Without landings that brought no rows: how many there are depends on when files were seen to be gone.
+    pub fn settled(mut self) -> Self {
+        if let Some(landings) = self.published.get_mut("thalweg.landings") {
+            landings.retain(|line| !line.contains("\"state\":\"empty\""));
+        }
+        self
     }
 }
 
@@ -59,14 +56,7 @@ fn tables(file: &Path) -> (Tables, Tables) {
     let mut lines = |sql: &str| {
         let answer = connection.query(sql, &[]).unwrap_or_else(|error| panic!("{sql}: {error}"));
         let text = thalweg_cli::render::json::rows(&Rows { schema: answer.schema, batches: answer.batches }).unwrap();
-        let mut lines: Vec<String> = text
-            .lines()
-            .map(|line| {
-                let replace =
-                    |line: String, (pattern, with): &(Regex, &str)| pattern.replace_all(&line, *with).into_owned();
-                DIFFERING.iter().fold(line.to_owned(), replace)
-            })
-            .collect();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.sort();
         lines
     };
@@ -79,32 +69,40 @@ fn tables(file: &Path) -> (Tables, Tables) {
     .collect();
     for name in names {
         let done = "run in (select run from thalweg.runs where state = 'published')";
-        match name.as_str() {
-            "thalweg.meta" | "thalweg.lease" => {}
+        let idle = "run in (select run from thalweg.runs where state = 'nothing')";
+        let (seen, rest) = match name.as_str() {
+            "thalweg.meta" | "thalweg.lease" => continue,
             "thalweg.runs" => {
-                published.insert(name.clone(), lines(&format!("select * from {name} where state = 'published'")));
-                runs.insert(
-                    name.clone(),
-                    lines(&format!("select * from {name} where state not in ('nothing', 'published')")),
-                );
+                let columns = "* exclude (epoch, started_at, finished_at)";
+                (
+                    format!("{columns} from {name} where {done}"),
+                    Some(format!("{columns} from {name} where not {done} and not {idle}")),
+                )
             }
-            "thalweg.steps" | "thalweg.test_results" | "thalweg.test_failures" => {
-                published.insert(name.clone(), lines(&format!("select * from {name} where {done}")));
-                let rest = format!(
-                    "select * from {name} where not {done} and run in (select run from thalweg.runs where state <> 'nothing')"
-                );
-                runs.insert(name.clone(), lines(&rest));
+            "thalweg.steps" | "thalweg.test_results" => {
+                let columns = "* exclude (seconds)";
+                (
+                    format!("{columns} from {name} where {done}"),
+                    Some(format!("{columns} from {name} where not {done} and not {idle}")),
+                )
             }
-            "thalweg.landings" => {
-                published.insert(name.clone(), lines(&format!("select * exclude (confirmed) from {name}")));
-                runs.insert(
-                    name.clone(),
-                    lines(&format!("select run, source, stream from {name} where not confirmed")),
-                );
+            "thalweg.test_failures" => {
+                (format!("* from {name} where {done}"), Some(format!("* from {name} where not {done} and not {idle}")))
             }
-            _ => {
-                published.insert(name.clone(), lines(&format!("select * from {name}")));
+            "thalweg.landings" => (
+                format!(
+                    "* exclude (confirmed) replace (regexp_replace(confirmations, {DIFFERING}) as confirmations) from {name}"
+                ),
+                Some(format!("run, source, stream from {name} where not confirmed")),
+            ),
+            "thalweg.positions" => {
+                (format!("* replace (regexp_replace(value, {DIFFERING}) as value) from {name}"), None)
             }
+            _ => (format!("* from {name}"), None),
+        };
+        published.insert(name.clone(), lines(&format!("select {seen}")));
+        if let Some(rest) = rest {
+            runs.insert(name, lines(&format!("select {rest}")));
         }
     }
     // A warehouse with an empty ledger shows as much as none.

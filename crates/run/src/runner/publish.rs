@@ -164,10 +164,12 @@ impl Run<'_> {
                 _ => {}
             }
         }
+        let stale = stale_tables(&publication, &self.failed);
         let wanted = |index: usize| {
             let test = &project.tests[index];
             self.choice.test(compiled, index, test.table.is_some())
                 && (self.options.command == Command::Build || about_chosen_kind(self, index))
+                && !compares_stale(self, index, &stale)
         };
         let tests = publication.test(&TestOptions {
             full: self.options.full_tests,
@@ -176,7 +178,6 @@ impl Run<'_> {
             now: self.started_at,
         })?;
         fail::fail_point!("run::tested");
-        let stale = stale_tables(&publication, &self.failed);
         let failing: Vec<&TestOutcome> = tests.iter().filter(|test| test.state == TestState::Fail).collect();
         let mut outcome = RunOutcome {
             run: self.number,
@@ -348,15 +349,26 @@ impl Run<'_> {
     }
 }
 
-/// With `load`, tests of store tables; with `run`, tests of models.
+/// With `load`, tests of store tables; with `run`, tests of models. A query is about every table it reads.
 fn about_chosen_kind(run: &Run<'_>, test: usize) -> bool {
     let compiled = run.bench.compiled();
-    let Some(&node) = compiled.tests[test].inputs.first() else { return false };
-    match compiled.nodes[node].kind {
+    let inputs = &compiled.tests[test].inputs;
+    let about = if run.bench.project().tests[test].table.is_some() { &inputs[..inputs.len().min(1)] } else { inputs };
+    about.iter().any(|&node| match compiled.nodes[node].kind {
         NodeKind::Stream(..) | NodeKind::Seed(_) => run.loads(),
-        NodeKind::Model(_) => run.models(),
-        NodeKind::External(_) => run.models(),
-    }
+        NodeKind::Model(_) | NodeKind::External(_) => run.models(),
+    })
+}
+
+/// Whether a test compares tables of which a model is not up to date in this run: its answer would mean nothing.
+fn compares_stale(run: &Run<'_>, test: usize, stale: &[StaleTable]) -> bool {
+    let compiled = run.bench.compiled();
+    let inputs = &compiled.tests[test].inputs;
+    inputs.len() > 1
+        && inputs.iter().map(|&node| &compiled.nodes[node]).any(|node| {
+            let name = node.id.to_string();
+            matches!(node.kind, NodeKind::Model(_)) && stale.iter().any(|stale| stale.table == name)
+        })
 }
 
 /// Whether publishing an extract leaves no trace: nothing was read, no position moved, nobody is to be told.
