@@ -11,10 +11,10 @@
 //!
 //! Compressions: none, snappy, gzip, lz4, brotli, zstd. The last is C, compiled in because several tools write it by default.
 
+mod column_types;
 mod json_text;
 #[cfg(test)]
 mod tests;
-mod types;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use thalweg_project::ColumnType;
 
+use self::column_types::column_type;
 use self::json_text::{json_record, json_text};
-use self::types::column_type;
 use super::chunked::{Job, Loaded};
 use super::columns::{Cells, Looked, OnMisfit, Plan, PlannedColumn, plan};
 use super::content::{Content, FileTrouble, data_error};
