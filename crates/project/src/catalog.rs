@@ -93,7 +93,7 @@ impl Catalog {
         }
     }
 
-    /// What `ref('name')` or `ref('schema.name')` means.
+    /// What `ref('name')` or `ref('schema.name')` means. A bare name means a model or seed before it means a store table.
     pub fn reference(&self, text: &str) -> Result<&TableName, Unresolved> {
         let text = text.trim();
         let candidates: Vec<&Known> = match text.parse::<TableName>() {
@@ -103,7 +103,11 @@ impl Catalog {
                 indexes.iter().map(|index| &self.known[*index]).collect()
             }
         };
-        let enabled: Vec<&Known> = candidates.iter().filter(|known| !known.disabled).copied().collect();
+        let mut enabled: Vec<&Known> = candidates.iter().filter(|known| !known.disabled).copied().collect();
+        // As in dbt, where `ref` speaks of models and seeds and `source` of the rest: a model hides a store table of its name.
+        if enabled.len() > 1 && enabled.iter().any(|known| matches!(known.kind, KnownKind::Model | KnownKind::Seed)) {
+            enabled.retain(|known| matches!(known.kind, KnownKind::Model | KnownKind::Seed));
+        }
         match (&enabled[..], &candidates[..]) {
             ([one], _) => Ok(&one.table),
             ([], [disabled, ..]) => Err(Unresolved {
