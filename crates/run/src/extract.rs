@@ -58,6 +58,9 @@ pub struct Extraction<'a> {
     pub run: i64,
     /// Epoch of its lease.
     pub epoch: i64,
+    /// The run was interrupted before: what it finished is taken up. Otherwise what lies in the landing under its number is of
+    /// another warehouse.
+    pub resumed: bool,
     /// What sources may use.
     pub context: &'a Context,
     /// Whom to tell.
@@ -72,7 +75,7 @@ impl Extraction<'_> {
         let requests: Vec<Vec<StreamRequest<'_>>> =
             groups.iter().map(|(_, jobs)| jobs.iter().map(|job| job.request.clone()).collect()).collect();
         // What the interrupted run finished is not read again.
-        for (group, (_, jobs)) in groups.iter().enumerate() {
+        for (group, (_, jobs)) in groups.iter().enumerate().filter(|_| self.resumed) {
             for (index, job) in jobs.iter().enumerate() {
                 match self.landing_of(job.request.stream).find() {
                     Ok(Some(manifest)) if manifest.fingerprint == job.fingerprint => {

@@ -51,6 +51,17 @@ pub struct PublishedLanding {
     pub confirmations: Vec<serde_json::Value>,
 }
 
+/// The files of a landing.
+#[derive(Debug, Clone, Copy)]
+pub enum LandedFiles<'a> {
+    /// These.
+    New(&'a [ExtractFile]),
+    /// Those of an older landing, of which something was read again.
+    Known,
+    /// None: there were no rows.
+    Nothing,
+}
+
 /// Reads what a run must know. Where no ledger stands, it is empty.
 pub fn load(ledger: &Ledger, connection: &mut dyn Connection) -> Result<Known, RunError> {
     let state = ledger.load(connection)?;
@@ -156,12 +167,13 @@ pub fn put_landing(
     ledger: &Ledger,
     connection: &mut dyn Connection,
     landing: &PublishedLanding,
-    files: &[ExtractFile],
+    files: &LandedFiles<'_>,
     position: &PositionChange,
 ) -> Result<(), RunError> {
     ledger.apply_positions(connection, &landing.source, &landing.stream, position, landing.run)?;
     let place = format!("{}/{}/run={}", landing.source, landing.folder, landing.run);
-    let extracts: Vec<ledger::ExtractRow> = files
+    let new = if let LandedFiles::New(files) = files { *files } else { &[] };
+    let extracts: Vec<ledger::ExtractRow> = new
         .iter()
         .zip(0_i64..)
         .map(|(file, index)| ledger::ExtractRow {
@@ -184,7 +196,7 @@ pub fn put_landing(
         stream: landing.stream.clone(),
         manifest: place,
         origin_base: landing.origin_base,
-        state: if files.is_empty() { "empty".into() } else { "published".into() },
+        state: if matches!(files, LandedFiles::Nothing) { "empty".into() } else { "published".into() },
         confirmed: landing.confirmations.is_empty(),
         confirmations: serde_json::Value::Array(landing.confirmations.clone()),
     };
@@ -195,7 +207,7 @@ pub fn put_landing(
 pub fn landings(ledger: &Ledger, connection: &mut dyn Connection) -> Result<Vec<PublishedLanding>, RunError> {
     let rows = ledger.landings(connection, None)?;
     let mut landings: Vec<_> = rows.into_iter().filter(|row| row.state == "published").map(published_landing).collect();
-    landings.sort_by_key(|landing| landing.origin_base);
+    landings.sort_by_key(|landing| (landing.origin_base, landing.run));
     Ok(landings)
 }
 

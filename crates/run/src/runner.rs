@@ -25,6 +25,7 @@ use crate::event::{Event, Observer};
 use crate::known::{self, Known};
 use crate::options::{BuildOptions, Command};
 use crate::outcome::{FailedStream, OutcomeNote, RunOutcome, RunState};
+use crate::publish::store::Again;
 use crate::seeds;
 use crate::workbench::Workbench;
 
@@ -39,6 +40,8 @@ pub struct Run<'a> {
     known: Known,
     number: i64,
     epoch: i64,
+    /// It was interrupted before.
+    resumed: bool,
     started: Instant,
     started_at: i64,
     notes: Vec<OutcomeNote>,
@@ -53,8 +56,8 @@ struct Landed {
     folder: PathBuf,
     /// Name of its folder beside those of the streams.
     landing: String,
-    /// Rows of an older extract are merged again: the `_origin` of its first file, and which rows, as a condition on alias `s`.
-    again: Option<(i64, String)>,
+    /// These are rows of an older extract.
+    again: Option<Again>,
 }
 
 /// Rejects that are read again.
@@ -118,6 +121,7 @@ pub fn begin<'a>(
         known,
         number,
         epoch,
+        resumed,
         started,
         started_at,
         notes: Vec::new(),

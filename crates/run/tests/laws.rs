@@ -111,7 +111,9 @@ pub fn assert_all(
     if asked.again {
         assert_again(site, &after, options, result);
     }
-    if asked.rebuild && published && options.select.is_none() {
+    // What was left out or failed catches up in a rebuild.
+    let current = matches!(result, Ok(outcome) if outcome.stale.is_empty());
+    if asked.rebuild && published && current {
         assert_rebuilt(site, &after, options);
     }
     after
@@ -178,11 +180,8 @@ fn assert_books(site: &Site) {
     }
     for landing in ask(connection, "select manifest from thalweg.landings where state = 'published'") {
         let manifest = landing[0].clone().unwrap();
-        let found = site
-            .project
-            .files()
-            .iter()
-            .any(|file| file.starts_with("landing/") && file.contains(&format!("/{manifest}/")));
+        let files = site.project.files();
+        let found = files.iter().any(|file| file.ends_with("manifest.json") && same_place(file, &manifest));
         assert!(found, "the landing {manifest} is in the ledger and not on disk");
     }
     let waiting = ask(connection, "select * from thalweg.landings where not confirmed");
@@ -190,9 +189,14 @@ fn assert_books(site: &Site) {
     let odd = ask(
         connection,
         "select e.id, e.rejected, count(r.id) from thalweg.extracts e left join thalweg.rejects r on r.project = e.project and r.origin = e.id \
-         and r.kind = 'read' group by all having e.rejected <> count(r.id)",
+         and r.kind = 'read' and r.run = e.run group by all having e.rejected <> count(r.id)",
     );
     assert!(odd.is_empty(), "rejects that are not kept (extract, counted, kept): {odd:?}");
+}
+
+/// Whether a file lies in the folder of a landing; names are written with `%` for what file systems do not take.
+fn same_place(file: &str, manifest: &str) -> bool {
+    file.replace("%20", " ").contains(&format!("/{manifest}/"))
 }
 
 /// Law 1, as the program itself sees it.
@@ -223,7 +227,15 @@ fn assert_again(site: &Site, after: &Snapshot, options: &BuildOptions, first: &R
     let saved = site.save();
     let once_more = BuildOptions { full_refresh: false, ..options.clone() };
     let result = site.build_with(&once_more, &Silent);
-    let then = snapshot(site);
+    let mut then = snapshot(site);
+    let moved = ["thalweg.positions", "thalweg.landings"];
+    let mut after = after.clone();
+    if after != then && after.without(&moved) == then.without(&moved) {
+        // Files that went to the archive are forgotten; the time after that nothing at all is left to do.
+        after = then;
+        _ = site.build_with(&once_more, &Silent);
+        then = snapshot(site);
+    }
     site.restore(&saved);
     match (first, &result) {
         (Ok(first), Ok(second)) if first.state == RunState::Failed => {
@@ -247,7 +259,7 @@ fn assert_again(site: &Site, after: &Snapshot, options: &BuildOptions, first: &R
         (Err(_), Err(_)) => {}
         (first, second) => panic!("first {first:?}\nthen {second:?}"),
     }
-    assert!(*after == then, "the same build once more changed something:\n{}", after.difference(&then));
+    assert!(after == then, "the same build once more changed something:\n{}", after.difference(&then));
 }
 
 /// Law 1 without the program's own comparison: everything is built anew from landing, in a copy, and readers see the same.

@@ -26,8 +26,8 @@ pub struct ExtractFiles {
     pub run: i64,
     /// Parquet files with rows, each with its columns.
     pub parts: Vec<(PathBuf, Vec<Column>)>,
-    /// Parquet file with records rejected while reading.
-    pub rejects: Option<PathBuf>,
+    /// Parquet file with records rejected while reading that are not kept yet, and their number.
+    pub rejects: Option<(PathBuf, u64)>,
     /// Number of files (or other units) of the extract.
     pub files: i64,
     /// Records read.
@@ -38,8 +38,19 @@ pub struct ExtractFiles {
     pub origin_base: i64,
     /// `replace`: whether the extract is the whole truth.
     pub complete: bool,
-    /// SQL condition on alias `s`: only these staged rows are meant.
+    /// Rows that came before and are merged again.
+    pub again: Option<Again>,
+}
+
+/// Rows of an older extract that are merged again, in the place in which they came: what came since then is newer.
+#[derive(Debug, Clone)]
+pub struct Again {
+    /// The `_origin` of the first file of their extract.
+    pub origin_base: i64,
+    /// SQL condition on alias `s`: only these staged rows are meant; all of them without it.
     pub filter: Option<String>,
+    /// Their extract and everything that landed since, oldest first.
+    pub later: Vec<(ExtractFiles, Vec<Column>)>,
 }
 
 /// What merging an extract did.
@@ -83,10 +94,14 @@ impl Publication<'_> {
     ) -> Result<Merged, RunError> {
         let dialect = self.database.dialect;
         let stage = self.stage(columns, extract)?;
+        let stage = match extract.again.as_ref().and_then(|again| again.filter.as_ref()) {
+            Some(filter) => format!("(select s.* from {stage} s where {filter})"),
+            None => stage,
+        };
         let has_tombstones = stream.sequence_by.is_some()
             && stream.soft_delete.is_some()
             && stream.write_disposition == WriteDisposition::Merge;
-        let merge = Merge {
+        let mut merge = Merge {
             dialect,
             stage,
             target: self.physical(physical)?,
@@ -104,8 +119,10 @@ impl Publication<'_> {
             conditions: self.quarantine(stream)?,
             origin_base: extract.origin_base,
             run: extract.run,
+            later: None,
         };
         let mut counts = Counts { read: extract.read, rejected: extract.rejected, ..Counts::default() };
+        self.count_staged(stream, &merge.stage, extract)?;
         counts.rejected += self.reject_staged(stream, &merge, extract)?;
         self.keep_source_rejects(stream, extract)?;
         let usable = counts.read - counts.rejected;
@@ -115,6 +132,9 @@ impl Publication<'_> {
         if merge.key.is_empty() {
             return self.without_key(stream, &merge, extract, counts, rows_before);
         }
+        if let Some(again) = &extract.again {
+            merge.later = Some(self.landed_since(stream, &merge, columns, again)?);
+        }
         let sql = self.database.name(merge.find_duplicate_key())?;
         let dedupe = self.database.any(&sql)?;
         let winners = self.database.name(merge.winners(dedupe))?;
@@ -122,7 +142,7 @@ impl Publication<'_> {
             let winning = self.database.count(&format!("select count(*) from {winners} w"))?;
             counts.duplicate = usable - winning;
         }
-        if rows_before == 0 && !self.has_tombstones(&merge)? {
+        if rows_before == 0 && extract.again.is_none() && !self.has_tombstones(&merge)? {
             let sql = self.database.name(merge.insert_initial(&winners))?;
             counts.inserted = self.database.execute(&sql)?;
             counts.unchanged = usable - counts.duplicate - counts.inserted;
@@ -260,10 +280,53 @@ impl Publication<'_> {
             })
             .collect();
         self.database.connection.stage(&name, &files, &staged).map_err(|error| self.database.error(error))?;
-        Ok(match &extract.filter {
-            Some(filter) => format!("(select s.* from {name} s where {filter})"),
-            None => name,
+        Ok(name)
+    }
+
+    /// What was counted while reading must lie in the landing: unchanged rows are what is left over later.
+    fn count_staged(&mut self, stream: &Stream, stage: &str, extract: &ExtractFiles) -> Result<(), RunError> {
+        let staged = self.database.count(&format!("select count(*) from {stage} s"))?;
+        if staged + extract.rejected == extract.read {
+            return Ok(());
+        }
+        Err(RunError::Unbalanced {
+            table: stream.table.to_string(),
+            equation: format!(
+                "{} records were read and {} of them rejected, {staged} lie in the landing",
+                extract.read, extract.rejected
+            ),
         })
+    }
+
+    /// What landed with rows that are merged again, or since: without what lies in the rejects, and, of what is replayed in this run
+    /// too, without what will be rejected again.
+    fn landed_since(
+        &mut self,
+        stream: &Stream,
+        merge: &Merge<'_>,
+        columns: &[Column],
+        again: &Again,
+    ) -> Result<String, RunError> {
+        let mut parts = Vec::new();
+        for (extract, _) in &again.later {
+            let stage = self.stage(columns, extract)?;
+            parts.push(self.database.name(merge.landed_rows(&stage, extract.origin_base))?);
+        }
+        let later = self.database.temporary("later");
+        let dialect = self.database.dialect;
+        let rejected = format!(
+            "exists (select 1 from thalweg.rejects j where j.project = {} and j.kind = 'merge' and j.source = {} and j.stream = {} \
+             and j.origin = l.{ORIGIN_COLUMN} and j.record = l.{RECORD_COLUMN} and (j.state = 'open' or (j.replayed_run = {} and \
+             l._reason is not null)))",
+            dialect.literal_text(self.ledger.project()),
+            dialect.literal_text(&stream.source),
+            dialect.literal_text(&stream.name),
+            self.run
+        );
+        let rows = parts.join(" union all ");
+        self.database
+            .execute(&format!("create temporary table {later} as select l.* from ({rows}) l where not {rejected}"))?;
+        Ok(later)
     }
 
     /// Keeps staged rows that must not be loaded: a NULL in the key, a quarantine test. Their number.
@@ -275,7 +338,7 @@ impl Publication<'_> {
 
     /// Keeps the records that could not be read.
     fn keep_source_rejects(&mut self, stream: &Stream, extract: &ExtractFiles) -> Result<(), RunError> {
-        let Some(file) = &extract.rejects else { return Ok(()) };
+        let Some((file, number)) = &extract.rejects else { return Ok(()) };
         let name = self.database.stage_name();
         let column = |name: &str, column_type| StagedColumn { name: name.to_owned(), column_type, in_files: vec![0] };
         let columns = [
@@ -288,13 +351,10 @@ impl Publication<'_> {
             .stage(&name, std::slice::from_ref(file), &columns)
             .map_err(|error| self.database.error(error))?;
         let kept = self.insert_rejects(stream, extract, RejectKind::Read, &name)?;
-        if kept != extract.rejected {
+        if kept != *number {
             return Err(RunError::Unbalanced {
                 table: stream.table.to_string(),
-                equation: format!(
-                    "{} records were rejected while reading, {kept} lie in the rejects",
-                    extract.rejected
-                ),
+                equation: format!("{number} records were rejected while reading, {kept} lie in the rejects"),
             });
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::outcome::{Counts, StepOutcome, Strategy};
 use crate::publish::Publication;
 use crate::publish::physical::tombstones_name;
-use crate::publish::store::{ExtractFiles, merged_columns};
+use crate::publish::store::{Again, ExtractFiles, merged_columns};
 use crate::table_state::{StateColumn, TableKind, TableState, typed};
 
 /// What is to be done with a stream's table.
@@ -25,8 +25,8 @@ pub struct StreamWork<'a> {
     pub fingerprint: String,
     /// What was extracted now, and its folder.
     pub landed: Option<(&'a Manifest, PathBuf)>,
-    /// Rows of an older extract are merged again: its first `_origin`, and which rows, as a condition on alias `s`.
-    pub again: Option<(i64, String)>,
+    /// What was extracted now are rows of an older extract.
+    pub again: Option<Again>,
     /// Everything that landed and was published before, in order, when the table is to be rebuilt.
     pub rebuild: Option<Rebuild>,
     /// Why nothing was extracted, if that failed.
@@ -75,7 +75,7 @@ impl Publication<'_> {
         self.observer.event(&Event::StepStarted { table: table.to_string() });
         let fresh = news.map(|(manifest, folder)| {
             let base = match &work.again {
-                Some((base, _)) => *base,
+                Some(again) => again.origin_base,
                 None => {
                     self.next_extract += i64::try_from(manifest.extract.files.len().max(1)).unwrap_or(1);
                     self.next_extract - i64::try_from(manifest.extract.files.len().max(1)).unwrap_or(1)
@@ -83,7 +83,8 @@ impl Publication<'_> {
             };
             let mut files = extract_files(manifest, folder, base);
             files.run = self.run;
-            files.filter = work.again.as_ref().map(|(_, filter)| filter.clone());
+            files.again.clone_from(&work.again);
+            files.complete &= files.again.is_none();
             (files, manifest.columns.clone())
         });
         let base = fresh.as_ref().map(|(files, _)| files.origin_base);
@@ -91,9 +92,11 @@ impl Publication<'_> {
         let (physical, columns, created_run);
         if let Some(rebuild) = work.rebuild {
             step.reason = rebuild.reason;
-            let extracts: Vec<_> = rebuild.extracts.into_iter().chain(fresh).collect();
+            // Rows that were diverted are among what landed.
+            let fresh = fresh.filter(|(files, _)| files.again.as_ref().is_none_or(|again| again.filter.is_none()));
+            let extracts = in_place(rebuild.extracts.into_iter().chain(fresh));
             columns = unify(extracts.iter().map(|(_, columns)| &columns[..]));
-            physical = self.physical_name(table);
+            physical = self.free_name(table, state.as_ref());
             created_run = self.run;
             self.create(work.stream, &physical, &columns)?;
             step.rows_before = 0;
@@ -167,6 +170,15 @@ impl Publication<'_> {
         Ok(base)
     }
 
+    /// A name for a physical table; one run may rebuild a table twice when it replays several extracts.
+    fn free_name(&self, table: &TableName, state: Option<&TableState>) -> String {
+        let name = self.physical_name(table);
+        match state {
+            Some(state) if state.physical.starts_with(&name) => format!("{}x", state.physical),
+            _ => name,
+        }
+    }
+
     /// Rows of a physical table.
     pub fn count_rows(&mut self, physical: &str) -> Result<u64, RunError> {
         let quoted = self.physical(physical)?;
@@ -236,14 +248,32 @@ pub fn extract_files(manifest: &Manifest, folder: &std::path::Path, origin_base:
     ExtractFiles {
         run: manifest.run,
         parts: manifest.parts.iter().map(|part| (folder.join(&part.file), part.columns.clone())).collect(),
-        rejects: manifest.rejects.as_ref().map(|rejects| folder.join(&rejects.file)),
+        rejects: manifest.rejects.as_ref().map(|rejects| (folder.join(&rejects.file), rejects.rows)),
         files: i64::try_from(manifest.extract.files.len().max(1)).unwrap_or(1),
         read: manifest.extract.read,
         rejected: manifest.extract.rejected,
         origin_base,
         complete: manifest.extract.complete,
-        filter: None,
+        again: None,
     }
+}
+
+/// Puts what was read again of an extract beside the rest of it, as if it had been readable at once. The extracts must be in order.
+pub fn in_place(extracts: impl IntoIterator<Item = (ExtractFiles, Vec<Column>)>) -> Vec<(ExtractFiles, Vec<Column>)> {
+    let mut all: Vec<(ExtractFiles, Vec<Column>)> = Vec::new();
+    for (mut files, columns) in extracts {
+        match all.iter_mut().find(|(other, _)| other.origin_base == files.origin_base) {
+            Some((whole, known)) => {
+                whole.parts.append(&mut files.parts);
+                whole.read += files.read;
+                whole.rejected += files.rejected;
+                whole.rejects = whole.rejects.take().or(files.rejects);
+                *known = unify([&known[..], &columns[..]]);
+            }
+            None => all.push((ExtractFiles { again: None, ..files }, columns)),
+        }
+    }
+    all
 }
 
 /// What a store table is made by: when it changes, the table is rebuilt from landing.

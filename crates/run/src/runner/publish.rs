@@ -16,7 +16,7 @@ use crate::database::Database;
 use crate::error::RunError;
 use crate::event::Event;
 use crate::extract::stream_name;
-use crate::known::PublishedLanding;
+use crate::known::{LandedFiles, PublishedLanding};
 use crate::options::Command;
 use crate::outcome::{
     FailedStream, OutcomeNote, RunOutcome, RunState, StaleTable, StepOutcome, TestOutcome, TestState,
@@ -24,7 +24,7 @@ use crate::outcome::{
 use crate::publish::Publication;
 use crate::publish::model::{Need, facts, need};
 use crate::publish::store::ExtractFiles;
-use crate::publish::stream::{Rebuild, StreamWork, extract_files, store_fingerprint};
+use crate::publish::stream::{Rebuild, StreamWork, extract_files, in_place, store_fingerprint};
 use crate::publish::testing::{self, KnownTest, TestOptions};
 use crate::table_state::TableKind;
 use crate::workbench::Workbench;
@@ -43,6 +43,7 @@ impl Run<'_> {
         let observer = self.observer;
         let wait = Wait { timeout: self.options.lock_timeout, tell: &|message: &str| tell_waiting(observer, message) };
         let _ = self.lock.describe(&format!("run {} (publishing)", self.number));
+        fail::fail_point!("run::before-open");
         let mut connection = warehouse.connect(Access::Write, &wait)?;
         let watch = self.bench.interrupt_when_cancelled(connection.interrupter());
         let published = self.publish(connection.as_mut(), seed_source, &landed, replayed);
@@ -65,18 +66,23 @@ impl Run<'_> {
             }
         };
         let mut outcome = outcome;
-        self.after(connection.as_mut(), sources, &mut outcome)?;
+        if let Err(error) = self.after(connection.as_mut(), sources, &mut outcome) {
+            return Err(if self.bench.is_cancelled() { RunError::CancelledAfter(self.number) } else { error });
+        }
+        // A run that died before it could share what it published leaves that to the next one.
+        let published_at = self.bench.ledger().published_run(connection.as_mut())?.and_then(|run| run.finished_at);
         drop(watch);
         drop(connection);
-        if outcome.state == RunState::Published {
-            match self.warehouse.share() {
-                Ok(_) => {}
-                Err(error) => outcome.notes.push(OutcomeNote {
-                    about: self.warehouse.display(),
-                    warning: true,
-                    message: error.to_string(),
-                }),
-            }
+        fail::fail_point!("run::before-share");
+        let since = if outcome.state == RunState::Published { None } else { published_at.map(|at| at.0) };
+        if (outcome.state == RunState::Published || since.is_some())
+            && let Err(error) = self.warehouse.share(since)
+        {
+            outcome.notes.push(OutcomeNote {
+                about: self.warehouse.display(),
+                warning: true,
+                message: error.to_string(),
+            });
         }
         outcome.seconds = self.started.elapsed().as_secs_f64();
         Ok(outcome)
@@ -141,13 +147,19 @@ impl Run<'_> {
                     let Some(stream) = self.stream_of(seed_source, node) else { continue };
                     let entries: Vec<&Landed> = landed.iter().filter(|entry| entry.node == node).collect();
                     if entries.is_empty() {
-                        let work = self.stream_work(publication.database.connection, node, stream, None)?;
+                        let work = self.stream_work(&mut publication, node, stream, None)?;
                         publication.refresh_stream(work)?;
                     }
+                    let mut rebuilt = false;
                     for entry in &entries {
-                        let work = self.stream_work(publication.database.connection, node, stream, Some(entry))?;
+                        let diverted = entry.again.as_ref().is_some_and(|again| again.filter.is_some());
+                        if rebuilt && diverted {
+                            continue;
+                        }
+                        let work = self.stream_work(&mut publication, node, stream, Some(entry))?;
+                        rebuilt |= work.rebuild.is_some();
                         let base = publication.refresh_stream(work)?;
-                        if entry.again.is_none() {
+                        if !diverted {
                             landings.push((*entry, base));
                         }
                         if entries.len() > 1 {
@@ -250,7 +262,7 @@ impl Run<'_> {
     /// What is to be done with a stream's table.
     pub(super) fn stream_work<'b>(
         &self,
-        connection: &mut dyn Connection,
+        publication: &mut Publication<'_>,
         node: usize,
         stream: &'b Stream,
         landed: Option<&'b Landed>,
@@ -260,7 +272,8 @@ impl Run<'_> {
             NodeKind::Seed(index) => (TableKind::Seed, seeds::fingerprint(&self.bench.project().seeds[index])),
             _ => (TableKind::Store, store_fingerprint(stream)),
         };
-        let state = self.known.tables.get(&stream.table);
+        let state = publication.tables.get(&stream.table);
+        let connection = &mut *publication.database.connection;
         let landings = |connection: &mut dyn Connection| -> Result<_, RunError> {
             landed_extracts(self.bench, &known::landings(&self.bench.ledger(), connection)?, stream)
         };
@@ -274,7 +287,7 @@ impl Run<'_> {
             (Some(state), _, _) if state.fingerprint != fingerprint => {
                 Some(rebuild_because("definition changed", landings(connection)?))
             }
-            (Some(_), _, _) if self.options.full_refresh => {
+            (Some(state), _, _) if self.options.full_refresh && state.created_run < self.number => {
                 Some(rebuild_because("asked for with --full-refresh", landings(connection)?))
             }
             // What text a value becomes depends on the type it was read as, not on those it had since.
@@ -395,14 +408,19 @@ impl Run<'_> {
             origin_base: base.unwrap_or(0),
             confirmations: manifest.extract.confirmations.clone(),
         };
-        let files: &[_] = if base.is_some() { &manifest.extract.files } else { &[] };
+        let files = match (&entry.again, base) {
+            (None, Some(_)) => LandedFiles::New(&manifest.extract.files),
+            // They are known since they were first read.
+            (Some(_), Some(_)) => LandedFiles::Known,
+            (_, None) => LandedFiles::Nothing,
+        };
         // A seed is read whenever its file changed; it has no position.
         let position = if manifest.source == seeds::SEED_SOURCE {
             PositionChange::new()
         } else {
             manifest.extract.position.clone()
         };
-        known::put_landing(&self.bench.ledger(), connection, &landing, files, &position)
+        known::put_landing(&self.bench.ledger(), connection, &landing, &files, &position)
     }
 
     pub(super) fn stream_name_of(&self, entry: &Landed) -> String {
@@ -464,25 +482,33 @@ pub fn landed_extracts(
     landings: &[PublishedLanding],
     stream: &Stream,
 ) -> Result<Vec<(ExtractFiles, Vec<Column>)>, RunError> {
-    let landing = bench.landing();
     let mut extracts = Vec::new();
     for row in landings.iter().filter(|row| row.source == stream.source && row.stream == stream.name) {
-        let place = landing.stream(&row.source, &row.folder).run(row.run);
-        let Some(manifest) = place.find()? else {
+        let Some(extract) = landed_extract(bench, row)? else {
             return Err(RunError::NotFound(format!(
                 "the landing of {} of run {} is gone, so {} cannot be rebuilt from it: put {} back, or change the definition back",
                 stream_name(stream),
                 row.run,
                 stream.table,
-                place.folder().display()
+                bench.landing().stream(&row.source, &row.folder).run(row.run).folder().display()
             )));
         };
-        let mut files = extract_files(&manifest, place.folder(), row.origin_base);
-        // Its rejects are in the warehouse since then.
-        files.rejects = None;
-        extracts.push((files, manifest.columns.clone()));
+        extracts.push(extract);
     }
-    Ok(extracts)
+    Ok(in_place(extracts))
+}
+
+/// One published landing; `None` when it is gone.
+pub fn landed_extract(
+    bench: &Workbench,
+    row: &PublishedLanding,
+) -> Result<Option<(ExtractFiles, Vec<Column>)>, RunError> {
+    let place = bench.landing().stream(&row.source, &row.folder).run(row.run);
+    let Some(manifest) = place.find()? else { return Ok(None) };
+    let mut files = extract_files(&manifest, place.folder(), row.origin_base);
+    // Its rejects are in the warehouse since then.
+    files.rejects = None;
+    Ok(Some((files, manifest.columns)))
 }
 
 /// Tables of the warehouse that the project no longer has.

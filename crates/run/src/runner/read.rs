@@ -66,6 +66,7 @@ impl Run<'_> {
             landing: &landing,
             run: self.number,
             epoch: self.epoch,
+            resumed: self.resumed,
             context: &context,
             observer: self.observer,
         };

@@ -1,16 +1,21 @@
 //! Reading rejects again.
 
+use thalweg_project::WriteDisposition;
+use thalweg_source::landing::{PartFile, unify};
 use thalweg_source::{RejectedRecord, Source};
 use thalweg_sql::NodeKind;
-use thalweg_warehouse::ledger::RejectKind;
+use thalweg_warehouse::ledger::{RejectKind, RejectRow};
 use thalweg_warehouse::{Access, Wait};
 
+use super::publish::landed_extract;
 use super::{Landed, Replay, Run, begin, tell_waiting};
 use crate::error::RunError;
 use crate::event::{Event, Observer};
-use crate::known;
+use crate::known::{self, PublishedLanding};
 use crate::options::BuildOptions;
 use crate::outcome::{OutcomeNote, RunOutcome};
+use crate::publish::store::Again;
+use crate::publish::stream::in_place;
 use crate::workbench::Workbench;
 
 /// See [`Workbench::replay`].
@@ -53,95 +58,126 @@ impl Run<'_> {
                 .map(|other| other.origin_base)
                 .min()
                 .unwrap_or(i64::MAX);
-            let of_landing: Vec<_> = rejects
+            // What was read again has the place of what was read first; the landing of a record is that of the run that refused it.
+            let first = landings.iter().find(|other| other.origin_base == landing.origin_base) == Some(landing);
+            let of_landing: Vec<&RejectRow> = rejects
                 .iter()
                 .map(|row| &row.reject)
-                .filter(|reject| {
-                    (landing.origin_base..next).contains(&reject.origin) && reject.stream == landing.stream
+                .filter(|reject| (landing.origin_base..next).contains(&reject.origin))
+                .filter(|reject| match reject.kind {
+                    RejectKind::Read => reject.run == landing.run,
+                    RejectKind::Merge | RejectKind::Quarantine => first,
                 })
                 .collect();
-            if of_landing.is_empty() {
-                continue;
-            }
-            let about = format!("{}.{}", landing.source, landing.stream);
-            let found = self.bench.compiled().nodes.iter().enumerate().find_map(|(node, entry)| match entry.kind {
-                NodeKind::Stream(source, stream) => {
-                    let stream = &self.bench.project().sources[source].streams[stream];
-                    (stream.source == landing.source && stream.name == landing.stream).then_some((node, source, stream))
-                }
-                _ => None,
-            });
-            let Some((node, source, stream)) = found else {
-                self.warn(&about, "its rejects cannot be replayed: the stream is no longer in the project");
-                continue;
-            };
-            let place = self.bench.landing().stream(&landing.source, &landing.folder).run(landing.run);
-            let Some(manifest) = place.find()? else {
-                self.warn(&about, &format!("rejects of run {} cannot be replayed: its landing is gone", landing.run));
-                continue;
-            };
-            let (unread, diverted): (Vec<_>, Vec<_>) =
-                of_landing.into_iter().partition(|reject| reject.kind == RejectKind::Read);
-            if !unread.is_empty() {
-                let records: Vec<RejectedRecord> = unread
-                    .iter()
-                    .map(|reject| RejectedRecord {
-                        file: i32::try_from(reject.origin - landing.origin_base).unwrap_or(i32::MAX),
-                        record: reject.record,
-                        byte_offset: reject.byte_offset,
-                        reason: reject.reason.clone(),
-                        raw: reject.raw.clone(),
-                    })
-                    .collect();
-                let folder = format!("{} replay of run {}", landing.stream, landing.run);
-                let target = self.bench.landing().stream(&landing.source, &folder).run(self.number);
-                target.begin()?;
-                let job = self.job(stream);
-                let extract = sources[source].replay(
-                    &job.request,
-                    &manifest.extract.files,
-                    &records,
-                    &self.context(),
-                    &target,
-                )?;
-                let manifest = target.finish(extract, &job.fingerprint, self.epoch)?;
-                replay.ids.extend(unread.iter().map(|reject| reject.id));
-                replay.landed.push(Landed {
-                    node,
-                    manifest,
-                    folder: target.folder().to_owned(),
-                    landing: folder,
-                    again: None,
-                });
-            }
-            if !diverted.is_empty() {
-                let mut manifest = manifest;
-                manifest.rejects = None;
-                manifest.extract.read = diverted.len() as u64;
-                manifest.extract.rejected = 0;
-                let ids: Vec<String> = diverted.iter().map(|reject| reject.id.to_string()).collect();
-                let dialect = thalweg_sql::dialect_of(&self.bench.project().target.connection);
-                let filter = format!(
-                    "exists (select 1 from thalweg.rejects j where j.project = {} and j.id in ({}) and j.origin = {} + s._file \
-                     and j.record = s._record)",
-                    dialect.literal_text(ledger.project()),
-                    ids.join(", "),
-                    landing.origin_base
-                );
-                replay.ids.extend(diverted.iter().map(|reject| reject.id));
-                replay.landed.push(Landed {
-                    node,
-                    manifest,
-                    folder: place.folder().to_owned(),
-                    landing: landing.folder.clone(),
-                    again: Some((landing.origin_base, filter)),
-                });
+            if !of_landing.is_empty() {
+                self.replay_landing(sources, &landings, landing, &of_landing, &mut replay)?;
             }
         }
         if replay.ids.is_empty() {
             self.warn("rejects", "there is nothing to replay");
         }
         Ok(replay)
+    }
+
+    fn replay_landing(
+        &mut self,
+        sources: &[Box<dyn Source>],
+        landings: &[PublishedLanding],
+        landing: &PublishedLanding,
+        rejects: &[&RejectRow],
+        replay: &mut Replay,
+    ) -> Result<(), RunError> {
+        let about = format!("{}.{}", landing.source, landing.stream);
+        let found = self.bench.compiled().nodes.iter().enumerate().find_map(|(node, entry)| match entry.kind {
+            NodeKind::Stream(source, stream) => {
+                let stream = &self.bench.project().sources[source].streams[stream];
+                (stream.source == landing.source && stream.name == landing.stream).then_some((node, source, stream))
+            }
+            _ => None,
+        });
+        let Some((node, source, stream)) = found else {
+            self.warn(&about, "its rejects cannot be replayed: the stream is no longer in the project");
+            return Ok(());
+        };
+        let place = self.bench.landing().stream(&landing.source, &landing.folder).run(landing.run);
+        let Some(manifest) = place.find()? else {
+            self.warn(&about, &format!("rejects of run {} cannot be replayed: its landing is gone", landing.run));
+            return Ok(());
+        };
+        let mut later = Vec::new();
+        let same_stream = |row: &&PublishedLanding| row.source == landing.source && row.stream == landing.stream;
+        for row in landings.iter().filter(same_stream).filter(|row| row.origin_base >= landing.origin_base) {
+            later.extend(landed_extract(self.bench, row)?);
+        }
+        let later = in_place(later);
+        let replaced = later.iter().any(|(files, _)| files.origin_base > landing.origin_base && files.complete);
+        if stream.write_disposition == WriteDisposition::Replace && replaced {
+            self.warn(
+                &about,
+                &format!("rejects of run {} are not replayed: its rows were replaced since", landing.run),
+            );
+            return Ok(());
+        }
+        let again = |filter| Some(Again { origin_base: landing.origin_base, filter, later: later.clone() });
+        let (unread, diverted): (Vec<&RejectRow>, Vec<&RejectRow>) =
+            rejects.iter().copied().partition(|reject| reject.kind == RejectKind::Read);
+        replay.ids.extend(rejects.iter().map(|reject| reject.id));
+        if !unread.is_empty() {
+            let records: Vec<RejectedRecord> = unread
+                .iter()
+                .map(|reject| RejectedRecord {
+                    file: i32::try_from(reject.origin - landing.origin_base).unwrap_or(i32::MAX),
+                    record: reject.record,
+                    byte_offset: reject.byte_offset,
+                    reason: reject.reason.clone(),
+                    raw: reject.raw.clone(),
+                })
+                .collect();
+            // Several extracts may have been read again in one run.
+            let folder = format!("{} replay of run {} from {}", landing.stream, landing.run, landing.origin_base);
+            let target = self.bench.landing().stream(&landing.source, &folder).run(self.number);
+            target.begin()?;
+            let job = self.job(stream);
+            let extract =
+                sources[source].replay(&job.request, &manifest.extract.files, &records, &self.context(), &target)?;
+            let manifest = target.finish(extract, &job.fingerprint, self.epoch)?;
+            let place = target.folder().to_owned();
+            replay.landed.push(Landed { node, manifest, folder: place, landing: folder, again: again(None) });
+        }
+        if diverted.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = diverted.iter().map(|reject| reject.id.to_string()).collect();
+        let filter = format!(
+            "exists (select 1 from thalweg.rejects j where j.project = {} and j.id in ({}) and j.origin = {} + s._file \
+             and j.record = s._record)",
+            thalweg_sql::dialect_of(&self.bench.project().target.connection)
+                .literal_text(self.bench.ledger().project()),
+            ids.join(", "),
+            landing.origin_base
+        );
+        // They may lie in what was read again of their extract, too.
+        let mut manifest = manifest;
+        for row in landings.iter().filter(same_stream).filter(|row| row.origin_base == landing.origin_base) {
+            let other = self.bench.landing().stream(&row.source, &row.folder).run(row.run);
+            let Some(more) = other.find()?.filter(|_| row != landing) else { continue };
+            let folder = other.folder().display().to_string();
+            manifest.columns = unify([&manifest.columns[..], &more.columns[..]]);
+            manifest.parts.extend(
+                more.parts.into_iter().map(|part| PartFile { file: format!("{folder}/{}", part.file), ..part }),
+            );
+        }
+        manifest.rejects = None;
+        manifest.extract.read = diverted.len() as u64;
+        manifest.extract.rejected = 0;
+        replay.landed.push(Landed {
+            node,
+            manifest,
+            folder: place.folder().to_owned(),
+            landing: landing.folder.clone(),
+            again: again(Some(filter)),
+        });
+        Ok(())
     }
 
     pub(super) fn warn(&mut self, about: &str, message: &str) {

@@ -44,6 +44,9 @@ pub struct Merge<'a> {
     pub origin_base: i64,
     /// The run.
     pub run: i64,
+    /// For rows that are merged again in the place in which they came: a relation of everything of the stream that landed with
+    /// them or since, with the columns of the table, `_origin` and `_record`.
+    pub later: Option<String>,
 }
 
 impl Merge<'_> {
@@ -138,6 +141,31 @@ impl Merge<'_> {
         ))
     }
 
+    /// The usable rows of an older extract, with the columns of the table, `_origin` and `_record`: parts of [`Merge::later`].
+    pub fn landed_rows(&self, stage: &str, origin_base: i64) -> Result<String, InvalidName> {
+        Ok(format!(
+            "select {}, {origin_base} + s.{FILE_COLUMN} as {ORIGIN_COLUMN}, s.{RECORD_COLUMN}, {} as _reason from {stage} s",
+            self.all_columns("s")?,
+            self.reason("s")?.unwrap_or_else(|| "null".to_owned())
+        ))
+    }
+
+    /// Whether a staged row (alias `s`) that is merged again was followed by a newer one of its key.
+    fn followed(&self, later: &str) -> Result<String, InvalidName> {
+        let place = format!(
+            "(l.{ORIGIN_COLUMN}, l.{RECORD_COLUMN}) > ({} + s.{FILE_COLUMN}, s.{RECORD_COLUMN})",
+            self.origin_base
+        );
+        let newer = match &self.sequence_by {
+            None => place,
+            Some(name) => {
+                let (theirs, ours) = (qualified(self.dialect, "l", name)?, qualified(self.dialect, "s", name)?);
+                format!("({} or ({theirs} is not distinct from {ours} and {place}))", is_newer(&theirs, &ours))
+            }
+        };
+        Ok(format!("exists (select 1 from {later} l where {} and {newer})", equal_keys(self.dialect, "l", "s", &self.key)?))
+    }
+
     /// True for marked rows of an alias; `false` without a soft-delete column.
     fn marked(&self, alias: &str) -> Result<String, InvalidName> {
         Ok(match &self.soft_delete {
@@ -191,8 +219,12 @@ impl Merge<'_> {
                 );
             }
         }
+        let followed = match &self.later {
+            Some(later) => format!(" when {} then 'older'", self.followed(later)?),
+            None => String::new(),
+        };
         Ok(format!(
-            "create temporary table {verdicts} as select v.* from (select s.*, case when {first_key} is null then (case{buried} when {marked} \
+            "create temporary table {verdicts} as select v.* from (select s.*, case{followed} when {first_key} is null then (case{buried} when {marked} \
              then 'absent' else 'insert' end){newer} when {marked} then 'delete' when {same} then 'unchanged' else 'update' end \
              as _verdict from {winners} s left join {} t on {keys}{join}) v where v._verdict <> 'unchanged'",
             self.target
