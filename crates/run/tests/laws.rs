@@ -45,7 +45,9 @@ pub fn snapshot(site: &Site) -> Snapshot {
             ("tables", "*"),
         ] {
             let rows = ask(connection.as_mut(), &format!("select {columns} from thalweg.{table} order by all"));
-            state.insert(format!("thalweg.{table}"), rows);
+            if !rows.is_empty() {
+                state.insert(format!("thalweg.{table}"), rows);
+            }
         }
     }
     Snapshot(state)

@@ -10,7 +10,9 @@
 
 mod case;
 mod cases;
+mod history;
 mod laws;
+mod oracle;
 mod script;
 mod site;
 mod transcript;

@@ -53,9 +53,9 @@ impl Command {
         self.line.split_whitespace().collect()
     }
 
-    /// The value of `name=value`, up to the next blank; `_` stands for a blank.
+    /// The value of `name=value`, up to the next blank; `~` stands for a blank.
     pub fn setting(&self, name: &str) -> Option<String> {
-        self.words().iter().find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.replace('_', " ")))
+        self.words().iter().find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.replace('~', " ")))
     }
 
     /// Whether a word stands behind the command.

@@ -154,6 +154,7 @@ impl Publication<'_> {
             (counts, change, old.physical.clone(), old.created_run)
         } else {
             step.strategy = Strategy::Full;
+            self.claim(table)?;
             let physical = self.physical_name(table);
             let quoted = self.physical(&physical)?;
             self.database.execute(&format!("create table {quoted} as {select}"))?;

@@ -61,16 +61,22 @@ impl Publication<'_> {
 
     /// Defines a published view by a query.
     pub fn define_view(&mut self, table: &TableName, sql: &str) -> Result<(), RunError> {
-        let schema = format!("{}{}", self.project.target.schema_prefix, table.schema);
-        let quoted = self.database.name(self.database.dialect.quote_identifier(&schema))?;
-        if !self.tables.contains_key(table) {
-            self.database.execute(&format!("create schema if not exists {quoted}"))?;
-            self.refuse_foreign(table, &schema)?;
-        }
+        self.claim(table)?;
         let view = self.published(table)?;
         self.database.execute(&format!("create or replace view {view} as {sql}"))?;
         self.definitions_changed = true;
         Ok(())
+    }
+
+    /// Makes sure that a new table may be published under its name.
+    pub fn claim(&mut self, table: &TableName) -> Result<(), RunError> {
+        if self.tables.contains_key(table) {
+            return Ok(());
+        }
+        let schema = format!("{}{}", self.project.target.schema_prefix, table.schema);
+        let quoted = self.database.name(self.database.dialect.quote_identifier(&schema))?;
+        self.database.execute(&format!("create schema if not exists {quoted}"))?;
+        self.refuse_foreign(table, &schema)
     }
 
     /// What stands where a new table is to be published, and is not ours, must not be replaced.

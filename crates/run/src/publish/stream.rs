@@ -186,6 +186,7 @@ impl Publication<'_> {
     }
 
     fn create(&mut self, stream: &Stream, physical: &str, columns: &[Column]) -> Result<(), RunError> {
+        self.claim(&stream.table)?;
         let types = typed(self.database.dialect, columns);
         self.create_store_table(physical, &types)?;
         if let (Some(sequence), Some(_), WriteDisposition::Merge) =

@@ -163,7 +163,10 @@ impl Merge<'_> {
                 format!("({} or ({theirs} is not distinct from {ours} and {place}))", is_newer(&theirs, &ours))
             }
         };
-        Ok(format!("exists (select 1 from {later} l where {} and {newer})", equal_keys(self.dialect, "l", "s", &self.key)?))
+        Ok(format!(
+            "exists (select 1 from {later} l where {} and {newer})",
+            equal_keys(self.dialect, "l", "s", &self.key)?
+        ))
     }
 
     /// True for marked rows of an alias; `false` without a soft-delete column.
