@@ -10,9 +10,11 @@
 
 mod case;
 mod cases;
+mod fencing;
 mod history;
 mod laws;
 mod oracle;
+mod reading;
 mod script;
 mod site;
 mod transcript;

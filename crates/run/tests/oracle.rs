@@ -28,7 +28,6 @@ pub struct Declared {
 
 /// Where the records of a run went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as in the program")]
 pub struct Expected {
     pub read: u64,
     pub inserted: u64,

@@ -242,6 +242,7 @@ impl Run<'_> {
         known::put_tests(&ledger, connection, self.number, &tests)?;
         known::put_known_tests(&ledger, connection, self.number, &known_tests)?;
         known::finish_run(&ledger, connection, self.number, outcome.state, now(), None)?;
+        self.bench.check_cancelled()?;
         ledger.check_lease(connection, self.epoch)?;
         fail::fail_point!("run::before-commit");
         connection.commit()?;
