@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `FAILPOINTS` | what happens at a failpoint, in the words of the crate `fail`: `run::tested=1*off->sleep(500)` |
 //! | `THALWEG_KILL_AT` | `<name>[:<hit>]`: there the process kills itself with SIGKILL (at the first hit, or the given one) |
+//! | `THALWEG_HOLD_AT` | `<name>[:<hit>]`: there the process makes the file of `THALWEG_HELD` and waits until somebody removes it |
 //! | `THALWEG_WATCH` | names, separated by commas, of failpoints whose hits are to be listed |
 //! | `THALWEG_HITS` | the file they are listed in, one name a line |
 
@@ -26,7 +27,11 @@ pub fn arm() -> Armed {
             }
         }
         if let Some(place) = variable("THALWEG_KILL_AT") {
-            kill_at(&place);
+            // Nothing can be done when even that fails, and the test sees a process that went on.
+            at(&place, || drop(signal_hook::low_level::raise(signal_hook::consts::SIGKILL)));
+        }
+        if let (Some(place), Some(file)) = (variable("THALWEG_HOLD_AT"), variable("THALWEG_HELD")) {
+            at(&place, move || hold(&file));
         }
         Armed { _scenario: Some(scenario) }
     }
@@ -35,7 +40,7 @@ pub fn arm() -> Armed {
 }
 
 #[cfg(feature = "failpoints")]
-fn kill_at(place: &str) {
+fn at(place: &str, act: impl Fn() + Send + Sync + 'static) {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     // A name has colons of its own: only a number after the last one is a hit.
@@ -46,10 +51,19 @@ fn kill_at(place: &str) {
     let hits = AtomicU64::new(0);
     callback(name, move || {
         if hits.fetch_add(1, Ordering::SeqCst) + 1 == hit {
-            // Nothing can be done when even that fails, and the test sees a process that went on.
-            let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);
+            act();
         }
     });
+}
+
+#[cfg(feature = "failpoints")]
+fn hold(file: &str) {
+    if let Err(error) = std::fs::write(file, "") {
+        crate::output::talk(&format!("warning: {file} cannot be written: {error}"));
+    }
+    while std::path::Path::new(file).exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }
 
 #[cfg(feature = "failpoints")]

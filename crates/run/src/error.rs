@@ -47,6 +47,11 @@ pub enum RunError {
     /// The run was asked to stop; nothing was published.
     #[error("stopped as asked; nothing was published, and the next build goes on from here")]
     Cancelled,
+    /// The run was asked to stop when it had ended already, but not yet done what comes after it.
+    #[error(
+        "stopped as asked; run {0} itself has ended, and the next build does what comes after it: files of sources, reports"
+    )]
+    CancelledAfter(i64),
     /// A file of the project could not be written.
     #[error("{0}")]
     Output(String),

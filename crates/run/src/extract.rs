@@ -167,7 +167,7 @@ impl Extraction<'_> {
         self.observer.event(&Event::ExtractStarted { stream: name.clone() });
         fail::fail_point!("run::before-extract");
         let manifest = self.with_patience(|| {
-            let landing = self.landing_of(stream);
+            let landing = self.landing_of(stream).under(self.epoch);
             landing.begin()?;
             let sink = ToldSink { landing: &landing, observer: self.observer, stream: &name };
             let extract = snapshot.extract(index, &sink)?;

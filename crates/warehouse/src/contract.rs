@@ -29,8 +29,10 @@ pub trait Warehouse: Send + Sync {
     fn lock(&self, project: &str, holder: &str) -> Result<Box<dyn RunLock>, WarehouseError>;
 
     /// Told after a run, when no connection is open and before the lock is given up: makes what was published available to others
-    /// where that takes an act of its own (a copy of the file). What was done, in words.
-    fn share(&self) -> Result<Option<String>, WarehouseError> {
+    /// where that takes an act of its own (a copy of the file). Does nothing where that was done since a moment (microseconds since
+    /// 1970 UTC). What was done, in words.
+    fn share(&self, since: Option<i64>) -> Result<Option<String>, WarehouseError> {
+        let _ = since;
         Ok(None)
     }
 

@@ -8,7 +8,7 @@ use crate::failpoints::{hits, places};
 use crate::history::History;
 use crate::parallel::for_each;
 use crate::program::{Build, build, build_killed_at, build_well};
-use crate::state::{State, assert_same_state, difference};
+use crate::state::{State, assert_same, assert_same_state, difference, read_by_people};
 
 /// How often a build is killed in a row at statements, of which there are many, before one may end.
 const ROW: usize = 8;
@@ -17,13 +17,11 @@ const ROW: usize = 8;
 #[track_caller]
 pub fn assert_all_or_nothing(number: usize, project: &WrittenProject) -> bool {
     let (before, after) = (History::undisturbed().after(number - 1), History::undisturbed().after(number));
-    let seen = State::of(project);
-    if seen.published == after.published {
+    let seen = State::published(project);
+    if seen == after.published {
         return true;
     }
-    if let (Some(old), Some(new)) =
-        (difference(&before.published, &seen.published), difference(&after.published, &seen.published))
-    {
+    if let (Some(old), Some(new)) = (difference(&before.published, &seen), difference(&after.published, &seen)) {
         panic!("readers see something between.\nAgainst before:\n{old}Against after:\n{new}");
     }
     false
@@ -34,7 +32,12 @@ pub fn assert_all_or_nothing(number: usize, project: &WrittenProject) -> bool {
 pub fn assert_settles(number: usize, project: &WrittenProject) {
     let quiet = build(project);
     assert_eq!((quiet.code, quiet.state()), (Some(0), Some("nothing")), "{quiet:#?}");
-    assert_same_state("after a quiet build", History::undisturbed().settled(number), &State::of(project).settled());
+    let (expected, found) = (History::undisturbed().settled(number), State::of(project).settled());
+    assert_same("after a quiet build", &expected.published, &found.published);
+    assert_same("runs after a quiet build", &expected.runs, &found.runs);
+    assert_eq!(expected.files, found.files, "after a quiet build");
+    // When the copy was made decides how much of what people do not read is in it.
+    assert_same("the copy", &read_by_people(&expected.shared), &read_by_people(&found.shared));
 }
 
 /// Kills a build of the history at a place and lets the next one go on.
@@ -88,7 +91,7 @@ fn kill_in_a_row(number: usize, places: &[String]) {
                 break;
             }
         }
-        let published = State::of(&project).published == history.after(number).published;
+        let published = State::published(&project) == history.after(number).published;
         let last = build_well(&project);
         if published {
             assert_settles(number, &project);

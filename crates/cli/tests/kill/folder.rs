@@ -11,8 +11,13 @@ use crate::project::Change;
 /// A copy in a folder of its own. Files keep their times, since deliveries are read in the order of these.
 pub fn copy(project: &WrittenProject) -> WrittenProject {
     let copy = TestProject::new().write();
-    copy_folder(project.path(), copy.path());
+    copy_into(project, copy.path());
     copy
+}
+
+/// The same into a folder that is there.
+pub fn copy_into(project: &WrittenProject, folder: &Path) {
+    copy_folder(project.path(), folder);
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -5,11 +5,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod disk_full;
 mod each;
+mod failing;
 mod failpoints;
 mod folder;
+mod held;
 mod history;
 mod parallel;
 mod program;
 mod project;
+mod random;
+mod signals;
 mod state;
+mod two_builds;
+mod warehouse_held;

@@ -10,7 +10,7 @@ name: killed
 landing: landing
 default_target: dev
 targets:
-  dev: { type: duckdb, path: warehouse.duckdb, threads: 2 }
+  dev: { type: duckdb, path: warehouse.duckdb, threads: 2, published_copy: shared/copy.duckdb }
 ";
 
 const SHOP: &str = "\
@@ -202,4 +202,14 @@ pub fn deliver_a_mistake() -> Vec<Change> {
         ),
         put("incoming/events_2.ndjson", "{\"id\":3,\"kind\":\"view\"}\n"),
     ]
+}
+
+/// The mistake corrected, under the same name.
+pub fn deliver_the_correction() -> Vec<Change> {
+    vec![put(
+        "incoming/orders_2.csv",
+        "order_id,changed_at,is_deleted,product,country,amount\n\
+         1,2026-03-02 10:00:00,false,apple,AU,11.00\n\
+         7,2026-03-02 10:02:00,false,fig,NZ,8.00\n",
+    )]
 }

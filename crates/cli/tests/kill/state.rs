@@ -18,12 +18,18 @@ pub struct State {
     pub published: Tables,
     /// Which runs there were, apart from those that found nothing to do, and what is still to be told to sources.
     pub runs: Tables,
+    /// What readers of the copy see.
+    pub shared: Tables,
     /// Files where they arrive, in archives, and of reports.
     pub files: BTreeMap<String, String>,
 }
 
 /// The warehouse file.
 pub const WAREHOUSE: &str = "warehouse.duckdb";
+/// Lines shown of each side of a difference.
+const SHOWN: usize = 3;
+/// Its copy for other readers.
+const COPY: &str = "shared/copy.duckdb";
 
 /// What differs between two folders, or two moments, by nature: in stamps of files, and in how far a log was read.
 const DIFFERING: &str = r#"'"(mtime_ns|ctime_ns|inode|seen_at|loaded_at)":("[^"]*"|[0-9]+)', '"\1":0', 'g'"#;
@@ -32,16 +38,36 @@ impl State {
     /// Looks at a project. Nothing may be running in it.
     pub fn of(project: &WrittenProject) -> Self {
         let (published, runs) = tables(&project.path().join(WAREHOUSE));
-        Self { published, runs, files: files(project.path()) }
+        let (shared, _) = tables(&project.path().join(COPY));
+        Self { published, runs, shared, files: files(project.path()) }
+    }
+
+    /// What readers see, and nothing else.
+    pub fn published(project: &WrittenProject) -> Tables {
+        tables(&project.path().join(WAREHOUSE)).0
+    }
+
+    /// Files without those that hold the number of a run, which depends on how often builds failed or had nothing to do.
+    pub fn files_without_numbers(&self) -> BTreeMap<&str, &str> {
+        let files = self.files.iter().filter(|(name, _)| !(name.starts_with("out/") && name.ends_with(".json")));
+        files.map(|(name, content)| (name.as_str(), content.as_str())).collect()
     }
 
     /// Without landings that brought no rows: how many there are depends on when files were seen to be gone.
     pub fn settled(mut self) -> Self {
-        if let Some(landings) = self.published.get_mut("thalweg.landings") {
+        for landings in
+            [&mut self.published, &mut self.shared].into_iter().filter_map(|seen| seen.get_mut("thalweg.landings"))
+        {
             landings.retain(|line| !line.contains("\"state\":\"empty\""));
         }
         self
     }
+}
+
+/// What people read: no ledger, no run numbers.
+pub fn read_by_people(tables: &Tables) -> Tables {
+    let tables = tables.iter().filter(|(name, _)| !name.starts_with("thalweg"));
+    tables.map(|(name, rows)| (name.clone(), rows.clone())).collect()
 }
 
 /// What readers see, and which runs there were.
@@ -158,14 +184,12 @@ pub fn difference(expected: &Tables, found: &Tables) -> Option<String> {
             (None, Some(_)) => text.push_str(&format!("{name}: is too much\n")),
             (Some(expected), Some(found)) if expected != found => {
                 text.push_str(&format!("{name}:\n"));
-                expected
-                    .iter()
-                    .filter(|line| !found.contains(line))
-                    .for_each(|line| text.push_str(&format!("  - {line}\n")));
-                found
-                    .iter()
-                    .filter(|line| !expected.contains(line))
-                    .for_each(|line| text.push_str(&format!("  + {line}\n")));
+                for line in expected.iter().filter(|line| !found.contains(line)).take(SHOWN) {
+                    text.push_str(&format!("  - {line}\n"));
+                }
+                for line in found.iter().filter(|line| !expected.contains(line)).take(SHOWN) {
+                    text.push_str(&format!("  + {line}\n"));
+                }
                 text.push_str(&format!("  {} lines, expected {}\n", found.len(), expected.len()));
             }
             _ => {}
@@ -179,5 +203,6 @@ pub fn difference(expected: &Tables, found: &Tables) -> Option<String> {
 pub fn assert_same_state(what: &str, expected: &State, found: &State) {
     assert_same(what, &expected.published, &found.published);
     assert_same(what, &expected.runs, &found.runs);
+    assert_same(&format!("{what}, in the copy"), &expected.shared, &found.shared);
     assert_eq!(expected.files, found.files, "{what}");
 }

@@ -8,7 +8,7 @@ use thalweg_source::landing::{Manifest, unify};
 use thalweg_source::{Column, PositionChange, Source};
 use thalweg_sql::NodeKind;
 use thalweg_warehouse::ledger::RejectState;
-use thalweg_warehouse::{Access, Connection, Wait, WarehouseErrorKind};
+use thalweg_warehouse::{Access, Connection, Wait, WarehouseError, WarehouseErrorKind};
 
 use super::{Landed, Run, now, tell_waiting};
 use crate::change::Change;
@@ -66,11 +66,16 @@ impl Run<'_> {
             }
         };
         let mut outcome = outcome;
-        if let Err(error) = self.after(connection.as_mut(), sources, &mut outcome) {
-            return Err(if self.bench.is_cancelled() { RunError::CancelledAfter(self.number) } else { error });
-        }
+        let after = self.after(connection.as_mut(), sources, &mut outcome);
         // A run that died before it could share what it published leaves that to the next one.
-        let published_at = self.bench.ledger().published_run(connection.as_mut())?.and_then(|run| run.finished_at);
+        let published_at = after.and_then(|()| {
+            let published = self.bench.ledger().published_run(connection.as_mut())?;
+            Ok(published.and_then(|run| run.finished_at))
+        });
+        let published_at = match published_at {
+            Err(_) if self.bench.is_cancelled() => return Err(RunError::CancelledAfter(self.number)),
+            other => other?,
+        };
         drop(watch);
         drop(connection);
         fail::fail_point!("run::before-share");
@@ -247,7 +252,7 @@ impl Run<'_> {
         fail::fail_point!("run::before-commit");
         connection.commit()?;
         fail::fail_point!("run::committed");
-        connection.settle(definitions_changed)?;
+        connection.settle(definitions_changed).map_err(|error| self.published_but(error))?;
         fail::fail_point!("run::settled");
         if !touched_nothing {
             check::remember_columns(self.bench.folder(), &project.target.name, &tables);
@@ -258,6 +263,14 @@ impl Run<'_> {
             self.observer.event(&Event::Published { run: self.number });
         }
         Ok(outcome)
+    }
+
+    /// An error after the commit, which must not be taken for one of the run.
+    fn published_but(&self, error: WarehouseError) -> WarehouseError {
+        WarehouseError {
+            message: format!("run {} is published, but afterwards: {}", self.number, error.message),
+            ..error
+        }
     }
 
     /// What is to be done with a stream's table.

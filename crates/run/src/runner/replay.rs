@@ -7,11 +7,11 @@ use thalweg_sql::NodeKind;
 use thalweg_warehouse::ledger::{RejectKind, RejectRow};
 use thalweg_warehouse::{Access, Wait};
 
-use super::publish::landed_extract;
 use super::{Landed, Replay, Run, begin, tell_waiting};
 use crate::error::RunError;
 use crate::event::{Event, Observer};
 use crate::known::{self, PublishedLanding};
+use crate::landed::landed_extract;
 use crate::options::BuildOptions;
 use crate::outcome::{OutcomeNote, RunOutcome};
 use crate::publish::store::Again;
@@ -135,7 +135,7 @@ impl Run<'_> {
                 .collect();
             // Several extracts may have been read again in one run.
             let folder = format!("{} replay of run {} from {}", landing.stream, landing.run, landing.origin_base);
-            let target = self.bench.landing().stream(&landing.source, &folder).run(self.number);
+            let target = self.bench.landing().stream(&landing.source, &folder).run(self.number).under(self.epoch);
             target.begin()?;
             let job = self.job(stream);
             let extract =

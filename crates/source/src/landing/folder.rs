@@ -55,6 +55,7 @@ impl StreamLanding {
         RunLanding {
             stream: self.clone(),
             run,
+            epoch: i64::MAX,
             written: Mutex::new(Written { parts: Vec::new(), rejects: RejectsWriter::new(folder.clone()) }),
             folder,
             opened: AtomicU64::new(0),
@@ -90,6 +91,8 @@ impl StreamLanding {
 pub struct RunLanding {
     stream: StreamLanding,
     run: i64,
+    /// Lease the writer works under; see [`RunLanding::under`].
+    epoch: i64,
     folder: PathBuf,
     /// Parts ever opened, for temporary names.
     opened: AtomicU64,
@@ -116,10 +119,34 @@ impl RunLanding {
         self.records.load(Ordering::Relaxed)
     }
 
+    /// The same for a writer that works under a lease: what somebody landed under a later one is never touched. So a process that was
+    /// paused, thought dead and overtaken does no harm here when it comes back.
+    pub fn under(self, epoch: i64) -> Self {
+        Self { epoch, ..self }
+    }
+
+    /// Fails when a manifest of a later lease than `epoch` is there.
+    fn refuse_overtaken(&self, epoch: i64) -> Result<(), SourceError> {
+        let landed = fs::read(self.folder.join(MANIFEST_FILE)).ok();
+        let landed = landed.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+        match landed.and_then(|manifest| manifest.get("epoch")?.as_i64()) {
+            Some(theirs) if theirs > epoch => Err(SourceError::new(
+                SourceErrorKind::Landing,
+                format!(
+                    "landing: {} was finished by another process that took over run {}: this one must stop",
+                    self.folder.display(),
+                    self.run
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Begins an extract: creates the folder, and removes what an unfinished (or no longer wanted) extract left in it. Whoever
     /// wants to go on with a finished extract asks [`RunLanding::find`] first.
     pub fn begin(&self) -> Result<(), SourceError> {
         let failed = |what: &str, error: &io::Error| landing_error(what, &self.folder, error);
+        self.refuse_overtaken(self.epoch)?;
         // The manifest goes first: without it, what remains after a crash here is an unfinished extract again.
         let manifest = self.folder.join(MANIFEST_FILE);
         match fs::remove_file(&manifest) {
@@ -144,6 +171,7 @@ impl RunLanding {
     /// Ends an extract: closes the rejects, checks law 3 (read = rows + rejected), and writes the manifest, after which the
     /// extract counts.
     pub fn finish(&self, extract: Extract, fingerprint: &str, epoch: i64) -> Result<Manifest, SourceError> {
+        self.refuse_overtaken(self.epoch.min(epoch))?;
         let mut written = self.written();
         let rejects = written.rejects.close()?;
         let mut parts = std::mem::take(&mut written.parts);
@@ -292,6 +320,7 @@ impl Part for LandingPart<'_> {
     fn finish(self: Box<Self>) -> Result<(), SourceError> {
         let number = self.landing.finished.fetch_add(1, Ordering::Relaxed);
         let name = format!("part-{number:05}.parquet");
+        self.landing.refuse_overtaken(self.landing.epoch)?;
         let closed = self.file.close(&self.landing.folder.join(&name))?;
         fail::fail_point!("landing::part-written");
         self.landing.written().parts.push(PartFile {

@@ -60,8 +60,11 @@ impl Warehouse for DuckDbWarehouse {
         Ok(Box::new(lock::take(&self.file, &self.display, project, &self.target, holder)?))
     }
 
-    fn share(&self) -> Result<Option<String>, WarehouseError> {
+    fn share(&self, since: Option<i64>) -> Result<Option<String>, WarehouseError> {
         let Some(copy) = &self.published_copy else { return Ok(None) };
+        if since.is_some_and(|since| share::is_younger(copy, since)) {
+            return Ok(None);
+        }
         share::copy(&self.file, &self.display, copy)?;
         Ok(Some(format!("copied to {}", copy.display())))
     }

@@ -26,6 +26,12 @@ pub(super) fn copy(file: &Path, display: &str, copy: &Path) -> Result<(), Wareho
     })?
 }
 
+/// Whether a copy was made since a moment, in microseconds since 1970 UTC.
+pub(super) fn is_younger(copy: &Path, since: i64) -> bool {
+    let Ok(made) = fs::metadata(copy).and_then(|copy| copy.modified()) else { return false };
+    jiff::Timestamp::try_from(made).is_ok_and(|made| made.as_microsecond() >= since)
+}
+
 fn copy_closed(file: &Path, display: &str, copy: &Path) -> Result<(), WarehouseError> {
     let failed = |error: io::Error| {
         WarehouseError::new(
@@ -46,6 +52,7 @@ fn copy_closed(file: &Path, display: &str, copy: &Path) -> Result<(), WarehouseE
     let unfinished = PathBuf::from(unfinished);
     fs::copy(file, &unfinished).map_err(failed)?;
     fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(failed)?;
+    fail::fail_point!("share::unnamed");
     fs::rename(&unfinished, copy).map_err(failed)
 }
 

@@ -114,8 +114,8 @@ impl Connection for DuckDbConnection {
         }
         match self.inner.execute("checkpoint", &[]) {
             Ok(_) => Ok(()),
-            // Somebody else in this process is reading: the next one will do it.
-            Err(error) if error.kind == ErrorKind::Statement => {
+            // Somebody else in this process is reading, or the run was asked to stop: the next one will do it.
+            Err(error) if matches!(error.kind, ErrorKind::Statement | ErrorKind::Interrupted) => {
                 tracing::debug!(error = %error, "no checkpoint this time");
                 Ok(())
             }

@@ -122,6 +122,12 @@ impl Ledger {
         self.select(connection, &format!("order by run desc{limit}"), &[])
     }
 
+    /// The run that readers see, if there is one.
+    pub fn published_run(&self, connection: &mut dyn Connection) -> Result<Option<RunRow>, WarehouseError> {
+        let published = [Value::Text(RunState::Published.word().to_owned())];
+        Ok(self.select(connection, "and state = ? order by run desc limit 1", &published)?.into_iter().next())
+    }
+
     /// Everything known of one run, if there was one.
     pub fn run_detail(&self, connection: &mut dyn Connection, run: i64) -> Result<Option<RunDetail>, WarehouseError> {
         let number = [Value::BigInt(run)];

@@ -1,0 +1,73 @@
+//! Kills in a run whose tests fail; and no failpoint is left out.
+
+use std::collections::BTreeSet;
+
+use crate::failpoints::{hits, in_the_source, places};
+use crate::folder::{copy, deliver};
+use crate::history::History;
+use crate::parallel::for_each;
+use crate::program::{build, build_killed_at};
+use crate::project;
+use crate::state::{State, assert_same};
+
+#[test]
+fn a_run_that_fails_its_tests_is_killed_everywhere() {
+    let history = History::undisturbed();
+    let before = history.before(2);
+    for name in ["incoming/orders_2.csv", "incoming/events_2.ndjson", "incoming/events_3.ndjson"] {
+        before.remove(name);
+    }
+    deliver(&before, 2, project::deliver_a_mistake());
+    let undisturbed = copy(&before);
+    let (failed, hits) = hits(&undisturbed);
+    assert_eq!((failed.code, failed.state()), (Some(1), Some("failed")), "{failed:#?}");
+    let expected = State::of(&undisturbed);
+    assert_same("a failed run", &history.after(1).published, &expected.published);
+
+    // Statements were killed one by one in the good builds; here the first, the last and some between.
+    let mut number = 0;
+    let chosen: Vec<String> = places(&hits)
+        .into_iter()
+        .filter(|place| {
+            number += 1;
+            !place.starts_with("warehouse::") || number % 12 == 0
+        })
+        .collect();
+    println!("failing build: {} failpoints, {} kills", hits.len(), chosen.len());
+    for_each(&chosen, |place| {
+        let project = copy(&before);
+        let killed = build_killed_at(&project, place);
+        assert_eq!(killed.code, None, "it was not killed: {killed:#?}");
+        assert_same("after the kill", &history.after(1).published, &State::published(&project));
+        let next = build(&project);
+        assert_eq!((next.code, next.state()), (Some(1), Some("failed")), "{next:#?}");
+        let found = State::of(&project);
+        assert_same("after the next build", &expected.published, &found.published);
+        assert_eq!(expected.files, found.files);
+        if next.run().is_some_and(|(run, _)| run == 2) {
+            assert_same("the failed run", &expected.runs, &found.runs);
+        }
+        // The mistake corrected.
+        deliver(&project, 3, project::deliver_the_correction());
+        let good = build(&project);
+        assert_eq!((good.code, good.state()), (Some(0), Some("published")), "{good:#?}");
+    });
+}
+
+/// Failpoints that no build of the history comes by, with the reason.
+const ELSEWHERE: [(&str, &str); 0] = [];
+
+#[test]
+fn every_failpoint_is_killed_at() {
+    let history = History::undisturbed();
+    let mut hit: BTreeSet<String> =
+        (1..=project::DELIVERIES).flat_map(|number| hits(&history.before(number)).1.into_keys()).collect();
+    let mistaken = history.before(2);
+    deliver(&mistaken, 2, project::deliver_a_mistake());
+    hit.extend(hits(&mistaken).1.into_keys());
+    let left: Vec<String> = in_the_source()
+        .into_iter()
+        .filter(|name| !hit.contains(name) && !ELSEWHERE.iter().any(|(known, _)| known == name))
+        .collect();
+    assert!(left.is_empty(), "no build of the kill tests comes by {left:?}");
+}
