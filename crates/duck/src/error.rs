@@ -128,8 +128,8 @@ impl From<duckdb::Error> for EngineError {
 /// Hints that speak of DuckDB's settings and pages mean nothing to a user of this program.
 fn clean(message: &str) -> String {
     if needs_icu(message) {
-        return "times with a time zone (`now()`, `current_timestamp`) can be compared and stored here, but not calculated with: make \
-                a UTC timestamp of it first, `now() AT TIME ZONE 'UTC'`"
+        return "this cannot be done here with a time with a time zone (`now()`, `current_timestamp`): make a UTC timestamp of it \
+                first, `now() AT TIME ZONE 'UTC'`"
             .to_owned();
     }
     const NOISE: [&str; 7] = [

@@ -78,7 +78,7 @@ fn devices_and_browsers_are_told() {
     );
 }
 
-/// The engine's own words for one thing: `now()` has a zone, and without ICU only a cast takes it away.
+/// The engine's own words for one thing: `now()` has a zone, and without ICU not all can be done with it.
 #[test]
 fn the_present_can_be_stored() {
     let mut connection = memory();
@@ -96,9 +96,17 @@ fn the_present_can_be_stored() {
     );
     connection.execute("create view v as select current_date as d", &[]).expect("created");
     assert_eq!(ask(&mut connection, "select d = today() from v"), "true");
-    for sql in
-        ["select now() - interval 1 day", "select date_trunc('day', now())", "select now()::date", "select year(now())"]
-    {
+    // A cast to a date is no function that could be given, and these few are not worth it.
+    for sql in [
+        "select now()::date",
+        "select cast(now() as time)",
+        "select age(now())",
+        "select time_bucket(interval 1 hour, now())",
+        "select date_sub('day', now(), now())",
+        "select julian(now())",
+        "select extract(epoch from now())",
+        "select unnest(generate_series(now(), now(), interval 1 day))",
+    ] {
         let error = connection.query(sql, &[]).expect_err(sql);
         assert!(
             error.message.contains("AT TIME ZONE 'UTC'") && !error.message.contains("INSTALL"),

@@ -1,5 +1,8 @@
 //! Functions of `thalweg_enrich` under the names that SQL knows.
 
+mod calendar;
+mod interval;
+mod moment;
 mod time_zone;
 mod user_agent;
 
@@ -12,5 +15,5 @@ pub(crate) fn register(root: &duckdb::Connection) -> Result<(), EngineError> {
     root.register_scalar_function::<time_zone::FromUtc>("timezone")?;
     root.register_scalar_function::<user_agent::Device>("device")?;
     root.register_scalar_function::<user_agent::Browser>("browser")?;
-    Ok(())
+    moment::register(root)
 }
