@@ -284,11 +284,11 @@ fn name_columns(
         if name.is_empty() {
             name = format!("column_{}", index + 1);
         }
-        if [FILE_COLUMN, RECORD_COLUMN, "_run", "_origin"].contains(&name.as_str()) {
+        if let Some(free) = instead_of_reserved(&name) {
             notes.push(Note::warning(format!(
-                "{file}: column {source_name} is called {name}_, because {name} is thalweg's own"
+                "{file}: column {source_name} is called {free}, because {name} is thalweg's own"
             )));
-            name.push('_');
+            name = free;
         }
         named.push((name, source_name.clone(), Cells::Column(index)));
     }
@@ -302,6 +302,16 @@ fn name_columns(
         }
     }
     Ok(named)
+}
+
+/// What a column is called whose name is kept for bookkeeping: `rowid` is the store's, names with `_thalweg` are those of passing
+/// helpers in statements.
+fn instead_of_reserved(name: &str) -> Option<String> {
+    if name.starts_with("_thalweg") {
+        // Behind the prefix no name is free.
+        return Some(format!("{}_", name.trim_start_matches('_')));
+    }
+    [FILE_COLUMN, RECORD_COLUMN, "_run", "_origin", "rowid"].contains(&name).then(|| format!("{name}_"))
 }
 
 /// The number a column has in a list: pattern `top titles *` and name `Top Titles 12` give 12.
