@@ -16,6 +16,9 @@ use crate::{Diagnostic, Location, OnSourceError, Schedule, Secret, TableName, Ta
 /// The file that makes a folder a project.
 pub const FILE: &str = "thalweg.yml";
 
+/// Where the warehouse is when a target does not say.
+const DEFAULT_PATH: &str = "warehouse.duckdb";
+
 /// Schemas that Thalweg or the engines keep for themselves.
 pub const RESERVED_SCHEMAS: &[&str] = &["thalweg", "thalweg_data", "information_schema", "main", "pg_catalog"];
 
@@ -75,6 +78,7 @@ impl<'a> Reader<'a> {
             }
             _ => vec!["dev".to_owned()],
         };
+        self.distinct_targets(&node);
         let name = self.chosen_target(&node, chosen, &target_names);
         let mut forms = form.targets.unwrap_or_default();
         let target = self.target(&node, &name, forms.remove(&name));
@@ -177,8 +181,31 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reports targets that would write to the same tables of the same DuckDB file.
+    fn distinct_targets(&mut self, node: &Node) {
+        let targets = node.get("targets").map_or(&[][..], Node::entries);
+        let mut seen: Vec<(&str, String, String)> = Vec::new();
+        for target in targets {
+            let Some("duckdb") = target.value.get("type").and_then(Node::as_str) else { continue };
+            let path = written(target.value.get("path"), DEFAULT_PATH);
+            let path = path.trim_start_matches("./").to_owned();
+            let prefix = written(target.value.get("schema_prefix"), "").to_lowercase();
+            match seen.iter().find(|(_, other_path, other_prefix)| *other_path == path && *other_prefix == prefix) {
+                Some((first, ..)) => {
+                    let message = format!(
+                        "the targets `{first}` and `{}` are the same tables of the same DuckDB file `{path}`",
+                        target.key
+                    );
+                    self.report("same-target", message, FILE, target.key_span.clone()).help =
+                        Some(format!("give one of them another `path`, or `schema_prefix: {}_`", target.key));
+                }
+                None => seen.push((&target.key, path, prefix)),
+            }
+        }
+    }
+
     fn target(&mut self, node: &Node, name: &str, form: Option<TargetForm>) -> Target {
-        let default_path = || "warehouse.duckdb".to_owned();
+        let default_path = || DEFAULT_PATH.to_owned();
         let (schema_prefix, connection) = match form {
             None => {
                 let path = default_path();
@@ -221,6 +248,15 @@ impl<'a> Reader<'a> {
         }
         let location = Location::new(FILE, place(node, &["targets", name]));
         Target { name: name.to_owned(), schema_prefix, connection, location }
+    }
+}
+
+/// A text as the file has it: the variables of a target that was not chosen are not known, and no message shows any.
+fn written(node: Option<&Node>, default: &str) -> String {
+    match node.map(|node| &node.content) {
+        Some(Content::Scalar(scalar)) if scalar.from_variable => scalar.text.clone(),
+        Some(Content::Scalar(_)) => node.and_then(Node::as_str).unwrap_or(default).to_owned(),
+        _ => default.to_owned(),
     }
 }
 

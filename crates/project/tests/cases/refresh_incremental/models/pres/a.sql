@@ -1,0 +1,2 @@
+{{ config(refresh='incremental') }}
+select 1 as x

@@ -1,0 +1,2 @@
+{{ config(refresh='full') }}
+select 1 as x
