@@ -1,9 +1,10 @@
 //! When files are ready, what is not looked at again, and what stops an extract.
 
 use std::fs;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use thalweg_project::{InputFile, ProjectInput, Source as Definition};
 use thalweg_source::landing::{Landing, Manifest};
@@ -97,6 +98,32 @@ fn a_file_that_goes_on_changing_is_left_for_the_next_run() {
     assert_eq!(manifest.rows(), 0);
     assert_eq!(manifest.extract.notes[0].message, "a.csv: left for later, it is still changing");
     assert_eq!(project.extract().expect("extracted").rows(), 16);
+}
+
+#[test]
+fn a_change_in_the_future_is_waited_for_as_well() {
+    let mut project = Project::new("{ files: '*.csv', format: csv, ready: { stable_for: 1s } }");
+    let path = project.home.path().join("incoming/a.csv");
+    let future = SystemTime::now() + Duration::from_secs(3600);
+    let write = move |text: &str| {
+        let mut file = fs::File::options().append(true).create(true).open(&path).expect("a file");
+        file.write_all(text.as_bytes()).expect("written");
+        file.set_modified(future).expect("a time");
+    };
+    write("id\n");
+    let writer = std::thread::spawn(move || {
+        for number in 0..15 {
+            std::thread::sleep(Duration::from_millis(100));
+            write(&format!("{number}\n"));
+        }
+    });
+    let manifest = project.extract().expect("extracted");
+    writer.join().expect("written");
+    assert_eq!(manifest.rows(), 0);
+    assert_eq!(manifest.extract.notes[0].message, "a.csv: left for later, it is still changing");
+    let started = Instant::now();
+    assert_eq!(project.extract().expect("extracted").rows(), 15);
+    assert!(started.elapsed() >= Duration::from_millis(900));
 }
 
 #[test]
