@@ -15,6 +15,7 @@ mod event;
 mod extract;
 mod folder;
 mod known;
+mod landed;
 mod look;
 mod options;
 mod outcome;

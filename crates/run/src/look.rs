@@ -15,7 +15,7 @@ use crate::known::{self, Known};
 use crate::options::BuildOptions;
 use crate::outcome::{RunState, Strategy, TestOutcome};
 use crate::publish::Publication;
-use crate::publish::model::{Need, facts, need};
+use crate::publish::model::{Need, facts, need, stale_models};
 use crate::publish::stream::store_fingerprint;
 use crate::publish::testing::TestOptions;
 use crate::runner::now;
@@ -230,6 +230,9 @@ pub fn status(bench: &Workbench) -> Result<Status, RunError> {
         None => BTreeMap::new(),
     };
     let mut tables = Vec::new();
+    let consumed =
+        |reader: &TableName, input: &TableName| known.consumed.get(&(reader.clone(), input.clone())).copied();
+    let stale = stale_models(project, compiled, &known.tables, consumed);
     for &node in &compiled.order {
         let id = &compiled.nodes[node].id;
         let state = known.tables.get(id);
@@ -258,13 +261,7 @@ pub fn status(bench: &Workbench) -> Result<Status, RunError> {
             }
             NodeKind::Model(_) => {
                 let Some(facts) = facts(project, compiled, &known.tables, node) else { continue };
-                let consumed = |input: &TableName| known.consumed.get(&(id.clone(), input.clone())).copied();
-                let stale = match need(&facts, state, &known.tables, false, consumed) {
-                    Need::Rebuild(_) if state.is_none() => Some("never built".to_owned()),
-                    Need::Rebuild(reason) | Need::Blocked(reason) => Some(reason),
-                    Need::Refresh(reason) if !reason.starts_with("reads ") => Some(reason),
-                    Need::Refresh(_) | Need::Current => None,
-                };
+                let stale = stale.iter().find(|(table, _)| table == id).map(|(_, reason)| reason.clone());
                 let view = facts.model.materialized == Materialized::View;
                 (if view { TableKind::View } else { TableKind::Table }, stale)
             }

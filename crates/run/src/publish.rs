@@ -62,6 +62,21 @@ impl Publication<'_> {
         self.changes.get(table).unwrap_or(&Change::None)
     }
 
+    /// What readers of a table may see changed: for a view, whether anything below it did, also in a run that leaves models out.
+    pub fn effective_change(&self, table: &TableName) -> Change {
+        let change = self.change_of(table);
+        if change.any() {
+            return change.clone();
+        }
+        let Some(node) = self.compiled.node(table) else { return Change::None };
+        let below = model::tracked_inputs(self.project, self.compiled, node);
+        let is_view = model::is_view(self.project, self.compiled, node);
+        if is_view && below.iter().any(|&input| self.change_of(&self.compiled.nodes[input].id).any()) {
+            return Change::Everything;
+        }
+        Change::None
+    }
+
     /// Checks both equations of a step, then keeps and tells it.
     pub fn finish_step(&mut self, step: StepOutcome) -> Result<(), RunError> {
         check_balance(&step)?;

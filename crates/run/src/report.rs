@@ -48,8 +48,9 @@ pub fn answer(
     }
     if !report.formats.is_empty() {
         // A CSV file has no place for it, so the run it shows stands beside all of them.
-        let stamp =
-            serde_json::json!({ "report": report.name, "run": run, "rows": everything.rows.len(), "files": files });
+        let stamp = serde_json::json!({
+            "report": report.name, "run": run, "rows": everything.rows.len(), "files": files, "definition": definition(report),
+        });
         let path = folder.join(format!("{OUT}/{}.run.json", report.name));
         let unfinished = folder.join(format!("{OUT}/.{}.run.json.unfinished", report.name));
         write_file(&unfinished, |file| writeln!(file, "{stamp}"))?;
@@ -69,11 +70,20 @@ pub fn answer(
     })
 }
 
-/// Whether every file of a report is there and shows this run, or a later one.
+/// What a report's files are made by, besides the data.
+fn definition(report: &Report) -> String {
+    blake3::hash(format!("{}\0{:?}", report.sql, report.formats).as_bytes()).to_hex()[..32].to_owned()
+}
+
+/// Whether every file of a report is there, is made by its present query, and shows this run or a later one.
 pub fn written(folder: &Path, report: &Report, run: i64) -> bool {
     let stamp = || -> Option<i64> {
         let text = fs::read(folder.join(format!("{OUT}/{}.run.json", report.name))).ok()?;
-        serde_json::from_slice::<serde_json::Value>(&text).ok()?.get("run")?.as_i64()
+        let stamp = serde_json::from_slice::<serde_json::Value>(&text).ok()?;
+        if stamp.get("definition")?.as_str()? != definition(report) {
+            return None;
+        }
+        stamp.get("run")?.as_i64()
     };
     let there = |format: &ReportFormat| folder.join(format!("{OUT}/{}.{}", report.name, extension(*format))).is_file();
     report.formats.is_empty() || (report.formats.iter().all(there) && stamp().is_some_and(|shown| shown >= run))

@@ -16,7 +16,6 @@ use thalweg_sql::NodeKind;
 use thalweg_warehouse::ledger::Microseconds;
 use thalweg_warehouse::{Access, RunLock, Wait, Warehouse};
 
-pub use publish::landed_extracts;
 pub use replay::replay;
 
 use crate::choice::Choice;

@@ -3,10 +3,10 @@
 use thalweg_project::{Materialized, Stream, TableName, WriteDisposition};
 use thalweg_source::Column;
 use thalweg_sql::NodeKind;
-use thalweg_sql::statement::TypedColumn;
 use thalweg_sql::statement::condition::is_marked;
 use thalweg_sql::statement::difference::missing_rows;
 use thalweg_sql::statement::relation::{FILE_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list, qualified};
+use thalweg_sql::statement::{Sameness, TypedColumn};
 use thalweg_warehouse::{Access, StagedColumn, Wait};
 
 use crate::answer::VerifyOutcome;
@@ -15,15 +15,15 @@ use crate::error::RunError;
 use crate::event::{Event, Observer};
 use crate::extract::stream_name;
 use crate::known::{self, PublishedLanding};
+use crate::landed::landed_extracts;
 use crate::look::{looking, nothing_built};
 use crate::options::BuildOptions;
 use crate::outcome::TextTable;
 use crate::publish::Publication;
 use crate::publish::model::{Need, facts, need};
 use crate::publish::store::ExtractFiles;
-use crate::runner::landed_extracts;
 use crate::seeds;
-use crate::table_state::TableState;
+use crate::table_state::{TableKind, TableState};
 use crate::workbench::Workbench;
 
 /// Differing rows shown for a table, of each kind.
@@ -241,7 +241,7 @@ fn expected_rows(
     };
     Ok(format!(
         "select {shown} from (select k.*, row_number() over (partition by {keys} order by {sequence}k._origin desc, k._record desc) \
-         as _rank from {landed} k) l where l._rank = 1 and not {marked}"
+         as _thalweg_rank from {landed} k) l where l._thalweg_rank = 1 and not {marked}"
     ))
 }
 
@@ -255,14 +255,20 @@ fn compare(
     expected: &str,
 ) -> Result<VerifyOutcome, RunError> {
     let dialect = publication.database.dialect;
+    // Only a model may hold sums of floating-point numbers.
+    let sameness = match state.kind {
+        TableKind::Table | TableKind::View => Sameness::WithinTolerance,
+        TableKind::Store | TableKind::Seed => Sameness::Identical,
+    };
     let physical = publication.physical(&state.physical)?;
     let rows = publication.database.count(&format!("select count(*) from {physical}"))?;
     let mut first = TextTable { columns: vec!["difference".to_owned()], numeric: vec![false], rows: Vec::new() };
     first.columns.extend(columns.iter().map(|column| column.name.clone()));
     first.columns.push("written by run".to_owned());
     first.numeric.resize(first.columns.len(), false);
-    let missing = publication.database.name(missing_rows(dialect, expected, &physical, columns, &[]))?;
-    let unexpected = publication.database.name(missing_rows(dialect, &physical, expected, columns, &[RUN_COLUMN]))?;
+    let missing = publication.database.name(missing_rows(dialect, expected, &physical, columns, &[], sameness))?;
+    let unexpected =
+        publication.database.name(missing_rows(dialect, &physical, expected, columns, &[RUN_COLUMN], sameness))?;
     let mut numbers = [0, 0];
     for (index, (sql, word)) in [(missing, "missing"), (unexpected, "unexpected")].into_iter().enumerate() {
         numbers[index] = publication.database.count(&format!("select count(*) from ({sql}) d"))?;

@@ -48,6 +48,10 @@ pub trait Dialect: Debug + Send + Sync {
     /// compared by 12 significant digits.
     fn comparison_image(&self, expression: &str, type_name: &str) -> String;
 
+    /// An expression whose equality (`is not distinct from`) means that two values of the engine's type are identical: as
+    /// [`Dialect::is_same`], for comparing each side on its own.
+    fn identity_image(&self, expression: &str, type_name: &str) -> String;
+
     /// The name of the hidden column that identifies a row of a table within a transaction.
     fn row_identifier(&self) -> &'static str;
 

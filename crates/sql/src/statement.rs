@@ -9,6 +9,6 @@ pub mod merge;
 pub mod relation;
 
 pub use condition::{RowCondition, row_condition};
-pub use difference::Difference;
+pub use difference::{Difference, Sameness};
 pub use merge::Merge;
 pub use relation::{Relation, TypedColumn};

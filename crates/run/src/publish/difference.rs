@@ -1,6 +1,6 @@
 //! Bringing a physical table to new contents by writing only what differs.
 
-use thalweg_sql::statement::{Difference, TypedColumn};
+use thalweg_sql::statement::{Difference, Sameness, TypedColumn};
 
 use crate::change::Change;
 use crate::error::RunError;
@@ -33,6 +33,7 @@ impl Publication<'_> {
             columns: contents.columns,
             written,
             key: contents.key,
+            sameness: Sameness::Identical,
         };
         if !difference.key.is_empty() {
             for relation in [difference.new.clone(), difference.old.clone()] {

@@ -206,7 +206,8 @@ pub fn column_problem<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<St
     let mut seen = std::collections::HashSet::new();
     for name in names {
         let folded = name.to_lowercase();
-        if [RUN_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN].contains(&folded.as_str()) {
+        let own = [RUN_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN, "rowid"].contains(&folded.as_str());
+        if own || folded.starts_with("_thalweg") {
             return Some(format!("the column name {name} is Thalweg's own: give it another with `as`"));
         }
         if !seen.insert(folded) {
@@ -265,7 +266,7 @@ pub fn facts<'a>(
 }
 
 /// The nodes a model's rows depend on: what it reads, and what the views among that read, in order of the graph's nodes.
-fn tracked_inputs(
+pub fn tracked_inputs(
     project: &thalweg_project::Project,
     compiled: &thalweg_sql::Compiled,
     node: usize,
@@ -276,13 +277,16 @@ fn tracked_inputs(
         if !found.insert(input) {
             continue;
         }
-        if let NodeKind::Model(index) = compiled.nodes[input].kind
-            && project.models[index].materialized == Materialized::View
-        {
+        if is_view(project, compiled, input) {
             waiting.extend(compiled.stored_inputs(project, input));
         }
     }
     found
+}
+
+/// Whether a node is a model that stands as a view.
+pub fn is_view(project: &thalweg_project::Project, compiled: &thalweg_sql::Compiled, node: usize) -> bool {
+    matches!(compiled.nodes[node].kind, NodeKind::Model(index) if project.models[index].materialized == Materialized::View)
 }
 
 /// Whether a model, or an ephemeral model or view in it, reads the time.
@@ -343,4 +347,32 @@ pub fn need(
         return Need::Refresh("reads the time".into());
     }
     Need::Current
+}
+
+/// Models whose inputs are ahead of them, directly or through another model, with the reason; in order of dependency. `consumed`
+/// answers which run of an input (the second) a model (the first) last consumed.
+pub fn stale_models(
+    project: &thalweg_project::Project,
+    compiled: &thalweg_sql::Compiled,
+    tables: &std::collections::BTreeMap<TableName, TableState>,
+    consumed: impl Fn(&TableName, &TableName) -> Option<i64>,
+) -> Vec<(TableName, String)> {
+    let mut stale: Vec<(TableName, String)> = Vec::new();
+    for &node in &compiled.order {
+        let Some(facts) = facts(project, compiled, tables, node) else { continue };
+        let table = &facts.model.table;
+        let reason = match need(&facts, tables.get(table), tables, false, |input| consumed(table, input)) {
+            Need::Rebuild(_) if !tables.contains_key(table) => "never built".to_owned(),
+            Need::Rebuild(reason) | Need::Blocked(reason) => reason,
+            Need::Refresh(reason) if !reason.starts_with("reads ") => reason,
+            Need::Refresh(_) | Need::Current => {
+                match facts.inputs.iter().find(|input| stale.iter().any(|(table, _)| table == *input)) {
+                    Some(input) => format!("{input}, which it reads, is stale"),
+                    None => continue,
+                }
+            }
+        };
+        stale.push((table.clone(), reason));
+    }
+    stale
 }

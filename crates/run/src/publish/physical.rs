@@ -25,7 +25,8 @@ impl Publication<'_> {
     /// The name of a table's version of this run.
     pub fn physical_name(&self, table: &TableName) -> String {
         let prefix = &self.project.target.schema_prefix;
-        format!("{prefix}{}__{}__v{}", table.schema, table.name, self.run)
+        // A dot is in no name of a schema, table or project, so that no two tables get one name.
+        format!("{}.{prefix}{}.{}.v{}", self.project.name, table.schema, table.name, self.run)
     }
 
     /// Creates an empty store table.
@@ -107,5 +108,5 @@ impl Publication<'_> {
 
 /// Name of the table of deleted keys beside a store table.
 pub fn tombstones_name(physical: &str) -> String {
-    format!("{physical}__tombstones")
+    format!("{physical}.tombstones")
 }

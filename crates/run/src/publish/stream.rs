@@ -66,7 +66,15 @@ impl Publication<'_> {
             let extract = &manifest.extract;
             extract.read > 0 || extract.complete || (state.is_none() && !manifest.columns.is_empty())
         });
-        if news.is_none() && work.rebuild.is_none() {
+        // Where nothing landed there is nothing to rebuild from, and what there is stays.
+        let rebuilds = work.rebuild.as_ref().is_some_and(|rebuild| !rebuild.extracts.is_empty() || news.is_some());
+        if let (false, Some(rebuild), Some(_)) = (rebuilds, &work.rebuild, &state) {
+            step.strategy = Strategy::Kept;
+            step.reason = format!("{}; but nothing lies in the landing", rebuild.reason);
+            self.finish_step(step)?;
+            return Ok(None);
+        }
+        if news.is_none() && !rebuilds {
             step.strategy = if state.is_some() { Strategy::Unchanged } else { Strategy::Kept };
             step.reason = if state.is_some() { "nothing new" } else { "nothing to read so far" }.into();
             self.finish_step(step)?;
@@ -277,12 +285,17 @@ pub fn in_place(extracts: impl IntoIterator<Item = (ExtractFiles, Vec<Column>)>)
     all
 }
 
-/// What a store table is made by: when it changes, the table is rebuilt from landing.
+/// What a store table is made by, and by which stream: when it changes, the table is rebuilt from landing.
 pub fn store_fingerprint(stream: &Stream) -> String {
     let table: &TableName = &stream.table;
     let text = format!(
         "{table}\0{:?}\0{:?}\0{:?}\0{:?}",
         stream.primary_key, stream.write_disposition, stream.sequence_by, stream.soft_delete
     );
-    blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+    format!("{}-{}.{}", &blake3::hash(text.as_bytes()).to_hex()[..32], stream.source, stream.name)
+}
+
+/// The stream in a fingerprint.
+pub fn loaded_by(fingerprint: &str) -> &str {
+    fingerprint.split_once('-').map_or("", |(_, stream)| stream)
 }

@@ -83,9 +83,19 @@ impl Run<'_> {
             {
                 continue;
             }
-            let answer = report::answer(connection, self.bench.folder(), definition, sql, shown)?;
-            self.observer.event(&Event::ReportFinished(answer.clone()));
-            outcome.reports.push(answer);
+            match report::answer(connection, self.bench.folder(), definition, sql, shown) {
+                Ok(answer) => {
+                    self.observer.event(&Event::ReportFinished(answer.clone()));
+                    outcome.reports.push(answer);
+                }
+                Err(_) if self.bench.is_cancelled() => return Err(RunError::CancelledAfter(self.number)),
+                // The data is published, and other reports can be answered.
+                Err(error) => outcome.notes.push(OutcomeNote {
+                    about: format!("report {}", definition.name),
+                    warning: true,
+                    message: format!("it could not be answered: {error}; the next build tries again"),
+                }),
+            }
         }
         fail::fail_point!("run::reported");
         Ok(())

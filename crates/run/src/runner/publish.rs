@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use thalweg_project::{ColumnType, OnFailure, Source as SourceDefinition, Stream, TableName};
-use thalweg_source::landing::{Manifest, unify};
-use thalweg_source::{Column, PositionChange, Source};
+use thalweg_project::{OnFailure, Source as SourceDefinition, Stream, TableName};
+use thalweg_source::landing::Manifest;
+use thalweg_source::{PositionChange, Source};
 use thalweg_sql::NodeKind;
 use thalweg_warehouse::ledger::RejectState;
 use thalweg_warehouse::{Access, Connection, Wait, WarehouseError, WarehouseErrorKind};
@@ -17,17 +17,16 @@ use crate::error::RunError;
 use crate::event::Event;
 use crate::extract::stream_name;
 use crate::known::{LandedFiles, PublishedLanding};
+use crate::landed::{becomes_text, landed_extracts, rebuild_because};
 use crate::options::Command;
 use crate::outcome::{
     FailedStream, OutcomeNote, RunOutcome, RunState, StaleTable, StepOutcome, TestOutcome, TestState,
 };
 use crate::publish::Publication;
-use crate::publish::model::{Need, facts, need};
-use crate::publish::store::ExtractFiles;
-use crate::publish::stream::{Rebuild, StreamWork, extract_files, in_place, store_fingerprint};
+use crate::publish::model::stale_models;
+use crate::publish::stream::{Rebuild, StreamWork, loaded_by, store_fingerprint};
 use crate::publish::testing::{self, KnownTest, TestOptions};
 use crate::table_state::TableKind;
-use crate::workbench::Workbench;
 use crate::{check, known, seeds};
 
 impl Run<'_> {
@@ -142,6 +141,7 @@ impl Run<'_> {
             message: "dropped: the project no longer has it".to_owned(),
         }));
         let mut landings = Vec::new();
+        let mut held = Vec::new();
         for &node in &compiled.order {
             if !self.choice.nodes[node] {
                 continue;
@@ -152,8 +152,9 @@ impl Run<'_> {
                     let Some(stream) = self.stream_of(seed_source, node) else { continue };
                     let entries: Vec<&Landed> = landed.iter().filter(|entry| entry.node == node).collect();
                     if entries.is_empty() {
-                        let work = self.stream_work(&mut publication, node, stream, None)?;
+                        let (work, problem) = self.stream_work_or_why(&mut publication, node, stream, None)?;
                         publication.refresh_stream(work)?;
+                        held.extend(problem);
                     }
                     let mut rebuilt = false;
                     for entry in &entries {
@@ -161,7 +162,12 @@ impl Run<'_> {
                         if rebuilt && diverted {
                             continue;
                         }
-                        let work = self.stream_work(&mut publication, node, stream, Some(entry))?;
+                        let (work, problem) = self.stream_work_or_why(&mut publication, node, stream, Some(entry))?;
+                        if problem.is_some() {
+                            publication.refresh_stream(work)?;
+                            held.extend(problem);
+                            break;
+                        }
                         rebuilt |= work.rebuild.is_some();
                         let base = publication.refresh_stream(work)?;
                         if !diverted {
@@ -181,6 +187,7 @@ impl Run<'_> {
                 _ => {}
             }
         }
+        self.failed.extend(held);
         let stale = stale_tables(&publication, &self.failed);
         let wanted = |index: usize| {
             let test = &project.tests[index];
@@ -273,6 +280,33 @@ impl Run<'_> {
         }
     }
 
+    /// What is to be done with a stream's table; when its landing is gone, nothing, and why.
+    fn stream_work_or_why<'b>(
+        &self,
+        publication: &mut Publication<'_>,
+        node: usize,
+        stream: &'b Stream,
+        landed: Option<&'b Landed>,
+    ) -> Result<(StreamWork<'b>, Option<FailedStream>), RunError> {
+        match self.stream_work(publication, node, stream, landed) {
+            Ok(work) => Ok((work, None)),
+            Err(RunError::NotFound(message)) => {
+                let kept = StreamWork {
+                    stream,
+                    kind: TableKind::Store,
+                    fingerprint: String::new(),
+                    landed: None,
+                    again: None,
+                    rebuild: None,
+                    failed: Some(message.clone()),
+                };
+                let failed = FailedStream { stream: stream_name(stream), table: stream.table.to_string(), message };
+                Ok((kept, Some(failed)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// What is to be done with a stream's table.
     pub(super) fn stream_work<'b>(
         &self,
@@ -298,6 +332,10 @@ impl Run<'_> {
                 (!same).then(|| Rebuild { reason: "its columns changed".to_owned(), extracts: Vec::new() })
             }
             (_, TableKind::Seed, _) => None,
+            (Some(state), _, _) if loaded_by(&state.fingerprint) != loaded_by(&fingerprint) => Some(rebuild_because(
+                &format!("was loaded by {}", loaded_by(&state.fingerprint)),
+                landings(connection)?,
+            )),
             (Some(state), _, _) if state.fingerprint != fingerprint => {
                 Some(rebuild_because("definition changed", landings(connection)?))
             }
@@ -460,69 +498,15 @@ fn known_tests(
             known.insert(outcome.test.clone(), KnownTest { fingerprint, passed: outcome.state == TestState::Pass });
         } else if before.get(&definition.name).is_some_and(|test| test.passed)
             && definition.on_failure != OnFailure::Quarantine
-            && compiled.tests[index].inputs.iter().any(|&node| publication.change_of(&compiled.nodes[node].id).any())
+            && compiled.tests[index]
+                .inputs
+                .iter()
+                .any(|&node| publication.effective_change(&compiled.nodes[node].id).any())
         {
             known.insert(definition.name.clone(), KnownTest { fingerprint, passed: false });
         }
     }
     known
-}
-
-fn rebuild_because(reason: &str, extracts: Vec<(ExtractFiles, Vec<Column>)>) -> Rebuild {
-    Rebuild { reason: format!("{reason}; rebuilt from landing"), extracts }
-}
-
-/// Whether a column that had another type has to become text.
-fn becomes_text(known: &[Column], fresh: &[Column]) -> bool {
-    let wanted = unify([known, fresh]);
-    known.iter().filter(|column| !column.undecided).any(|column| {
-        wanted
-            .iter()
-            .any(|other| other.name == column.name && other.column_type != column.column_type && is_textual(other))
-    })
-}
-
-fn is_textual(column: &Column) -> bool {
-    let mut inner = &column.column_type;
-    while let ColumnType::List(item) = inner {
-        inner = item;
-    }
-    *inner == ColumnType::Text
-}
-
-/// Everything that landed for a stream and was published, oldest first.
-pub fn landed_extracts(
-    bench: &Workbench,
-    landings: &[PublishedLanding],
-    stream: &Stream,
-) -> Result<Vec<(ExtractFiles, Vec<Column>)>, RunError> {
-    let mut extracts = Vec::new();
-    for row in landings.iter().filter(|row| row.source == stream.source && row.stream == stream.name) {
-        let Some(extract) = landed_extract(bench, row)? else {
-            return Err(RunError::NotFound(format!(
-                "the landing of {} of run {} is gone, so {} cannot be rebuilt from it: put {} back, or change the definition back",
-                stream_name(stream),
-                row.run,
-                stream.table,
-                bench.landing().stream(&row.source, &row.folder).run(row.run).folder().display()
-            )));
-        };
-        extracts.push(extract);
-    }
-    Ok(in_place(extracts))
-}
-
-/// One published landing; `None` when it is gone.
-pub fn landed_extract(
-    bench: &Workbench,
-    row: &PublishedLanding,
-) -> Result<Option<(ExtractFiles, Vec<Column>)>, RunError> {
-    let place = bench.landing().stream(&row.source, &row.folder).run(row.run);
-    let Some(manifest) = place.find()? else { return Ok(None) };
-    let mut files = extract_files(&manifest, place.folder(), row.origin_base);
-    // Its rejects are in the warehouse since then.
-    files.rejects = None;
-    Ok(Some((files, manifest.columns)))
 }
 
 /// Tables of the warehouse that the project no longer has.
@@ -549,20 +533,11 @@ fn stale_tables(publication: &Publication<'_>, failed: &[FailedStream]) -> Vec<S
             reason: format!("{}: {}", failed.stream, failed.message),
         })
         .collect();
-    for &node in &publication.compiled.order {
-        let Some(facts) = facts(publication.project, publication.compiled, &publication.tables, node) else { continue };
-        let table = facts.model.table.clone();
-        let consumed = |input: &TableName| {
-            let key = (table.clone(), input.clone());
-            publication.consumed_now.get(&key).or_else(|| publication.consumed.get(&key)).copied()
-        };
-        let reason = match need(&facts, publication.tables.get(&table), &publication.tables, false, consumed) {
-            Need::Rebuild(_) if !publication.tables.contains_key(&table) => "never built".to_owned(),
-            Need::Rebuild(reason) | Need::Blocked(reason) => reason,
-            Need::Refresh(reason) if !reason.starts_with("reads ") => reason,
-            Need::Refresh(_) | Need::Current => continue,
-        };
-        stale.push(StaleTable { table: table.to_string(), reason });
-    }
+    let consumed = |reader: &TableName, input: &TableName| {
+        let key = (reader.clone(), input.clone());
+        publication.consumed_now.get(&key).or_else(|| publication.consumed.get(&key)).copied()
+    };
+    let models = stale_models(publication.project, publication.compiled, &publication.tables, consumed);
+    stale.extend(models.into_iter().map(|(table, reason)| StaleTable { table: table.to_string(), reason }));
     stale
 }

@@ -1,6 +1,7 @@
 //! Reading what is new at the sources.
 
-use thalweg_project::{OnSourceError, Source as SourceDefinition, Stream};
+use thalweg_project::{OnSourceError, Source as SourceDefinition, Stream, WriteDisposition};
+use thalweg_source::landing::{Manifest, unify};
 use thalweg_source::{NoteLevel, Position, Source, SourceError, StreamRequest};
 use thalweg_sql::NodeKind;
 
@@ -77,6 +78,11 @@ impl Run<'_> {
             for (index, result) in results.into_iter().enumerate() {
                 let node = nodes[group][index];
                 match result {
+                    Extracted::Landed(manifest)
+                        if let Some(error) = self.lacks_column(groups[group].1[index].request.stream, &manifest) =>
+                    {
+                        failures.push((node, error));
+                    }
                     Extracted::Landed(manifest) => {
                         let place = landing.stream(&manifest.source, &manifest.stream).run(self.number);
                         landed.push(Landed {
@@ -131,6 +137,30 @@ impl Run<'_> {
         }
         fail::fail_point!("run::extracted");
         Ok(landed)
+    }
+
+    /// An error when neither the table nor what was read now has a column that the stream is merged by.
+    fn lacks_column(&self, stream: &Stream, manifest: &Manifest) -> Option<SourceError> {
+        let known = self.known.tables.get(&stream.table).map(|state| state.source_columns()).unwrap_or_default();
+        let columns = unify([&known[..], &manifest.columns[..]]);
+        if columns.is_empty() || stream.write_disposition == WriteDisposition::Append {
+            return None;
+        }
+        let named = stream.primary_key.iter().map(|name| ("primary_key", name));
+        let (setting, name) = named
+            .chain(stream.sequence_by.iter().map(|name| ("sequence_by", name)))
+            .chain(stream.soft_delete.iter().map(|name| ("soft_delete", name)))
+            .find(|(_, name)| columns.iter().all(|column| column.name != **name))?;
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let near = thalweg_project::diagnostic::nearest(name, names.iter().copied());
+        let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let message = format!(
+            "source {}: stream {}: no column is called {name}, as `{setting}` says; there are {}{near}",
+            stream.source,
+            stream.name,
+            names.join(", ")
+        );
+        Some(SourceError::new(thalweg_source::SourceErrorKind::Data, message))
     }
 
     pub(super) fn job<'b>(&self, stream: &'b Stream) -> Job<'b> {

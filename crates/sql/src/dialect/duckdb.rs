@@ -98,6 +98,16 @@ impl Dialect for DuckDb {
         }
     }
 
+    fn identity_image(&self, expression: &str, type_name: &str) -> String {
+        let name = type_name.trim().to_ascii_uppercase();
+        match name.as_str() {
+            // The shortest text that reads back as the same number, with the sign of zero.
+            "DOUBLE" | "FLOAT" | "REAL" | "JSON" => format!("({expression})::VARCHAR"),
+            _ if compares_by_image(&name) => format!("({expression})::VARCHAR"),
+            _ => expression.to_owned(),
+        }
+    }
+
     fn row_identifier(&self) -> &'static str {
         "rowid"
     }

@@ -6,8 +6,7 @@ use crate::statement::relation::{RUN_COLUMN, TypedColumn, column_list, equal_key
 /// The difference of a table and its new contents: rows to delete and rows to insert, as few as possible.
 ///
 /// With a key that both sides are known to hold without NULL and without repetition, rows are paired by it; otherwise equal rows
-/// are numbered and paired by values and number, so that of three equal rows one can go. Values are compared by
-/// [`Dialect::comparison_image`].
+/// are numbered and paired by values and number, so that of three equal rows one can go.
 #[derive(Debug, Clone)]
 pub struct Difference<'a> {
     /// How the engine spells things.
@@ -22,6 +21,18 @@ pub struct Difference<'a> {
     pub written: Vec<String>,
     /// A proven key, or nothing.
     pub key: Vec<String>,
+    /// When two values count as the same.
+    pub sameness: Sameness,
+}
+
+/// When two values count as the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sameness {
+    /// When they are identical ([`Dialect::identity_image`]): what is written is compared so.
+    Identical,
+    /// Floating-point numbers by 12 significant digits ([`Dialect::comparison_image`]): two computations of a sum may add in another
+    /// order.
+    WithinTolerance,
 }
 
 impl Difference<'_> {
@@ -37,21 +48,20 @@ impl Difference<'_> {
         let mut images = Vec::with_capacity(self.columns.len());
         let mut selected = Vec::with_capacity(self.columns.len());
         for (index, column) in self.columns.iter().enumerate() {
-            let image =
-                self.dialect.comparison_image(&qualified(self.dialect, "r", &column.name)?, &column.engine_type);
-            selected.push(format!("{image} as _image_{index}"));
+            let image = self.image(&qualified(self.dialect, "r", &column.name)?, &column.engine_type);
+            selected.push(format!("{image} as _thalweg_image_{index}"));
             images.push(image);
         }
         let partition = if images.is_empty() { String::new() } else { format!("partition by {}", images.join(", ")) };
-        selected.push(format!("row_number() over ({partition}) as _copy"));
+        selected.push(format!("row_number() over ({partition}) as _thalweg_copy"));
         Ok(format!("(select {}, {identifier} from {relation} r)", selected.join(", ")))
     }
 
     fn paired(&self) -> String {
         let mut parts: Vec<String> = (0..self.columns.len())
-            .map(|index| format!("o._image_{index} is not distinct from n._image_{index}"))
+            .map(|index| format!("o._thalweg_image_{index} is not distinct from n._thalweg_image_{index}"))
             .collect();
-        parts.push("o._copy = n._copy".to_owned());
+        parts.push("o._thalweg_copy = n._thalweg_copy".to_owned());
         parts.join(" and ")
     }
 
@@ -112,13 +122,18 @@ impl Difference<'_> {
         ))
     }
 
+    fn image(&self, expression: &str, engine_type: &str) -> String {
+        match self.sameness {
+            Sameness::Identical => self.dialect.identity_image(expression, engine_type),
+            Sameness::WithinTolerance => self.dialect.comparison_image(expression, engine_type),
+        }
+    }
+
     fn same(&self, left: &str, right: &str) -> Result<String, InvalidName> {
         let mut parts = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            let left =
-                self.dialect.comparison_image(&qualified(self.dialect, left, &column.name)?, &column.engine_type);
-            let right =
-                self.dialect.comparison_image(&qualified(self.dialect, right, &column.name)?, &column.engine_type);
+            let left = self.image(&qualified(self.dialect, left, &column.name)?, &column.engine_type);
+            let right = self.image(&qualified(self.dialect, right, &column.name)?, &column.engine_type);
             parts.push(format!("{left} is not distinct from {right}"));
         }
         Ok(if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") })
@@ -155,7 +170,7 @@ impl Difference<'_> {
     }
 }
 
-/// A query for the rows of one relation that another does not have, as bags, compared by [`Dialect::comparison_image`]: the
+/// A query for the rows of one relation that another does not have, as bags: the
 /// declared columns, then `extra` columns of the left relation.
 pub fn missing_rows(
     dialect: &dyn Dialect,
@@ -163,6 +178,7 @@ pub fn missing_rows(
     right: &str,
     columns: &[TypedColumn],
     extra: &[&str],
+    sameness: Sameness,
 ) -> Result<String, InvalidName> {
     let difference = Difference {
         dialect,
@@ -171,6 +187,7 @@ pub fn missing_rows(
         columns: columns.to_vec(),
         written: Vec::new(),
         key: Vec::new(),
+        sameness,
     };
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).chain(extra.iter().copied()).collect();
     let old = difference.numbered(left, &column_list(dialect, "r", names.iter().copied())?)?;

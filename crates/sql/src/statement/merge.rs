@@ -137,7 +137,7 @@ impl Merge<'_> {
         let columns = self.all_columns("w")?;
         Ok(format!(
             "(select {columns}, w.{FILE_COLUMN}, w.{RECORD_COLUMN} from (select u.*, row_number() over (partition by {keys} \
-             order by {sequence}u.{FILE_COLUMN} desc, u.{RECORD_COLUMN} desc) as _rank from {usable} u) w where w._rank = 1)"
+             order by {sequence}u.{FILE_COLUMN} desc, u.{RECORD_COLUMN} desc) as _thalweg_rank from {usable} u) w where w._thalweg_rank = 1)"
         ))
     }
 
@@ -202,7 +202,7 @@ impl Merge<'_> {
         )))
     }
 
-    /// Writes every winner that is not `unchanged`, with its verdict in `_verdict`, into a temporary table.
+    /// Writes every winner that is not `unchanged`, with its verdict in `_thalweg_verdict`, into a temporary table.
     pub fn create_verdicts(&self, verdicts: &str, winners: &str) -> Result<String, InvalidName> {
         let first_key = qualified(self.dialect, "t", &self.key[0])?;
         let keys = equal_keys(self.dialect, "s", "t", &self.key)?;
@@ -229,14 +229,14 @@ impl Merge<'_> {
         Ok(format!(
             "create temporary table {verdicts} as select v.* from (select s.*, case{followed} when {first_key} is null then (case{buried} when {marked} \
              then 'absent' else 'insert' end){newer} when {marked} then 'delete' when {same} then 'unchanged' else 'update' end \
-             as _verdict from {winners} s left join {} t on {keys}{join}) v where v._verdict <> 'unchanged'",
+             as _thalweg_verdict from {winners} s left join {} t on {keys}{join}) v where v._thalweg_verdict <> 'unchanged'",
             self.target
         ))
     }
 
-    /// The number of rows for each verdict: columns `_verdict`, `n`.
+    /// The number of rows for each verdict: columns `_thalweg_verdict`, `n`.
     pub fn count_verdicts(&self, verdicts: &str) -> String {
-        format!("select _verdict, count(*) from {verdicts} group by _verdict")
+        format!("select _thalweg_verdict, count(*) from {verdicts} group by _thalweg_verdict")
     }
 
     /// Keeps the rows that are about to be deleted or replaced, with the run that had written them, in a temporary table.
@@ -257,7 +257,7 @@ impl Merge<'_> {
 
     fn touched(&self, verdicts: &str, missing: Option<&str>) -> Result<String, InvalidName> {
         let mut condition = format!(
-            "exists (select 1 from {verdicts} v where {} and v._verdict in ('update', 'delete'))",
+            "exists (select 1 from {verdicts} v where {} and v._thalweg_verdict in ('update', 'delete'))",
             equal_keys(self.dialect, "v", "t", &self.key)?
         );
         if let Some(winners) = missing {
@@ -272,7 +272,7 @@ impl Merge<'_> {
     /// Inserts the new and changed rows.
     pub fn insert_touched(&self, verdicts: &str) -> Result<String, InvalidName> {
         Ok(format!(
-            "insert into {} ({}) select {} from {verdicts} v where v._verdict in ('insert', 'update')",
+            "insert into {} ({}) select {} from {verdicts} v where v._thalweg_verdict in ('insert', 'update')",
             self.target,
             self.target_columns()?,
             self.inserted_values("v")?
@@ -281,7 +281,10 @@ impl Merge<'_> {
 
     /// The after images: a subquery with the declared columns.
     pub fn after_images(&self, verdicts: &str) -> Result<String, InvalidName> {
-        Ok(format!("(select {} from {verdicts} v where v._verdict in ('insert', 'update'))", self.all_columns("v")?))
+        Ok(format!(
+            "(select {} from {verdicts} v where v._thalweg_verdict in ('insert', 'update'))",
+            self.all_columns("v")?
+        ))
     }
 
     /// Forgets the tombstones of keys that live again, and remembers new deletions.
@@ -293,12 +296,12 @@ impl Merge<'_> {
         let deleted = qualified(self.dialect, "d", self.sequence_by.as_deref().unwrap_or_default())?;
         Ok(vec![
             format!(
-                "delete from {tombstones} as d where exists (select 1 from {verdicts} v where {keys} and (v._verdict in ('insert', 'delete') \
-                 or (v._verdict = 'absent' and not {})))",
+                "delete from {tombstones} as d where exists (select 1 from {verdicts} v where {keys} and (v._thalweg_verdict in ('insert', 'delete') \
+                 or (v._thalweg_verdict = 'absent' and not {})))",
                 is_newer(&deleted, &sequence)
             ),
             format!(
-                "insert into {tombstones} select {key_list}, {sequence} from {verdicts} v where v._verdict in ('delete', 'absent') \
+                "insert into {tombstones} select {key_list}, {sequence} from {verdicts} v where v._thalweg_verdict in ('delete', 'absent') \
                  and not exists (select 1 from {tombstones} d where {keys})"
             ),
         ])
