@@ -1,5 +1,6 @@
 //! Which files of a folder belong to a stream.
 
+use std::cmp::Ordering;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -46,6 +47,13 @@ pub(super) struct Found {
     pub(super) stamp: Stamp,
 }
 
+impl Found {
+    /// The order in which files are loaded.
+    pub(super) fn oldest_first(&self, other: &Self) -> Ordering {
+        (self.stamp.mtime_ns, &self.name).cmp(&(other.stamp.mtime_ns, &other.name))
+    }
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Discovery {
@@ -72,7 +80,7 @@ pub(super) fn discover(root: &Path, options: &FileOptions) -> Result<Discovery, 
     };
     walk.folder(root, "")?;
     let mut found = walk.found;
-    found.files.sort_by(|a, b| (a.stamp.mtime_ns, &a.name).cmp(&(b.stamp.mtime_ns, &b.name)));
+    found.files.sort_by(Found::oldest_first);
     Ok(found)
 }
 

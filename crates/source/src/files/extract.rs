@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use thalweg_project::{FileFormat, FileMode, Ready, WriteDisposition};
+use thalweg_project::{AfterLoad, FileFormat, FileMode, Ready, WriteDisposition};
 
 use super::chunked::{Job, Loaded, Surroundings};
 use super::columns::KnownColumns;
@@ -30,19 +30,26 @@ pub(super) fn extract_stream(
     context: &Context,
     sink: &dyn Sink,
 ) -> Result<Extract, SourceError> {
-    let mut discovery = discover(root, &request.stream.files)?;
+    let discovery = discover(root, &request.stream.files)?;
     let mut ledger = Ledger::new(&request.position);
     ledger.forget_others(discovery.files.iter().map(|file| file.name.as_str()));
     let mut notes = Notes::default();
     notes.extend(discovery.notes);
-    discovery.files.retain(|file| !ledger.is_unchanged(file));
-    let candidates = discovery.files.len();
+    let (unchanged, changed): (Vec<_>, Vec<_>) =
+        discovery.files.into_iter().partition(|file| ledger.is_unchanged(file));
+    let candidates = changed.len();
     let tailed = request.stream.files.mode == FileMode::Tail;
     // A log is never complete, and is read up to its last line end.
     let ready = if tailed { &Ready::Renamed } else { &request.stream.files.ready };
-    let (files, waiting) = keep_ready(discovery.files, ready, context)?;
+    let (mut files, waiting) = keep_ready(changed, ready, context)?;
     let replace = request.stream.write_disposition == WriteDisposition::Replace;
     let held_back = replace && files.len() < candidates;
+    // What stays in the folder stays true: with one new delivery all that lie there are the whole truth.
+    let all_present = replace && !tailed && request.stream.files.after == AfterLoad::Keep;
+    if all_present && !files.is_empty() {
+        files.extend(unchanged);
+        files.sort_by(Found::oldest_first);
+    }
     notes.extend(waiting);
     let mut extraction = Extraction {
         request,
@@ -51,6 +58,7 @@ pub(super) fn extract_stream(
         reading: Reading::new(request.stream, country_database),
         known: known_columns(request, &ledger),
         sizes: if files.is_empty() { BTreeSet::new() } else { ledger.sizes() },
+        all_present,
         ledger,
         notes,
         says_something: false,
@@ -129,6 +137,8 @@ struct Extraction<'a> {
     known: KnownColumns<'a>,
     /// Sizes of contents loaded by earlier runs.
     sizes: BTreeSet<u64>,
+    /// The files present are the whole truth: each is read, whether its content was loaded before or not.
+    all_present: bool,
     ledger: Ledger<'a>,
     notes: Notes,
     /// A file that was loaded had columns, though perhaps no records, or was an empty JSON array.
@@ -198,6 +208,7 @@ impl Extraction<'_> {
         self.take(file, loaded, Some(&hash), layout, shared)?;
         self.sizes.insert(file.stamp.size);
         self.ledger.record(file, &hash);
+        self.ledger.keep_content(&hash);
         self.extract.confirmations.extend(confirmation(self.request.stream.files.after, file, &hash));
         Ok(())
     }
@@ -236,6 +247,9 @@ impl Extraction<'_> {
 
     /// The same content was loaded before: told, archived, not loaded.
     fn is_repetition(&mut self, file: &Found, hash: &str) -> bool {
+        if self.all_present {
+            return false;
+        }
         let Some(loaded) = self.ledger.loaded_as(hash) else { return false };
         if loaded != file.name {
             let message = format!("{}: the same content was loaded before as {loaded}: not loaded again", file.name);

@@ -4,9 +4,11 @@
 //! that the same content is never loaded twice under whatever name, and the same name with new content is a new delivery. Deliveries
 //! are loaded oldest first (time of last change, then name), so that later files win in a merge.
 //!
-//! With `write_disposition: replace` the deliveries that are new in a run are together the whole truth. Nothing is replaced when
-//! there is none, or when they hold not even a header, and nothing is loaded while one of them is not ready or cannot be read. An
-//! older content that is delivered again is news there.
+//! With `write_disposition: replace` the whole truth is, as soon as one file is new or changed: with `after: keep` all files that are
+//! present, whether their content was loaded before or not; with `after: archive` and `after: delete`, which leave nothing behind, the
+//! deliveries that are new in the run, and an older content that is delivered again is news. Nothing is read when nothing is new.
+//! Nothing is replaced when what is read holds not even a header, and nothing is loaded while a delivery is not ready or cannot be
+//! read.
 //!
 //! Nothing of a file is handed to the landing before the whole of it was read and found unchanged.
 

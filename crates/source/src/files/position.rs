@@ -71,6 +71,14 @@ impl<'p> Ledger<'p> {
         }
     }
 
+    /// A content that was loaded before is part of this extract as well.
+    pub(super) fn keep_content(&mut self, hash: &str) {
+        let key = format!("content:{hash}");
+        if let Some(entry) = self.before.get(&key) {
+            self.change.entry(key).or_insert_with(|| Some(entry.clone()));
+        }
+    }
+
     /// Forgets every content but those of this extract: after a replacement, an older content is news again.
     pub(super) fn forget_replaced(&mut self) {
         for (key, _) in self.before.range("content:".to_owned().."content;".to_owned()) {
