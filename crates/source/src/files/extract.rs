@@ -1,7 +1,7 @@
 //! The extract of one stream: file after file, oldest first.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use thalweg_project::{AfterLoad, FileFormat, FileMode, Ready, WriteDisposition};
 
@@ -35,10 +35,15 @@ pub(super) fn extract_stream(
     ledger.forget_others(discovery.files.iter().map(|file| file.name.as_str()));
     let mut notes = Notes::default();
     notes.extend(discovery.notes);
-    let (unchanged, changed): (Vec<_>, Vec<_>) =
-        discovery.files.into_iter().partition(|file| ledger.is_unchanged(file));
-    let candidates = changed.len();
     let tailed = request.stream.files.mode == FileMode::Tail;
+    let paths = if tailed {
+        discovery.files.iter().map(|file| (file.name.clone(), file.path.clone())).collect()
+    } else {
+        BTreeMap::new()
+    };
+    let (unchanged, changed): (Vec<_>, Vec<_>) =
+        discovery.files.into_iter().partition(|file| ledger.is_unchanged(file) && !ledger.is_unended(file));
+    let candidates = changed.len();
     // A log is never complete, and is read up to its last line end.
     let ready = if tailed { &Ready::Renamed } else { &request.stream.files.ready };
     let (mut files, waiting) = keep_ready(changed, ready, context)?;
@@ -59,6 +64,7 @@ pub(super) fn extract_stream(
         known: known_columns(request, &ledger),
         sizes: if files.is_empty() { BTreeSet::new() } else { ledger.sizes() },
         all_present,
+        paths,
         ledger,
         notes,
         says_something: false,
@@ -139,6 +145,8 @@ struct Extraction<'a> {
     sizes: BTreeSet<u64>,
     /// The files present are the whole truth: each is read, whether its content was loaded before or not.
     all_present: bool,
+    /// Where the logs lie, by name.
+    paths: BTreeMap<String, PathBuf>,
     ledger: Ledger<'a>,
     notes: Notes,
     /// A file that was loaded had columns, though perhaps no records, or was an empty JSON array.
@@ -227,12 +235,18 @@ impl Extraction<'_> {
         let place = (start.offset, start.record);
         let (surroundings, known) = (&surroundings, &self.known);
         let job = Job { surroundings, content: &content, index, known, limit: &limit };
-        let loaded = self.reading.lines(job, place)?;
+        let live = self.paths.get(start.live(&file)).map(PathBuf::as_path);
+        // What is compressed is not written to any more, nor is a log whose name another has taken: the last line is complete.
+        let ended = content.is_compressed() || live.is_some_and(|live| start.is_rotated_away(&file, live));
+        let loaded = self.reading.lines(job, place, ended)?;
         let end = loaded.end;
+        if loaded.read == 0 && self.ledger.is_unchanged(&file) {
+            return Ok(());
+        }
         if loaded.read > 0 {
             self.take(&file, loaded, None, None, shared)?;
         }
-        tail::record(&mut self.ledger, &file, &start, end);
+        tail::record(&mut self.ledger, &file, &start, end, ended);
         Ok(())
     }
 

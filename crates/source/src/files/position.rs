@@ -15,6 +15,9 @@ use serde_json::json;
 use super::discover::{Found, Stamp};
 use crate::{Position, PositionChange};
 
+/// In the place of the hash of a log: its last line has no end, and was not read.
+const UNENDED: &str = "unended";
+
 #[derive(Debug, Serialize, Deserialize)]
 struct FileEntry {
     #[serde(flatten)]
@@ -42,6 +45,12 @@ impl<'p> Ledger<'p> {
             && number("size") == i64::try_from(file.stamp.size).ok()
             && number("ctime_ns") == Some(file.stamp.ctime_ns)
             && entry.get("inode").and_then(serde_json::Value::as_u64) == Some(file.stamp.inode)
+    }
+
+    /// Whether a log had a last line without an end that was not read: it is looked at again though it is unchanged.
+    pub(super) fn is_unended(&self, file: &Found) -> bool {
+        let entry = self.before.get(&file_key(&file.name));
+        entry.and_then(|entry| entry.get("hash")?.as_str()) == Some(UNENDED)
     }
 
     /// Under which name a content was loaded.
@@ -136,9 +145,10 @@ impl<'p> Ledger<'p> {
         }
     }
 
-    /// The stamp of a file that has no content of its own to remember.
-    pub(super) fn record_stamp(&mut self, file: &Found) {
-        let entry = FileEntry { stamp: file.stamp, hash: String::new() };
+    /// The stamp of a file that has no content of its own to remember, and whether a last line without an end is still to be read.
+    pub(super) fn record_stamp(&mut self, file: &Found, unended: bool) {
+        let hash = if unended { UNENDED.to_owned() } else { String::new() };
+        let entry = FileEntry { stamp: file.stamp, hash };
         self.change.insert(file_key(&file.name), serde_json::to_value(entry).ok());
     }
 

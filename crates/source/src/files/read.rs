@@ -62,11 +62,12 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads the complete lines of a log from a place on.
+    /// Reads the complete lines of a log from a place on; of one that has `ended` the last line too, however it ends.
     pub(super) fn lines<'s>(
         &mut self,
         job: Job<'_, 's, '_>,
         (offset, record): (u64, i64),
+        ended: bool,
     ) -> Result<Loaded<'s>, FileTrouble> {
         let (content, chunk_bytes) = (job.content, self.chunk_bytes);
         let json = JsonFormat { writing: Writing::Lines, file: content.name().to_owned() };
@@ -84,8 +85,7 @@ impl<'a> Reading<'a> {
             let offset = i64::try_from(offset).unwrap_or(i64::MAX);
             let reader = ChunkReader::new(content, input, format.boundaries(), chunk_bytes)
                 .starting_at(offset, record)
-                // What is compressed is not written to any more: its last line is complete.
-                .only_complete(!content.is_compressed());
+                .only_complete(!ended);
             Ok(Begun { reader, hash })
         };
         load(job, format, &[], &begin)

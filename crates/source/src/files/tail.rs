@@ -4,8 +4,13 @@
 //! shorter. So it is recognised after a rotation by rename (`access.log` → `access.log.1`), as the copy that `copytruncate` makes,
 //! and compressed (`access.log.2.gz`). The position remembers, for each beginning, the offset behind the last complete line and
 //! the number of lines before it.
+//!
+//! A last line without an end is still being written, and is left alone. When the name under which a log grew belongs to another log
+//! that has begun, nobody writes to the old one any more: it is read to its end then.
 
+use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +30,9 @@ const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 3600);
 struct TailEntry {
     /// Name it was last seen under.
     path: String,
+    /// Name it was first seen under: the one it grew under.
+    #[serde(default)]
+    live: Option<String>,
     /// Bytes of the beginning that the key is the hash of.
     head_bytes: u64,
     /// Bytes read, up to a line end, in the uncompressed log.
@@ -45,6 +53,26 @@ pub(super) struct TailStart {
     pub(super) note: Option<Note>,
     head: Vec<u8>,
     key: Option<String>,
+    known: Option<TailEntry>,
+}
+
+impl TailStart {
+    /// The name under which the log grew.
+    pub(super) fn live<'a>(&'a self, file: &'a Found) -> &'a str {
+        self.known.as_ref().map_or(&file.name, |known| known.live.as_ref().unwrap_or(&known.path))
+    }
+
+    /// Whether another log has begun where this one grew. While that place holds nothing, or a log with the same beginning (as a copy
+    /// is that is being made), this one may still be written to.
+    pub(super) fn is_rotated_away(&self, file: &Found, live: &Path) -> bool {
+        let (Some(known), Some(key)) = (&self.known, &self.key) else { return false };
+        if self.live(file) == file.name {
+            return false;
+        }
+        let mut head = Vec::new();
+        let read = File::open(live).and_then(|live| live.take(known.head_bytes).read_to_end(&mut head));
+        read.is_ok() && !head.is_empty() && head_key(&head, head.len() as u64).as_ref() != Some(key)
+    }
 }
 
 /// Recognises a log and finds where it was left.
@@ -66,7 +94,7 @@ pub(super) fn find_start(content: &Content, file: &Found, ledger: &Ledger<'_>) -
         let note = was_other.then(|| {
             Note::info(format!("{}: it begins anew (rotated or truncated) and is read from its first line", file.name))
         });
-        return Ok(TailStart { offset: 0, record: 1, note, head, key: None });
+        return Ok(TailStart { offset: 0, record: 1, note, head, key: None, known: None });
     };
     // The size of a compressed log is not known; where it is shorter than expected, nothing is read of it.
     if !content.is_compressed() && content.stamp().size < entry.offset && entry.path == file.name {
@@ -76,22 +104,43 @@ pub(super) fn find_start(content: &Content, file: &Found, ledger: &Ledger<'_>) -
             entry.offset,
             content.stamp().size
         ));
-        return Ok(TailStart { offset: 0, record: 1, note: Some(note), head, key: Some(key.clone()) });
+        return Ok(TailStart {
+            offset: 0,
+            record: 1,
+            note: Some(note),
+            head,
+            key: Some(key.clone()),
+            known: Some(entry.clone()),
+        });
     }
-    Ok(TailStart { offset: entry.offset, record: entry.lines + 1, note: None, head, key: Some(key.clone()) })
+    Ok(TailStart {
+        offset: entry.offset,
+        record: entry.lines + 1,
+        note: None,
+        head,
+        key: Some(key.clone()),
+        known: Some(entry.clone()),
+    })
 }
 
 /// Remembers how far a log was read.
-pub(super) fn record(ledger: &mut Ledger<'_>, file: &Found, start: &TailStart, (offset, record): (i64, i64)) {
-    ledger.record_stamp(file);
+pub(super) fn record(
+    ledger: &mut Ledger<'_>,
+    file: &Found,
+    start: &TailStart,
+    (offset, record): (i64, i64),
+    ended: bool,
+) {
     let offset = u64::try_from(offset).unwrap_or_default();
+    ledger.record_stamp(file, !ended && offset < file.stamp.size);
     let head_bytes = offset.min(start.head.len() as u64);
     // Until a line is complete there is nothing to recognise the log by.
     let Some(key) = head_key(&start.head, head_bytes) else { return };
     if let Some(before) = start.key.as_ref().filter(|before| **before != key) {
         ledger.set(before.clone(), None);
     }
-    let entry = TailEntry { path: file.name.clone(), head_bytes, offset, lines: record - 1, seen_at: now() };
+    let live = Some(start.live(file).to_owned());
+    let entry = TailEntry { path: file.name.clone(), live, head_bytes, offset, lines: record - 1, seen_at: now() };
     ledger.set(key, serde_json::to_value(entry).ok());
 }
 
