@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 use thalweg_project::{Diagnostic, Severity};
-use thalweg_run::RunError;
+use thalweg_run::{RunError, Workbench};
 use thalweg_warehouse::WarehouseErrorKind;
 
 use crate::diagnostics::{self, ProjectFiles};
@@ -21,27 +21,44 @@ pub enum Failure {
         files: ProjectFiles,
     },
     /// The run could not be done.
-    Run(RunError),
+    Run {
+        /// Why.
+        error: RunError,
+        /// What to do, where more is known than the error tells.
+        help: Option<String>,
+    },
     /// Something of the command line itself.
     Message {
         /// What failed, on what.
         message: String,
         /// What to do.
         help: Option<String>,
+        /// The exit code: 2 where the command could not be done at all.
+        exit_code: u8,
     },
 }
 
 impl Failure {
     /// A failure of the command line itself.
     pub fn message(message: impl Into<String>) -> Self {
-        Self::Message { message: message.into(), help: None }
+        Self::Message { message: message.into(), help: None, exit_code: 2 }
     }
 
     /// Adds what to do.
     #[must_use]
     pub fn with_help(self, text: impl Into<String>) -> Self {
         match self {
-            Self::Message { message, .. } => Self::Message { message, help: Some(text.into()) },
+            Self::Message { message, exit_code, .. } => Self::Message { message, help: Some(text.into()), exit_code },
+            Self::Run { error, .. } => Self::Run { error, help: Some(text.into()) },
+            other @ Self::Project { .. } => other,
+        }
+    }
+
+    /// Says that the command was done and failed, or that it could not be done.
+    #[must_use]
+    pub fn with_exit_code(self, code: u8) -> Self {
+        match self {
+            Self::Message { message, help, .. } => Self::Message { message, help, exit_code: code },
             other => other,
         }
     }
@@ -49,8 +66,9 @@ impl Failure {
     /// The exit code of the command.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Run(error) => error.exit_code(),
-            _ => 2,
+            Self::Run { error, .. } => error.exit_code(),
+            Self::Message { exit_code, .. } => *exit_code,
+            Self::Project { .. } => 2,
         }
     }
 
@@ -58,7 +76,7 @@ impl Failure {
     fn text(&self) -> String {
         match self {
             Self::Project { diagnostics, .. } => mistakes(diagnostics),
-            Self::Run(error) => error.to_string(),
+            Self::Run { error, .. } => error.to_string(),
             Self::Message { message, .. } => message.clone(),
         }
     }
@@ -70,7 +88,7 @@ impl Failure {
                 Some("nothing was run; correct the project and look again with `thalweg validate`".into())
             }
             Self::Message { help, .. } => help.clone(),
-            Self::Run(error) => run_help(error),
+            Self::Run { error, help } => help.clone().or_else(|| run_help(error)),
         }
     }
 
@@ -97,7 +115,9 @@ impl Failure {
             }
         }
         let statement = match self {
-            Self::Run(RunError::Warehouse(error) | RunError::Table { error, .. }) => error.statement.clone(),
+            Self::Run { error: RunError::Warehouse(error) | RunError::Table { error, .. }, .. } => {
+                error.statement.clone()
+            }
             _ => None,
         };
         let mut object = json!({ "event": "error", "message": self.text(), "help": self.help() });
@@ -130,12 +150,6 @@ pub fn mistakes(diagnostics: &[Diagnostic]) -> String {
 
 fn run_help(error: &RunError) -> Option<String> {
     match error {
-        RunError::Table { table, error } if error.kind == WarehouseErrorKind::Statement => {
-            let name = ["test ", "report "].into_iter().find_map(|kind| table.strip_prefix(kind)).unwrap_or(table);
-            // It may also be a query of `show`, which the person wrote and need not be shown.
-            (!name.contains(char::is_whitespace))
-                .then(|| format!("`thalweg compile {name}` prints the SQL that was sent; nothing was published"))
-        }
         RunError::Selection(_) => Some("`thalweg ls` lists what can be selected".into()),
         RunError::Unbalanced { .. } => {
             Some("`thalweg verify` shows whether the tables are right; please report this with its output".into())
@@ -160,7 +174,24 @@ impl Failure {
                 let files = ProjectFiles::of(&diagnostics, folder);
                 Self::Project { diagnostics, files }
             }
-            other => Self::Run(other),
+            other => Self::Run { error: other, help: None },
+        }
+    }
+
+    /// Why a build could not be done. Of a model that the engine refuses the SQL can be shown; that of store tables nobody wrote.
+    pub fn of_build(error: RunError, workbench: &Workbench) -> Self {
+        let models = &workbench.project().models;
+        let help = match &error {
+            RunError::Table { table, error } if error.kind == WarehouseErrorKind::Statement => models
+                .iter()
+                .any(|model| model.table.to_string() == *table)
+                .then(|| format!("`thalweg compile {table}` prints its SQL; nothing was published")),
+            _ => None,
+        };
+        let failure = Self::of(error, workbench.folder());
+        match help {
+            Some(help) => failure.with_help(help),
+            None => failure,
         }
     }
 }
@@ -169,7 +200,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Project(diagnostics) => Self::Project { diagnostics, files: ProjectFiles::default() },
-            other => Self::Run(other),
+            other => Self::Run { error: other, help: None },
         }
     }
 }

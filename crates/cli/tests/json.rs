@@ -64,7 +64,8 @@ fn the_last_line_of_a_run() {
 fn failures_are_objects() {
     let mut error = WarehouseError::new(WarehouseErrorKind::Statement, "column amont does not exist");
     error.statement = Some("select amont from store.orders".into());
-    let failure = Failure::from(RunError::Table { table: "pres.totals".into(), error });
+    let failure = Failure::from(RunError::Table { table: "pres.totals".into(), error })
+        .with_help("`thalweg compile pres.totals` prints its SQL; nothing was published");
     assert_eq!(failure.exit_code(), 1);
     check("json_failure", &pretty(&failure.json()));
 }

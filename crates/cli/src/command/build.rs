@@ -55,7 +55,7 @@ pub fn run_and_tell(
     let progress = invocation.progress();
     let outcome = work(progress.as_ref());
     progress.finish();
-    let outcome = outcome.map_err(|error| Failure::of(error, workbench.folder()))?;
+    let outcome = outcome.map_err(|error| Failure::of_build(error, workbench))?;
     tell(invocation, &outcome);
     Ok(outcome.exit_code())
 }

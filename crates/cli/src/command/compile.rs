@@ -1,7 +1,7 @@
 //! `thalweg compile`
 
 use clap::Args;
-use thalweg_run::CompiledTable;
+use thalweg_run::{CompiledTable, Workbench};
 
 use crate::arguments::{OutputOptions, ProjectOptions, SelectionOptions};
 use crate::failure::Failure;
@@ -29,21 +29,29 @@ pub struct Arguments {
 /// Does it.
 pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
     let workbench = invocation.open(&arguments.project)?;
-    let select = arguments.name.clone().or_else(|| arguments.selection.selected());
-    let mut compiled = workbench.compile(select.as_deref(), arguments.selection.excluded().as_deref())?;
-    if let Some(name) = &arguments.name {
-        only(&mut compiled, name);
-    }
+    let compiled = match &arguments.name {
+        Some(name) => named(&workbench, name)?,
+        None => {
+            workbench.compile(arguments.selection.selected().as_deref(), arguments.selection.excluded().as_deref())?
+        }
+    };
     output::answer(&if invocation.json() { json::lines("compiled", &compiled) } else { sql(&compiled) });
     Ok(0)
 }
 
-/// A model is selected with its tests; who names it wants it alone.
-fn only(compiled: &mut Vec<CompiledTable>, name: &str) {
-    let is_named = |table: &CompiledTable| table.name == name || table.name.rsplit('.').next() == Some(name);
-    if compiled.iter().any(is_named) {
-        compiled.retain(is_named);
+/// What has the name, be it model, test or report; otherwise what a selector selects.
+fn named(workbench: &Workbench, name: &str) -> Result<Vec<CompiledTable>, Failure> {
+    let is = |text: &str| text.eq_ignore_ascii_case(name);
+    let mut compiled = workbench.compile(None, None)?;
+    compiled.retain(|table| is(&table.name) || table.name.rsplit('.').next().is_some_and(is));
+    if !compiled.is_empty() {
+        return Ok(compiled);
     }
+    if let Some(test) = workbench.project().tests.iter().find(|test| is(&test.name)) {
+        let message = format!("the test `{name}` is declared in {} and has no SQL of its own", test.location.file);
+        return Err(Failure::message(message).with_help("`thalweg test` runs it and shows the rows that fail"));
+    }
+    Ok(workbench.compile(Some(name), None)?)
 }
 
 /// One statement alone, or several, each under a comment that names it.
