@@ -79,11 +79,31 @@ impl Diagnostic {
 
     /// Replaces a text in everything that is shown.
     pub(crate) fn replace_text(&mut self, text: &str, instead: &str) {
-        let shown = [Some(&mut self.message), self.label.as_mut(), self.help.as_mut(), self.rendered.as_mut()];
+        let shown = [Some(&mut self.message), self.label.as_mut(), self.help.as_mut()];
         for part in shown.into_iter().flatten() {
             if part.contains(text) {
                 *part = part.replace(text, instead);
             }
+        }
+        if let Some(rendered) = &mut self.rendered
+            && !text.is_empty()
+        {
+            // The span points into this text and moves with it; an end within the content takes in all of it.
+            let moved = |place: usize, is_end: bool| {
+                let mut at = place;
+                for (start, _) in rendered.match_indices(text) {
+                    let end = start + text.len();
+                    if end <= place {
+                        at = at + instead.len() - text.len();
+                    } else if start < place {
+                        at = at - (place - start) + if is_end { instead.len() } else { 0 };
+                    }
+                }
+                at
+            };
+            let span = moved(self.location.span.start, false)..moved(self.location.span.end, true);
+            *rendered = rendered.replace(text, instead);
+            self.location.span = span;
         }
     }
 
@@ -104,4 +124,24 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().min(name.chars().count()) / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marked_place_moves_with_the_text() {
+        let sql = "select 's3cret1', amont, 's3cret1' from t";
+        for marked in ["amont", "from", "select", "'s3cret1', amont"] {
+            let start = sql.find(marked).expect("a part of the text");
+            let mut diagnostic = Diagnostic::error("x", "s3cret1", Location::new("a.sql", start..start + marked.len()));
+            diagnostic.rendered = Some(sql.to_owned());
+            diagnostic.replace_text("s3cret1", "${KEY}");
+            let rendered = diagnostic.rendered.expect("still there");
+            assert_eq!(rendered, "select '${KEY}', amont, '${KEY}' from t");
+            assert_eq!(rendered[diagnostic.location.span], marked.replace("s3cret1", "${KEY}"));
+            assert_eq!(diagnostic.message, "${KEY}");
+        }
+    }
 }

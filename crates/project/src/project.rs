@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ColumnType, Location, Secret, TableName};
+use crate::{ColumnType, Diagnostic, Location, Secret, TableName};
 
 /// A project, resolved for one target.
 #[derive(Debug, Clone)]
@@ -44,6 +44,22 @@ pub struct Project {
     /// Tables that the files name and that could not be read because of a reported mistake. A reference to one of them is no mistake
     /// of its own. Empty when no error was reported.
     pub unreadable: Vec<TableName>,
+    /// Names and contents of the environment variables that `env_var()` put into SQL.
+    pub variables_read: Vec<(String, Secret)>,
+}
+
+impl Project {
+    /// Writes `${NAME}` for the contents of environment variables that came into diagnostics with the SQL they are in.
+    pub fn conceal(&self, diagnostics: &mut [Diagnostic]) {
+        let mut read: Vec<_> = self.variables_read.iter().collect();
+        // The longest first: one content may be part of another.
+        read.sort_by_key(|(_, content)| std::cmp::Reverse(content.expose().len()));
+        for (name, content) in read {
+            for diagnostic in diagnostics.iter_mut() {
+                diagnostic.replace_text(content.expose(), &format!("${{{name}}}"));
+            }
+        }
+    }
 }
 
 /// A named warehouse.

@@ -10,7 +10,7 @@ use crate::yaml::{Content, Node};
 use crate::{Diagnostic, Location};
 
 /// Shorter contents would be found in any sentence.
-const SHORTEST_SECRET: usize = 6;
+pub const SHORTEST_SECRET: usize = 6;
 
 /// The environment a project is read in: that of the process over `.env`.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use crate::schema::Checker;
 use crate::template::{TemplateContext, Templates};
 use crate::variables::Variables;
 use crate::yaml::{self, Node};
-use crate::{Diagnostic, Location, Project, Severity, TableName};
+use crate::{Diagnostic, Location, Project, Secret, Severity, TableName};
 
 use data_tests::TestReader;
 
@@ -42,6 +42,8 @@ pub fn read(input: &ProjectInput) -> (Option<Project>, Vec<Diagnostic>) {
     };
     let project = reader.project();
     let mut diagnostics = reader.diagnostics;
+    // The longest first: one content may be part of another.
+    reader.secrets.sort_by_key(|(_, secret)| std::cmp::Reverse(secret.len()));
     // Messages quote files as written, never values; this is the second lock on the same door.
     for (name, secret) in &reader.secrets {
         for diagnostic in &mut diagnostics {
@@ -121,6 +123,8 @@ impl<'a> Reader<'a> {
         let reports = self.reports(&templates, &report_documents);
         let (tests, test_diagnostics) = tests.finish();
         self.diagnostics.extend(test_diagnostics);
+        let read = templates.variables_read();
+        self.secrets.extend(read.iter().cloned());
 
         let sources: Vec<_> = sources.into_iter().map(|source| source.source).collect();
         let streams: usize = sources.iter().map(|source| source.streams.len()).sum();
@@ -149,6 +153,7 @@ impl<'a> Reader<'a> {
             schedules: settings.schedules,
             on_source_error: settings.on_source_error,
             unreadable: std::mem::take(&mut self.unreadable),
+            variables_read: read.into_iter().map(|(name, content)| (name, Secret::new(content))).collect(),
         })
     }
 

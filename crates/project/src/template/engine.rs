@@ -13,7 +13,7 @@ use super::{functions, macros};
 use crate::catalog::Catalog;
 use crate::diagnostic::nearest;
 use crate::input::InputFile;
-use crate::variables::Variables;
+use crate::variables::{SHORTEST_SECRET, Variables};
 use crate::yaml::{Content, Node};
 use crate::{Diagnostic, Location, TableName, Target};
 
@@ -52,6 +52,8 @@ pub struct Shared {
     /// The environment.
     pub variables: Variables,
     collected: Mutex<Collected>,
+    /// Names and contents of the environment variables that any text has seen.
+    read: Mutex<BTreeMap<String, String>>,
 }
 
 /// What one rendering leaves behind.
@@ -63,8 +65,6 @@ struct Collected {
     /// Complaints already reported; the next rendering goes on after them.
     tolerated: BTreeSet<String>,
     pending: Option<(String, Complaint)>,
-    /// Contents of environment variables that the text has seen, to be kept out of messages.
-    seen: BTreeSet<String>,
 }
 
 impl Shared {
@@ -96,10 +96,9 @@ impl Shared {
     }
 
     /// Keeps the content of an environment variable out of messages.
-    pub fn remember(&self, value: &str) {
-        // A shorter one is in any sentence.
-        if value.len() >= 4 {
-            self.collected().seen.insert(value.to_owned());
+    pub fn remember(&self, name: &str, value: &str) {
+        if value.len() >= SHORTEST_SECRET {
+            self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value.to_owned());
         }
     }
 
@@ -153,6 +152,7 @@ impl Templates {
             vars: context.vars,
             variables: context.variables,
             collected: Mutex::default(),
+            read: Mutex::default(),
         });
         let mut environment = Environment::new();
         environment.set_debug(true);
@@ -202,6 +202,12 @@ impl Templates {
     /// The tables.
     pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
         self.shared.catalog()
+    }
+
+    /// Names and contents of the environment variables that went into texts, as far as they are long enough to be told from other words.
+    pub fn variables_read(&self) -> Vec<(String, String)> {
+        let read = self.shared.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// Marks a model as left out, so that references to it are mistakes.
@@ -261,11 +267,6 @@ impl Templates {
                     "write the plain SELECT over everything: Thalweg works out the incremental refresh itself",
                 ),
             );
-        }
-        for diagnostic in &mut diagnostics {
-            for value in &collected.seen {
-                diagnostic.replace_text(value, "***");
-            }
         }
         // A text with unknown names is of no use, but its settings are.
         let sql =

@@ -100,7 +100,7 @@ pub fn add(environment: &mut Environment<'static>, shared: &Arc<Shared>) {
                 help: "use another variable for what is not secret".to_owned(),
             }
         } else if let Some(value) = variables.get(name) {
-            for_environment.remember(value);
+            for_environment.remember(name, value);
             return Ok(Value::from(value));
         } else if let Some(default) = default {
             return Ok(default);
