@@ -22,6 +22,7 @@ use crate::outcome::TextTable;
 use crate::publish::Publication;
 use crate::publish::model::{Need, facts, need};
 use crate::publish::store::ExtractFiles;
+use crate::publish::stream::store_fingerprint;
 use crate::seeds;
 use crate::table_state::{TableKind, TableState};
 use crate::workbench::Workbench;
@@ -64,10 +65,13 @@ pub fn verify(
         let outcome = match compiled.nodes[node].kind {
             NodeKind::Stream(source, stream) => {
                 let stream = &project.sources[source].streams[stream];
-                verify_store(bench, &mut publication, stream, &landings)?
+                verify_store(bench, &mut publication, stream, &store_fingerprint(stream), &landings)?
             }
             NodeKind::Seed(index) => match &seed_source {
-                Some(source) => verify_store(bench, &mut publication, &source.streams[index], &landings)?,
+                Some(source) => {
+                    let made_by = seeds::fingerprint(&project.seeds[index]);
+                    verify_store(bench, &mut publication, &source.streams[index], &made_by, &landings)?
+                }
                 None => continue,
             },
             NodeKind::Model(index) if project.models[index].materialized == Materialized::Table => {
@@ -138,6 +142,7 @@ fn verify_store(
     bench: &Workbench,
     publication: &mut Publication<'_>,
     stream: &Stream,
+    made_by: &str,
     landings: &[PublishedLanding],
 ) -> Result<VerifyOutcome, RunError> {
     let against = "landing";
@@ -145,6 +150,9 @@ fn verify_store(
     let Some(state) = publication.tables.get(table).cloned() else {
         return Ok(cannot(table, against, "it was never loaded".into()));
     };
+    if state.fingerprint != made_by {
+        return Ok(cannot(table, against, "it is stale: its definition changed".into()));
+    }
     let extracts = match landed_extracts(bench, landings, stream) {
         Ok(extracts) => extracts,
         Err(RunError::NotFound(_)) => {

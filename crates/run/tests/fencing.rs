@@ -85,7 +85,9 @@ fn who_lost_the_lease_publishes_nothing() {
         let before = laws::snapshot(&site);
         let thief = When::new(event, || {
             let mut connection = site.connect(Access::Write).unwrap();
-            connection.execute("update thalweg.lease set epoch = epoch + 1, holder = 'a thief', checks = checks + 1", &[]).unwrap();
+            connection
+                .execute("update thalweg.lease set epoch = epoch + 1, holder = 'a thief', checks = checks + 1", &[])
+                .unwrap();
         });
         let error = site.build_with(&options(Command::Build), &thief).expect_err("it lost its lease");
         assert!(thief.happened());
@@ -109,7 +111,8 @@ fn the_lease_is_looked_at_again_before_the_commit() {
     let thief = When::new("step_finished", || {
         let mut connection = site.connect(Access::Write).unwrap();
         // Refused because the run touched the row first, or committed and found later: in no case both publish.
-        _ = connection.execute("update thalweg.lease set epoch = epoch + 1, holder = 'a thief', checks = checks + 1", &[]);
+        _ = connection
+            .execute("update thalweg.lease set epoch = epoch + 1, holder = 'a thief', checks = checks + 1", &[]);
     });
     let result = site.build_with(&options(Command::Build), &thief);
     assert!(thief.happened());

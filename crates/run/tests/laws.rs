@@ -172,7 +172,7 @@ fn assert_books(site: &Site) {
             assert!(strangers.is_empty(), "{name} has rows of unknown origin: {strangers:?}");
         }
         known.push(physical.clone());
-        known.push(format!("{physical}__tombstones"));
+        known.push(format!("{physical}.tombstones"));
     }
     let physical =
         ask(connection, "select table_name from information_schema.tables where table_schema = 'thalweg_data'");

@@ -70,7 +70,8 @@ impl Publication<'_> {
         let rebuilds = work.rebuild.as_ref().is_some_and(|rebuild| !rebuild.extracts.is_empty() || news.is_some());
         if let (false, Some(rebuild), Some(_)) = (rebuilds, &work.rebuild, &state) {
             step.strategy = Strategy::Kept;
-            step.reason = format!("{}; but nothing lies in the landing", rebuild.reason);
+            let because = rebuild.reason.trim_end_matches("; rebuilt from landing");
+            step.reason = format!("{because}, and nothing lies in the landing to rebuild it from");
             self.finish_step(step)?;
             return Ok(None);
         }
