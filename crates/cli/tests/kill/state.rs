@@ -124,7 +124,8 @@ fn tables(file: &Path) -> (Tables, Tables) {
             "thalweg.positions" => {
                 (format!("* replace (regexp_replace(value, {DIFFERING}) as value) from {name}"), None)
             }
-            _ => (format!("* from {name}"), None),
+            // A physical name has dots of its own.
+            _ => (format!("* from \"{}\"", name.replacen('.', "\".\"", 1)), None),
         };
         published.insert(name.clone(), lines(&format!("select {seen}")));
         if let Some(rest) = rest {
