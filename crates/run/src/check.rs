@@ -82,6 +82,7 @@ pub fn validate(folder: &Path, options: &OpenOptions) -> Result<Validation, RunE
         };
         checker.check(&seen_columns(folder, &project.target.name))?;
         diagnostics.extend(checker.diagnostics);
+        project.conceal(&mut diagnostics);
         validation.unchecked = checker.unchecked;
     }
     diagnostics.sort_by(|a, b| {

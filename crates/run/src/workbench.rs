@@ -43,6 +43,7 @@ impl Workbench {
         if let Some(project) = &project {
             let (graph, more) = thalweg_sql::compile(project);
             diagnostics.extend(more);
+            project.conceal(&mut diagnostics);
             compiled = Some(graph);
         }
         let wrong = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
