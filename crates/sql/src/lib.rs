@@ -1,7 +1,7 @@
 //! What SQL means: facts from a query's text, how a warehouse spells things, and the graph of a project's tables. No IO.
 //!
 //! - [`parser`] reads a query and answers with facts ([`Query`]), all of them as byte ranges of the text.
-//! - [`splice`] puts other tables in the place of those a query names. SQL is never printed back from a syntax tree.
+//! - [`mod@splice`] puts other tables in the place of those a query names. SQL is never printed back from a syntax tree.
 //! - [`dialect`] knows how an engine spells names, types and comparisons; one file an engine.
 //! - [`statement`] holds the statements that change tables.
 //! - [`graph`] reads every model, test and report of a project and says which table is made from which.
