@@ -303,7 +303,8 @@ fn bag(replace: bool, deliveries: &[Vec<(u8, Option<u8>)>]) {
     }
 }
 
-fn config() -> Config {
+/// How many histories are tried.
+pub fn config() -> Config {
     // `PROPTEST_CASES` asks for more.
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 24 };
     Config { cases, max_shrink_iters: 80, failure_persistence: None, ..Config::default() }

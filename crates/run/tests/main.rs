@@ -15,6 +15,7 @@ mod history;
 mod laws;
 mod oracle;
 mod reading;
+mod replaying;
 mod script;
 mod site;
 mod transcript;
