@@ -196,7 +196,7 @@ pub fn put_landing(
         stream: landing.stream.clone(),
         manifest: place,
         origin_base: landing.origin_base,
-        state: if matches!(files, LandedFiles::Nothing) { "empty".into() } else { "published".into() },
+        state: if new.is_empty() && !matches!(files, LandedFiles::Known) { "empty".into() } else { "published".into() },
         confirmed: landing.confirmations.is_empty(),
         confirmations: serde_json::Value::Array(landing.confirmations.clone()),
     };

@@ -57,6 +57,7 @@ cases! {
     source_renamed,
     targets,
     tests_changes,
+    tests_freshness,
     tests_kinds,
     tests_left_out,
     tests_warn,
