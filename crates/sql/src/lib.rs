@@ -12,6 +12,7 @@ pub mod dialect;
 pub mod graph;
 pub mod parser;
 pub mod query;
+pub mod refresh;
 pub mod splice;
 pub mod statement;
 
