@@ -10,6 +10,7 @@
 
 mod catalog;
 pub mod column_type;
+mod database;
 pub mod diagnostic;
 mod duration;
 mod env_file;
@@ -27,6 +28,7 @@ mod variables;
 mod yaml;
 
 pub use column_type::ColumnType;
+pub use database::{DatabaseKind, DatabaseSettings, SslMode};
 pub use diagnostic::{Diagnostic, Location, Severity};
 pub use forms::json_schemas;
 pub use input::{InputFile, ProjectInput};

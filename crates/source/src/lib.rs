@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod contract;
+pub mod database;
 pub mod files;
 pub mod landing;
 pub mod values;

@@ -1,0 +1,90 @@
+//! How a database that is a source is reached.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Secret;
+
+/// How a database is reached. Everything is resolved: defaults are filled in, a URL is taken apart.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// Which kind of server.
+    pub kind: DatabaseKind,
+    /// Host name or address; a path (`/run/mysqld/mysqld.sock`, `/run/postgresql`) is a socket, or the folder of one, as in libpq.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// User.
+    pub user: String,
+    /// Password, if there is one.
+    pub password: Option<Secret>,
+    /// The database.
+    pub database: String,
+    /// Whether the connection is encrypted, and the server's certificate checked.
+    pub sslmode: SslMode,
+    /// File with the certificates (PEM) of the authorities to trust, absolute or relative to the project folder; those of the system
+    /// when absent.
+    pub sslrootcert: Option<String>,
+    /// File with our own certificate (PEM).
+    pub sslcert: Option<String>,
+    /// File with the key of our own certificate (PEM).
+    pub sslkey: Option<String>,
+    /// Connections that may be open at the same time, at least 1.
+    pub connections: usize,
+    /// How long is waited for a connection.
+    pub connect_timeout: Duration,
+    /// How long a statement on metadata may take. Reads have no limit.
+    pub statement_timeout: Duration,
+}
+
+/// Kinds of database servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatabaseKind {
+    /// MySQL.
+    Mysql,
+    /// MariaDB.
+    Mariadb,
+    /// Postgres.
+    Postgres,
+}
+
+impl DatabaseKind {
+    /// `type:` in the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Mysql => "mysql",
+            Self::Mariadb => "mariadb",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    /// The port its servers listen on when nobody says otherwise.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Mysql | Self::Mariadb => 3306,
+            Self::Postgres => 5432,
+        }
+    }
+}
+
+/// Whether a connection is encrypted, and the server's certificate checked; the words and meanings of libpq.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SslMode {
+    /// Never encrypted.
+    Disable,
+    /// Encrypted when the server insists.
+    Allow,
+    /// Encrypted when the server can.
+    #[default]
+    Prefer,
+    /// Always encrypted; the certificate is not checked.
+    Require,
+    /// Always encrypted; the certificate must be signed by a trusted authority.
+    VerifyCa,
+    /// The same, and it must be made out to the host.
+    VerifyFull,
+}
