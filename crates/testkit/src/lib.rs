@@ -1,5 +1,5 @@
-//! What tests of the whole program share: projects in temporary folders, the program run on them, and comparison with what is
-//! expected.
+//! What tests of the whole program share: projects in temporary folders, the program run on them, comparison with what is
+//! expected, and database servers.
 //!
 //! ```no_run
 //! use thalweg_testkit::{Program, TestProject};
@@ -20,10 +20,14 @@
 
 mod expect;
 mod filter;
+#[cfg(unix)]
+mod postgres;
 mod program;
 mod project;
 
 pub use expect::{expect, expect_text};
 pub use filter::Filter;
+#[cfg(unix)]
+pub use postgres::{PostgresDatabase, PostgresServer, PostgresSession};
 pub use program::{Answer, Program};
 pub use project::{TestProject, WrittenProject};
