@@ -21,12 +21,16 @@
 mod expect;
 mod filter;
 #[cfg(unix)]
+mod mariadb;
+#[cfg(unix)]
 mod postgres;
 mod program;
 mod project;
 
 pub use expect::{expect, expect_text};
 pub use filter::Filter;
+#[cfg(unix)]
+pub use mariadb::{MariadbDatabase, MariadbServer, MariadbSession};
 #[cfg(unix)]
 pub use postgres::{PostgresDatabase, PostgresServer, PostgresSession};
 pub use program::{Answer, Program};
