@@ -4,8 +4,8 @@
 //! snapshot for several connections and decodes rows into Arrow. What is read, in which order, how far a position may move and
 //! which rows are gone is decided here, once. SQL for reads is built here over the driver's [`Dialect`].
 //!
-//! Folders of drivers hold the same files: `mod.rs` (the [`Engine`]), `connection.rs`, `tls.rs`, `snapshot.rs`, `discover.rs`,
-//! `column_types.rs` (the documented table of types), `decode.rs`, `dialect.rs`.
+//! Folders of drivers hold the same files: `mod.rs` (the [`Engine`]), `connection.rs`, `snapshot.rs`, `discover.rs`,
+//! `column_types.rs` (the documented table of types), `decode.rs`, `dialect.rs`. Encryption is the same for all: `tls.rs` here.
 //!
 //! # Types
 //!
@@ -32,6 +32,7 @@
 mod dialect;
 mod engine;
 mod table;
+pub mod tls;
 
 pub use dialect::{Dialect, Value};
 pub use engine::{Connection, DecodedRows, Engine, Misfit, OpenSnapshot, Read, Safety, Server};
