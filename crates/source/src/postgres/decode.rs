@@ -228,6 +228,9 @@ fn escaped(bytes: &[u8]) -> String {
     text
 }
 
+/// Values one behind the other, their ends, and which are NULL.
+type Variable = (Vec<u8>, OffsetBuffer<i32>, Option<NullBuffer>);
+
 /// The fields of one column.
 #[derive(Clone, Copy)]
 struct Input<'b> {
@@ -298,11 +301,8 @@ impl<'b> Input<'b> {
         Ok(Arc::new(array.map_err(|_| Malformed("bytes do not lie where they should"))?))
     }
 
-    /// Values, their ends, and which are NULL.
-    fn variable(
-        self,
-        part: impl Fn(&'b [u8]) -> Result<&'b [u8], Malformed>,
-    ) -> Result<(Vec<u8>, OffsetBuffer<i32>, Option<NullBuffer>), Malformed> {
+    /// Values of any length.
+    fn variable(self, part: impl Fn(&'b [u8]) -> Result<&'b [u8], Malformed>) -> Result<Variable, Malformed> {
         let (mut values, mut offsets) = (Vec::new(), Vec::with_capacity(self.fields.len() + 1));
         offsets.push(0i32);
         for field in self.fields {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thalweg_project::SslMode;
 use thalweg_source::SourceErrorKind;
-use thalweg_source::database::{Connection, Engine, Read, SourceColumn};
+use thalweg_source::database::{Engine, Read, SourceColumn};
 use thalweg_testkit::PostgresServer;
 
 use crate::support::{as_role, engine, engine_of, settings};
