@@ -19,6 +19,6 @@ pub mod statement;
 pub use dialect::duckdb::DuckDb;
 pub use dialect::{Dialect, InvalidName, dialect_of};
 pub use graph::{Compiled, CompiledTest, Node, NodeKind, compile};
-pub use parser::{parse_expression, parse_select};
+pub use parser::{parse_expression, parse_relation, parse_select};
 pub use query::{Query, SchemaReference, SqlError, TableFunction, TableReference};
 pub use splice::{Replacement, rewrite_tables, splice};

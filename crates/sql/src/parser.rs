@@ -6,6 +6,7 @@ mod engine_syntax;
 mod facts;
 mod grammar;
 mod positions;
+mod relation;
 
 use std::ops::Range;
 
@@ -18,6 +19,8 @@ use crate::dialect::{Dialect, Grammar};
 use crate::query::{Query, SqlError};
 use positions::Positions;
 
+pub use relation::parse_relation;
+
 /// How deeply expressions and queries may nest. `sqlparser`'s own 50 is too little for generated SQL.
 const NESTING: usize = 300;
 
@@ -25,16 +28,37 @@ const NESTING: usize = 300;
 ///
 /// Never panics, whatever the text. What the engine accepts and the parser does not understand is an error that names the place.
 pub fn parse_select(sql: &str, dialect: &dyn Dialect) -> Result<Query, SqlError> {
-    let positions = Positions::new(sql);
-    let grammar = match dialect.grammar() {
+    let grammar = grammar_of(dialect);
+    Ok(read(sql, &grammar, &Positions::new(sql))?.facts)
+}
+
+/// A query as it was read.
+struct Reading<'a> {
+    facts: Query,
+    tree: Box<sqlparser::ast::Query>,
+    /// The parser with the tokens it has read, for reading pieces of them once more.
+    parser: Parser<'a>,
+    adapted: engine_syntax::Adapted,
+}
+
+fn grammar_of(dialect: &dyn Dialect) -> grammar::DuckDbGrammar {
+    match dialect.grammar() {
         Grammar::DuckDb => grammar::DuckDbGrammar::default(),
-    };
-    let tokens = tokenize(sql, &positions, &grammar)?;
-    let body = find_body(&tokens, &positions, sql)?;
+    }
+}
+
+fn read<'a>(
+    sql: &str,
+    grammar: &'a grammar::DuckDbGrammar,
+    positions: &Positions<'_>,
+) -> Result<Reading<'a>, SqlError> {
+    let tokens = tokenize(sql, positions, grammar)?;
+    let body = find_body(&tokens, positions, sql)?;
     let adapted = engine_syntax::adapt(&tokens);
 
-    let mut parser = Parser::new(&grammar).with_recursion_limit(NESTING).with_tokens_with_locations(adapted.tokens);
-    let parsed = parser.parse_query().map_err(|error| parse_error(error, &tokens, &positions))?;
+    let mut parser =
+        Parser::new(grammar).with_recursion_limit(NESTING).with_tokens_with_locations(adapted.tokens.clone());
+    let tree = parser.parse_query().map_err(|error| parse_error(error, &tokens, positions))?;
     while parser.consume_token(&Token::SemiColon) {}
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
@@ -43,13 +67,14 @@ pub fn parse_select(sql: &str, dialect: &dyn Dialect) -> Result<Query, SqlError>
         return Err(SqlError::new(format!("expected the end of the query, found `{found}`: {LIMITS}"), span));
     }
 
-    let mut reader = facts::Reader::new(sql, &positions, &tokens);
+    let mut reader = facts::Reader::new(sql, positions, &tokens);
     // The reader answers with the first thing that has no place in a query that only reads.
-    if let std::ops::ControlFlow::Break(error) = parsed.visit(&mut reader) {
+    if let std::ops::ControlFlow::Break(error) = tree.visit(&mut reader) {
         return Err(error);
     }
-    let samples = adapted.samples.into_iter().map(|span| positions.range(span)).collect();
-    Ok(reader.finish(body, samples))
+    let samples = adapted.samples.iter().map(|span| positions.range(*span)).collect();
+    let facts = reader.finish(body, samples);
+    Ok(Reading { facts, tree, parser, adapted })
 }
 
 /// The facts about an expression, such as the condition of a test. Spans are those of the expression's text.

@@ -6,11 +6,12 @@
 //!
 //! Nothing here talks to an engine: what comes out are statements, and for what cannot be done an [`Obstacle`] that says why.
 
+mod outline;
 pub mod relation;
 pub mod shape;
 
 pub use relation::{
     Aggregate, Apply, ApplyKind, ColumnId, Expression, InputTable, InputTables, Join, JoinKind, Kind, Obstacle,
-    OutputColumn, Relation, Scalar, SetOperator, Tree, Window,
+    OutputColumn, Relation, Scalar, SetOperator, Tree, TreeTable, Window,
 };
 pub use shape::{ChangedInput, Discovery, Fresh, Inputs, Restriction, Shape, Statement};

@@ -6,10 +6,32 @@
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Whitespace};
 
-/// The tokens for the parser, and the places of samples, which the parser does not see.
+/// The tokens for the parser, and the places of what the parser does not see.
 pub(super) struct Adapted {
     pub(super) tokens: Vec<TokenWithSpan>,
     pub(super) samples: Vec<Span>,
+    /// Where something was taken away or put into other words that changes which columns a query has: what it was.
+    pub(super) hidden: Vec<(Span, Hidden)>,
+}
+
+/// What the parser does not see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Hidden {
+    /// `(s).*`: the fields of a struct.
+    StructStar,
+    /// `*columns(...)` as arguments.
+    UnpackedColumns,
+    /// `#1`: a column by its position.
+    Ordinal,
+    /// `[f(x) for x in list if p(x)]`: the whole, the range of `list`, and the variables.
+    Comprehension {
+        /// Where the list stands, in which the variables do not mean anything.
+        list: Span,
+        /// The variables.
+        variables: Vec<String>,
+    },
+    /// `* NOT LIKE`, `* SIMILAR TO` and their like: columns by a pattern that is not `ILIKE`.
+    StarPattern,
 }
 
 /// Adapts the tokens of a query. What it does not know it leaves to the parser's error.
@@ -17,6 +39,7 @@ pub(super) fn adapt(tokens: &[TokenWithSpan]) -> Adapted {
     let mut text = Text {
         tokens: tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).cloned().collect(),
         samples: Vec::new(),
+        hidden: Vec::new(),
     };
     for at in 0..text.tokens.len() {
         text.operator(at);
@@ -29,13 +52,14 @@ pub(super) fn adapt(tokens: &[TokenWithSpan]) -> Adapted {
         text.pivot(at);
     }
     text.complete_from_first();
-    Adapted { tokens: text.tokens, samples: text.samples }
+    Adapted { tokens: text.tokens, samples: text.samples, hidden: text.hidden }
 }
 
 /// A query without its blanks and comments.
 struct Text {
     tokens: Vec<TokenWithSpan>,
     samples: Vec<Span>,
+    hidden: Vec<(Span, Hidden)>,
 }
 
 impl Text {
@@ -56,6 +80,13 @@ impl Text {
             if let Some(token) = self.tokens.get_mut(at) {
                 token.token = Token::Whitespace(Whitespace::Space);
             }
+        }
+    }
+
+    /// Notes what stands from one token to another.
+    fn hide(&mut self, first: usize, last: usize, what: Hidden) {
+        if let (Some(first), Some(last)) = (self.tokens.get(first), self.tokens.get(last)) {
+            self.hidden.push((Span::new(first.span.start, last.span.end), what));
         }
     }
 
@@ -94,9 +125,11 @@ impl Text {
                     && self.word(at + 1) == "columns"
                     && matches!(self.tokens[at - 1].token, Token::LParen | Token::Comma) =>
             {
+                self.hide(at, at + 1, Hidden::UnpackedColumns);
                 self.blank([at]);
             }
             Token::RParen if self.is(at + 1, &Token::Period) && self.is(at + 2, &Token::Mul) => {
+                self.hide(at + 1, at + 2, Hidden::StructStar);
                 self.blank([at + 1, at + 2])
             }
             // `a ** b`, `a ^@ b`
@@ -104,6 +137,7 @@ impl Text {
             Token::CaretAt => self.put(at, Token::Caret),
             // `order by #1`
             Token::Sharp if matches!(self.tokens.get(at + 1).map(|next| &next.token), Some(Token::Number(..))) => {
+                self.hide(at, at + 1, Hidden::Ordinal);
                 self.blank([at])
             }
             // `limit 10%`
@@ -161,12 +195,15 @@ impl Text {
         }
     }
 
-    /// `a ASOF [LEFT] JOIN b` and `a POSITIONAL JOIN b` read the same tables as joins of the common kind.
+    /// `a ASOF [LEFT] JOIN b` and `a POSITIONAL JOIN b` become joins that are marked: `GLOBAL`, which DuckDB does not have. A positional
+    /// one has no condition, by which it is told from the other.
     fn join(&mut self, at: usize) {
         let next = self.word(at + 1);
         match self.word(at).as_str() {
-            "asof" if matches!(next.as_str(), "join" | "left" | "right" | "full" | "inner") => self.blank([at]),
-            "positional" if next == "join" => self.put(at, Token::make_keyword("CROSS")),
+            "asof" if matches!(next.as_str(), "join" | "left" | "right" | "full" | "inner") => {
+                self.put(at, Token::make_keyword("GLOBAL"));
+            }
+            "positional" if next == "join" => self.put(at, Token::make_keyword("GLOBAL")),
             _ => {}
         }
     }
@@ -176,6 +213,8 @@ impl Text {
         let Some(close) = self.is(open, &Token::LBracket).then(|| self.closing(open)).flatten() else { return };
         let mut at = open + 1;
         let mut bound = false;
+        let mut variables_of = Vec::new();
+        let (mut list_start, mut list_end) = (close, close);
         while at < close {
             match self.tokens[at].token {
                 Token::LBracket | Token::LParen | Token::LBrace => at = self.closing(at).unwrap_or(close),
@@ -186,15 +225,28 @@ impl Text {
                         if self.word(at + variables) != "in" {
                             return;
                         }
+                        let named = (at + 1..at + variables).filter_map(|name| match &self.tokens[name].token {
+                            Token::Word(word) => Some(word.value.clone()),
+                            _ => None,
+                        });
+                        variables_of = named.collect();
+                        list_start = at + variables + 1;
                         self.put(at, Token::Comma);
                         self.blank(at + 1..=at + variables);
                         bound = true;
                     }
-                    "if" if bound => self.put(at, Token::Comma),
+                    "if" if bound => {
+                        list_end = at;
+                        self.put(at, Token::Comma);
+                    }
                     _ => {}
                 },
             }
             at += 1;
+        }
+        if bound && list_start < list_end {
+            let list = Span::new(self.tokens[list_start].span.start, self.tokens[list_end - 1].span.end);
+            self.hide(open, close, Hidden::Comprehension { list, variables: variables_of });
         }
     }
 
@@ -271,7 +323,8 @@ impl Text {
         }
         let not = usize::from(self.word(at + 1) == "not");
         let operator = at + 1 + not;
-        match self.word(operator).as_str() {
+        let written = self.word(operator);
+        match written.as_str() {
             "like" | "glob" => self.put(operator, Token::make_keyword("ILIKE")),
             "similar" => {
                 self.put(operator, Token::make_keyword("ILIKE"));
@@ -279,6 +332,9 @@ impl Text {
             }
             "ilike" => {}
             _ => return,
+        }
+        if not == 1 || written != "ilike" {
+            self.hide(at, operator, Hidden::StarPattern);
         }
         self.blank(at + 1..operator);
     }

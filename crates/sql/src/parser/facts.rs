@@ -397,12 +397,12 @@ impl Visitor for Reader<'_> {
 }
 
 /// The parts of a name, unless one of them is computed.
-fn identifiers(name: &ObjectName) -> Option<Vec<&Ident>> {
+pub(super) fn identifiers(name: &ObjectName) -> Option<Vec<&Ident>> {
     name.0.iter().map(|part| part.as_ident()).collect()
 }
 
 /// The name itself: the tokens are read without resolving doubled quotes.
-fn unescaped(identifier: &Ident) -> String {
+pub(super) fn unescaped(identifier: &Ident) -> String {
     match identifier.quote_style {
         Some('"') => identifier.value.replace("\"\"", "\""),
         _ => identifier.value.clone(),
