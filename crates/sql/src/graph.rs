@@ -12,6 +12,7 @@ use crate::dialect::{Dialect, dialect_of};
 use crate::parser::{parse_expression, parse_select};
 use crate::query::{Query, SqlError};
 use resolve::{Names, Reader, Resolved};
+use rewrite::Views;
 
 /// The schema of the ledger, whose [`SYSTEM_TABLES`] reports and tests may read.
 pub const SYSTEM_SCHEMA: &str = "thalweg";
@@ -19,6 +20,10 @@ pub const SYSTEM_SCHEMA: &str = "thalweg";
 pub const DATA_SCHEMA: &str = "thalweg_data";
 /// Tables of the ledger that reports and tests may read.
 pub const SYSTEM_TABLES: &[&str] = &["rejects", "runs"];
+
+/// Bytes of the longest text that is looked at for an incremental refresh: views over views that are used several times double it at
+/// each level.
+const LONGEST_REFRESH_TEXT: usize = 1 << 20;
 
 /// A table of the project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +68,7 @@ pub struct Compiled {
     /// For each node the facts of a model that could be read.
     queries: Vec<Option<Query>>,
     model_sql: Vec<Option<String>>,
+    refresh_sql: Vec<Option<String>>,
     report_sql: Vec<Option<String>>,
 }
 
@@ -94,13 +100,31 @@ impl Compiled {
         self.model_sql.get(node)?.as_deref()
     }
 
+    /// The text that a model's incremental refresh works on: as [`Compiled::compiled_sql`], with views put in their places, too, so that
+    /// every table it names is a stored one. Its tables are those of [`Compiled::refresh_inputs`]. `None` also where that is
+    /// too long.
+    pub fn refresh_sql(&self, node: usize) -> Option<&str> {
+        self.refresh_sql.get(node)?.as_deref()
+    }
+
     /// The same for a report, by its index in `project.reports`.
     pub fn report_sql(&self, report: usize) -> Option<&str> {
         self.report_sql.get(report)?.as_deref()
     }
 
-    /// The stored tables a node's query reads once ephemeral models stand in their places, ascending. Views are not looked through.
+    /// The tables a node's query reads once ephemeral models stand in their places, ascending. Views are not looked through.
     pub fn stored_inputs(&self, project: &Project, node: usize) -> Vec<usize> {
+        self.inputs_through(node, |node| materialized(project, node) == Some(Materialized::Ephemeral))
+    }
+
+    /// The tables that [`Compiled::refresh_sql`] names, ascending: those the query reads once ephemeral models and views stand in their
+    /// places.
+    pub fn refresh_inputs(&self, project: &Project, node: usize) -> Vec<usize> {
+        let inlined = [Some(Materialized::Ephemeral), Some(Materialized::View)];
+        self.inputs_through(node, |node| inlined.contains(&materialized(project, node)))
+    }
+
+    fn inputs_through(&self, node: usize, inlined: impl Fn(&Node) -> bool) -> Vec<usize> {
         let mut found = std::collections::BTreeSet::new();
         let mut seen = std::collections::BTreeSet::new();
         let mut waiting = self.nodes.get(node).map(|node| node.inputs.clone()).unwrap_or_default();
@@ -108,7 +132,7 @@ impl Compiled {
             if !seen.insert(input) {
                 continue;
             }
-            if is_ephemeral(project, &self.nodes[input]) {
+            if inlined(&self.nodes[input]) {
                 waiting.extend(&self.nodes[input].inputs);
             } else {
                 found.insert(input);
@@ -158,10 +182,15 @@ pub fn compile(project: &Project) -> (Compiled, Vec<Diagnostic>) {
     let queries = std::mem::take(&mut compiled.queries);
     let rewriter = rewrite::Rewriter { project, dialect, nodes: &nodes, queries: &queries, resolved: &resolved };
     let mut model_sql = vec![None; compiled.nodes.len()];
+    let mut refresh_sql = vec![None; compiled.nodes.len()];
     // Inputs first, so that an ephemeral model's SQL is there when it is wanted. What lies on a cycle has none.
     for &node in compiled.order.iter().filter(|node| !cycles.iter().flatten().any(|on| on == *node)) {
-        match rewriter.model(node, &model_sql) {
-            Ok(sql) => model_sql[node] = sql,
+        let named = rewriter.model(node, Views::Named, &model_sql);
+        match named.and_then(|named| Ok((named, rewriter.model(node, Views::Inlined, &refresh_sql)?))) {
+            Ok((named, inlined)) => {
+                model_sql[node] = named;
+                refresh_sql[node] = inlined.filter(|text| text.len() <= LONGEST_REFRESH_TEXT);
+            }
             Err(error) => diagnostics.push(invalid_name(
                 &compiled.nodes[node].id.to_string(),
                 &error,
@@ -188,6 +217,7 @@ pub fn compile(project: &Project) -> (Compiled, Vec<Diagnostic>) {
         compiled.report_sql.push(sql.flatten());
     }
     compiled.model_sql = model_sql;
+    compiled.refresh_sql = refresh_sql;
     compiled.queries = queries;
     diagnostics.sort_by(|left, right| {
         (&left.location.file, left.location.span.start).cmp(&(&right.location.file, right.location.span.start))
@@ -368,8 +398,12 @@ fn node_location(project: &Project, node: &Node) -> Location {
     }
 }
 
-fn is_ephemeral(project: &Project, node: &Node) -> bool {
-    matches!(node.kind, NodeKind::Model(index) if project.models[index].materialized == Materialized::Ephemeral)
+/// How a model is stored; `None` for what is no model.
+fn materialized(project: &Project, node: &Node) -> Option<Materialized> {
+    match node.kind {
+        NodeKind::Model(index) => Some(project.models[index].materialized),
+        _ => None,
+    }
 }
 
 fn folded(table: &TableName) -> (String, String) {

@@ -83,6 +83,11 @@ fn show(project: &thalweg_project::Project, compiled: &Compiled, out: &mut Strin
         if let Some(sql) = compiled.compiled_sql(index) {
             let _ = writeln!(out, "  sql: {}", sql.replace('\n', "\n  "));
         }
+        // Where views stand between, the text for refreshes is another.
+        if let Some(sql) = compiled.refresh_sql(index).filter(|sql| compiled.compiled_sql(index) != Some(sql)) {
+            let _ = writeln!(out, "  refresh: {}", sql.replace('\n', "\n  "));
+            let _ = writeln!(out, "  of: {}", names(&compiled.refresh_inputs(project, index)));
+        }
     }
     for (test, compiled_test) in project.tests.iter().zip(&compiled.tests) {
         let _ = writeln!(out, "test {} reads {}", test.name, names(&compiled_test.inputs));

@@ -1,12 +1,21 @@
 //! Queries for the engine: published names in the place of logical ones, ephemeral models in the place of their names.
 
-use thalweg_project::{Project, TableName};
+use thalweg_project::{Materialized, Project, TableName};
 
 use super::resolve::Resolved;
-use super::{Node, NodeKind, SYSTEM_SCHEMA, SYSTEM_TABLES, is_ephemeral};
+use super::{Node, NodeKind, SYSTEM_SCHEMA, SYSTEM_TABLES, materialized};
 use crate::dialect::{Dialect, InvalidName};
 use crate::query::Query;
 use crate::splice::{Replacement, SpliceError, rewrite_tables};
+
+/// Which models are put in the place of their names, besides ephemeral ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Views {
+    /// Views keep their names.
+    Named,
+    /// Views are put in their places, so that every table named is a stored one.
+    Inlined,
+}
 
 pub(super) struct Rewriter<'a> {
     pub(super) project: &'a Project,
@@ -17,14 +26,20 @@ pub(super) struct Rewriter<'a> {
 }
 
 impl Rewriter<'_> {
-    /// A model's SQL; `None` when it has a mistake, or one of the ephemeral models it reads has.
-    pub(super) fn model(&self, node: usize, done: &[Option<String>]) -> Result<Option<String>, SpliceError> {
+    /// A model's SQL; `None` when it has a mistake, or one of the models put in their places has. `done` holds the SQL of these, made in
+    /// the same way.
+    pub(super) fn model(
+        &self,
+        node: usize,
+        views: Views,
+        done: &[Option<String>],
+    ) -> Result<Option<String>, SpliceError> {
         let (NodeKind::Model(index), Some(query), Some(tables)) =
             (self.nodes[node].kind, &self.queries[node], &self.resolved[node])
         else {
             return Ok(None);
         };
-        self.text(&self.project.models[index].sql, query, tables, done)
+        self.text_with(&self.project.models[index].sql, query, tables, views, done)
     }
 
     /// Any text with SQL; `None` when one of the ephemeral models it reads has a mistake.
@@ -35,11 +50,27 @@ impl Rewriter<'_> {
         tables: &[Resolved],
         done: &[Option<String>],
     ) -> Result<Option<String>, SpliceError> {
+        self.text_with(sql, query, tables, Views::Named, done)
+    }
+
+    fn text_with(
+        &self,
+        sql: &str,
+        query: &Query,
+        tables: &[Resolved],
+        views: Views,
+        done: &[Option<String>],
+    ) -> Result<Option<String>, SpliceError> {
+        let inlined = |node: usize| match materialized(self.project, &self.nodes[node]) {
+            Some(Materialized::Ephemeral) => true,
+            Some(Materialized::View) => views == Views::Inlined,
+            _ => false,
+        };
         let mut replacements = Vec::with_capacity(tables.len());
         for found in tables {
             let replacement = match *found {
                 Resolved::System(index) => self.name(&TableName::new(SYSTEM_SCHEMA, SYSTEM_TABLES[index]), "")?,
-                Resolved::Node(node) if is_ephemeral(self.project, &self.nodes[node]) => match &done[node] {
+                Resolved::Node(node) if inlined(node) => match &done[node] {
                     Some(subquery) => Replacement::Subquery(subquery.clone()),
                     None => return Ok(None),
                 },
