@@ -2,8 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::relation::{InputTables, Obstacle};
-use crate::dialect::Dialect;
+use super::columns::Columns;
+use super::discover::Finder;
+use super::found::{Found, FoundKind, Which};
+use super::key::{self, Key};
+use super::push::{Member, Pusher, Term};
+use super::relation::{ColumnId, InputTables, Obstacle, Tree};
+use super::render::{self, TableSql, Writer};
+use super::restricted::Restricted;
+use super::rule::SwitchedOff;
+use crate::dialect::{Dialect, InvalidName};
 
 /// A change of a table: two bags of rows. Several runs that have not been consumed are simply put together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +79,11 @@ pub struct Restriction {
 /// A model as refresh sees it.
 #[derive(Debug, Clone)]
 pub struct Shape {
+    tree: Tree,
+    columns: Columns,
+    key: Key,
     key_columns: Vec<String>,
-    key_reason: String,
+    off: SwitchedOff,
 }
 
 impl Shape {
@@ -85,8 +96,42 @@ impl Shape {
         inputs: &dyn InputTables,
         declared_key: &[String],
     ) -> Result<Self, Obstacle> {
-        let _ = (dialect, inputs, declared_key);
-        Err(Obstacle { reason: "incremental refresh is not built yet".to_owned(), span: 0..sql.len(), instead: None })
+        Self::of(crate::parser::parse_relation(sql, dialect, inputs)?, declared_key)
+    }
+
+    /// Reads a query in relational form. `declared_key` is the model's primary key as declared, empty without.
+    pub fn of(tree: Tree, declared_key: &[String]) -> Result<Self, Obstacle> {
+        if let Some((span, _)) = tree.clock.first() {
+            return Err(Obstacle {
+                reason: "it reads the time of the run".to_owned(),
+                span: span.clone(),
+                instead: Some("keep the time out of the model, or store it as a column of a source".to_owned()),
+            });
+        }
+        let columns = Columns::of(&tree);
+        let key = key::choose(&tree, &columns, declared_key)?;
+        let key_columns = key.positions.iter().map(|position| tree.names[*position].clone()).collect();
+        Ok(Self { tree, columns, key, key_columns, off: SwitchedOff::default() })
+    }
+
+    /// The same with other columns as K, by position in the output; `None` when one of them is not known in discovery.
+    pub fn with_key(mut self, positions: &[usize]) -> Option<Self> {
+        let known = |position: &usize| {
+            self.tree.root.columns.get(*position).is_some_and(|column| self.columns.is_known(column.id))
+        };
+        if positions.is_empty() || !positions.iter().all(known) {
+            return None;
+        }
+        self.key = Key { positions: positions.to_vec(), reason: "as asked for".to_owned() };
+        self.key_columns = positions.iter().map(|position| self.tree.names[*position].clone()).collect();
+        Some(self)
+    }
+
+    /// The same without some rules: wrong, and only for tests that show that it would be noticed.
+    #[must_use]
+    pub fn without(mut self, rules: SwitchedOff) -> Self {
+        self.off = rules;
+        self
     }
 
     /// The columns of the model by which its rows are replaced: K. They may repeat and hold NULL.
@@ -96,20 +141,52 @@ impl Shape {
 
     /// Why these: `the columns it groups by`.
     pub fn key_reason(&self) -> &str {
-        &self.key_reason
+        &self.key.reason
+    }
+
+    /// The tables the model reads, by the parts of their names as the text writes them, each once.
+    pub fn tables(&self) -> Vec<&[String]> {
+        let mut names: Vec<&[String]> = Vec::new();
+        for table in &self.tree.tables {
+            if !names.iter().any(|name| *name == table.name) {
+                names.push(&table.name);
+            }
+        }
+        names
     }
 
     /// The statements that find the keys a change can touch. `prefix` begins the names of all temporary tables; it must be one that
     /// no query uses.
-    pub fn discover(&self, dialect: &dyn Dialect, inputs: &Inputs, prefix: &str) -> Discovery {
-        let _ = (dialect, inputs, prefix);
-        Discovery::Nothing
+    pub fn discover(&self, dialect: &dyn Dialect, inputs: &Inputs, prefix: &str) -> Result<Discovery, InvalidName> {
+        let changed: Vec<bool> =
+            self.tree.tables.iter().map(|table| inputs.changed.contains_key(&table.name)).collect();
+        let found = match self.finder(&changed).touched_keys(&self.key_ids()) {
+            Ok(found) if found.is_nothing() => return Ok(Discovery::Nothing),
+            Ok(found) => found,
+            Err(obstacle) => return Ok(Discovery::Everything(obstacle)),
+        };
+        let tables = self.table_texts(dialect, inputs)?;
+        let writer = Writer {
+            dialect,
+            tree: &self.tree,
+            columns: &self.columns,
+            tables: &tables,
+            off: &self.off,
+            chosen: &|_, _| Err(InvalidName::Empty),
+        };
+        let mut selected = Vec::with_capacity(self.key.positions.len());
+        for (column, name) in self.key_ids().iter().zip(&self.key_columns) {
+            selected.push(format!("{} as {}", render::name(*column), dialect.quote_identifier(name)?));
+        }
+        let select = writer.distinct(&found, &selected.join(", "), "")?;
+        let creates = dialect.quote_identifier(&format!("{prefix}_affected"))?;
+        Ok(Discovery::Keys(vec![Statement { creates, select }]))
     }
 
     /// The model's rows of the affected keys.
     ///
-    /// `affected` is the table that the last statement of discovery made; `nulls` says for each column of K whether it holds a NULL
-    /// there.
+    /// `affected` is the table that the last statement of discovery made, quoted; `nulls` says for each column of K whether it holds
+    /// a NULL there.
     pub fn restrict(
         &self,
         dialect: &dyn Dialect,
@@ -117,13 +194,97 @@ impl Shape {
         prefix: &str,
         affected: &str,
         nulls: &[bool],
-    ) -> Fresh {
-        let _ = (dialect, inputs, prefix, affected, nulls);
-        Fresh { before: Vec::new(), select: String::new(), restrictions: Vec::new() }
+    ) -> Result<Fresh, InvalidName> {
+        let tables = self.table_texts(dialect, inputs)?;
+        let mut terms = Vec::with_capacity(self.key.positions.len());
+        for (index, (column, name)) in self.key_ids().into_iter().zip(&self.key_columns).enumerate() {
+            let never_null = nulls.get(index) == Some(&false);
+            terms.push(Term { column, source: dialect.quote_identifier(name)?, never_null });
+        }
+        // Digits after a valid prefix are a valid name.
+        dialect.quote_identifier(prefix)?;
+        let wave_name =
+            |number: usize| dialect.quote_identifier(&format!("{prefix}_wave_{number}")).unwrap_or_default();
+        let mut pusher = Pusher {
+            tree: &self.tree,
+            columns: &self.columns,
+            off: &self.off,
+            name: &wave_name,
+            uses: Vec::new(),
+            waves: Vec::new(),
+            in_text: true,
+        };
+        pusher.push(&self.tree.root, &[Member { table: affected.to_owned(), terms }]);
+        let (uses, waves) = (pusher.uses, pusher.waves);
+        Restricted {
+            tree: &self.tree,
+            columns: &self.columns,
+            off: &self.off,
+            dialect,
+            tables: &tables,
+            prefix,
+            uses,
+            waves,
+        }
+        .write(affected, &self.key)
     }
 
     /// For each table the model reads, how a change of it finds its keys: a line for a person.
     pub fn explain(&self) -> Vec<String> {
-        Vec::new()
+        let mut lines = Vec::new();
+        for name in self.tables() {
+            let shown = name.join(".");
+            let changed: Vec<bool> = self.tree.tables.iter().map(|table| table.name == name).collect();
+            lines.push(match self.finder(&changed).touched_keys(&self.key_ids()) {
+                Err(obstacle) => format!("{shown}: a change touches every row: {}", obstacle.reason),
+                Ok(found) if found.is_nothing() => format!("{shown}: no change of it touches a row"),
+                Ok(found) => {
+                    let mut read: Vec<usize> = Vec::new();
+                    whole_tables(&found, &mut read);
+                    let mut read: Vec<String> =
+                        read.iter().map(|table| self.tree.tables[*table].name.join(".")).collect();
+                    read.sort();
+                    read.dedup();
+                    if read.is_empty() {
+                        format!("{shown}: its changed rows name the keys")
+                    } else {
+                        format!("{shown}: its changed rows find the keys by way of {}", read.join(", "))
+                    }
+                }
+            });
+        }
+        lines
     }
+
+    fn finder<'a>(&'a self, changed: &'a [bool]) -> Finder<'a> {
+        Finder { tree: &self.tree, columns: &self.columns, changed, off: &self.off, chosen: None }
+    }
+
+    fn key_ids(&self) -> Vec<ColumnId> {
+        self.key.positions.iter().map(|position| self.tree.root.columns[*position].id).collect()
+    }
+
+    fn table_texts(&self, dialect: &dyn Dialect, inputs: &Inputs) -> Result<Vec<TableSql>, InvalidName> {
+        let mut texts = Vec::with_capacity(self.tree.tables.len());
+        for table in &self.tree.tables {
+            let current = match inputs.current.get(&table.name) {
+                Some(relation) => relation.clone(),
+                None => {
+                    let parts: Result<Vec<_>, _> =
+                        table.name.iter().map(|part| dialect.quote_identifier(part)).collect();
+                    parts?.join(".")
+                }
+            };
+            let changed = inputs.changed.get(&table.name).map(|change| (change.before.clone(), change.after.clone()));
+            texts.push(TableSql { current, changed });
+        }
+        Ok(texts)
+    }
+}
+
+fn whole_tables(found: &Found, read: &mut Vec<usize>) {
+    if let FoundKind::Rows { table, which: Which::All, .. } = &found.kind {
+        read.push(*table);
+    }
+    found.parts().into_iter().for_each(|part| whole_tables(part, read));
 }

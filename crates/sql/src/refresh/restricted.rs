@@ -1,0 +1,261 @@
+//! The user's own text with restricted subqueries in the places of its tables.
+
+use std::collections::BTreeSet;
+
+use super::columns::{Columns, Definition};
+use super::key::Key;
+use super::push::{Member, Use, Wave};
+use super::relation::{ColumnId, Tree};
+use super::render::{ChosenRows, TableSql, Writer, name};
+use super::rule::{Rule, SwitchedOff};
+use super::shape::{Fresh, Restriction, Statement};
+use crate::dialect::{Dialect, InvalidName};
+
+/// The alias of a table within its restriction.
+const OWN: &str = "_t";
+
+pub(super) struct Restricted<'a> {
+    pub(super) tree: &'a Tree,
+    pub(super) columns: &'a Columns,
+    pub(super) off: &'a SwitchedOff,
+    pub(super) dialect: &'a dyn Dialect,
+    pub(super) tables: &'a [TableSql],
+    pub(super) prefix: &'a str,
+    pub(super) uses: Vec<Use>,
+    pub(super) waves: Vec<Wave>,
+}
+
+impl Restricted<'_> {
+    pub(super) fn write(&self, affected: &str, key: &Key) -> Result<Fresh, InvalidName> {
+        let before = self.statements()?;
+        let mut replacements = Vec::new();
+        let mut restrictions = Vec::with_capacity(self.tree.tables.len());
+        for table in 0..self.tree.tables.len() {
+            let (restriction, text) = self.table(table)?;
+            restrictions.push(restriction);
+            replacements.extend(text.map(|text| (self.tree.tables[table].span.clone(), text)));
+        }
+        let text = replaced(&self.tree.text, replacements);
+        // The text ends with a line end of its own: its last line may be a comment.
+        let body = text.trim_end().trim_end_matches(';');
+        let outputs: Vec<String> = (0..self.tree.names.len()).map(|index| format!("_o{index}")).collect();
+        let mut selected = Vec::with_capacity(outputs.len());
+        for (output, name) in outputs.iter().zip(&self.tree.names) {
+            selected.push(format!("q.{output} as {}", self.dialect.quote_identifier(name)?));
+        }
+        let writer = self.writer(&|_, _| Err(InvalidName::Empty));
+        let mut same = Vec::with_capacity(key.positions.len());
+        for position in &key.positions {
+            let source = self.dialect.quote_identifier(&self.tree.names[*position])?;
+            same.push(format!("f.{source} {} q._o{position}", writer.same()));
+        }
+        let select = format!(
+            "select {} from ({body}\n) q({}) where exists (select 1 from {affected} f where {})",
+            selected.join(", "),
+            outputs.join(", "),
+            same.join(" and ")
+        );
+        Ok(Fresh { before, select, restrictions })
+    }
+
+    /// The waves in order, each after the uses that several of them read.
+    fn statements(&self) -> Result<Vec<Statement>, InvalidName> {
+        let chosen = |number: usize, columns: &[(ColumnId, usize)]| self.chosen(number, columns);
+        let writer = self.writer(&chosen);
+        let mut statements = Vec::with_capacity(self.waves.len());
+        let mut made: BTreeSet<usize> = BTreeSet::new();
+        for wave in &self.waves {
+            let mut read = BTreeSet::new();
+            numbers(&wave.found, &mut read);
+            for number in read.into_iter().filter(|number| self.uses[*number].waves > 1) {
+                if made.insert(number) {
+                    let columns = self.wave_columns(number);
+                    let select = self.rows(number, &columns)?;
+                    statements.push(Statement { creates: self.use_name(number)?, select });
+                }
+            }
+            let selected: Vec<String> = wave.columns.iter().map(|column| name(*column)).collect();
+            let condition: Vec<String> = if wave.without_null {
+                selected.iter().map(|column| format!("{column} is not null")).collect()
+            } else {
+                Vec::new()
+            };
+            let select = writer.distinct(&wave.found, &selected.join(", "), &condition.join(" and "))?;
+            statements.push(Statement { creates: wave.name.clone(), select });
+        }
+        Ok(statements)
+    }
+
+    fn writer<'a>(&'a self, chosen: &'a ChosenRows<'a>) -> Writer<'a> {
+        Writer {
+            dialect: self.dialect,
+            tree: self.tree,
+            columns: self.columns,
+            tables: self.tables,
+            off: self.off,
+            chosen,
+        }
+    }
+
+    fn use_name(&self, number: usize) -> Result<String, InvalidName> {
+        self.dialect.quote_identifier(&format!("{}_rows_{number}", self.prefix))
+    }
+
+    fn wave_columns(&self, number: usize) -> Vec<(ColumnId, usize)> {
+        let read = &self.uses[number];
+        let place = |column: &ColumnId| read.columns.iter().position(|one| one == column);
+        read.wave_columns.iter().filter_map(|column| place(column).map(|place| (*column, place))).collect()
+    }
+
+    /// The rows of a use, for a wave.
+    fn chosen(&self, number: usize, columns: &[(ColumnId, usize)]) -> Result<String, InvalidName> {
+        if self.uses.get(number).is_none_or(|read| read.waves < 2) {
+            return self.rows(number, columns);
+        }
+        let mut selected: Vec<String> = columns.iter().map(|(column, _)| name(*column)).collect();
+        if selected.is_empty() {
+            selected.push("1 as _one".to_owned());
+        }
+        Ok(format!("select {} from {}", selected.join(", "), self.use_name(number)?))
+    }
+
+    fn rows(&self, number: usize, columns: &[(ColumnId, usize)]) -> Result<String, InvalidName> {
+        let read = &self.uses[number];
+        let writer = self.writer(&|_, _| Err(InvalidName::Empty));
+        let mut selected = Vec::with_capacity(columns.len());
+        for (column, place) in columns {
+            selected.push(format!("{OWN}.{} as {}", writer.table_column(read.table, *place)?, name(*column)));
+        }
+        if selected.is_empty() {
+            selected.push("1 as _one".to_owned());
+        }
+        let condition = self.condition(read)?;
+        let condition = if condition.is_empty() { condition } else { format!(" where {condition}") };
+        Ok(format!("select {} from {} {OWN}{condition}", selected.join(", "), self.tables[read.table].current))
+    }
+
+    /// What a use asks of a row; empty for nothing.
+    fn condition(&self, read: &Use) -> Result<String, InvalidName> {
+        let mut conditions = Vec::with_capacity(read.members.len());
+        for member in &read.members {
+            let mut same = Vec::with_capacity(member.terms.len());
+            for term in &member.terms {
+                let value = self.value(term.column, read)?;
+                same.push(format!("s.{} {} {value}", term.source, self.writer(&|_, _| Err(InvalidName::Empty)).same()));
+            }
+            let exists = |same: &str| format!("exists (select 1 from {} s where {same})", member.table);
+            if same.len() > 1 {
+                // The engine filters a scan by what it has read on the other side of a join, but by single columns only.
+                conditions.extend(same.iter().map(|one| exists(one)));
+            }
+            conditions.push(exists(&same.join(" and ")));
+        }
+        Ok(conditions.join(" and "))
+    }
+
+    /// A column on a table's own row.
+    fn value(&self, column: ColumnId, read: &Use) -> Result<String, InvalidName> {
+        let writer = self.writer(&|_, _| Err(InvalidName::Empty));
+        if let Some(place) = read.columns.iter().position(|one| *one == column) {
+            return Ok(format!("{OWN}.{}", writer.table_column(read.table, place)?));
+        }
+        match self.columns.definition(column) {
+            Definition::Computed(scalar) => writer.scalar(scalar, &|inner| self.value(inner, read)),
+            _ => Ok("null".to_owned()),
+        }
+    }
+
+    /// What stands in the place of a table, if anything else does.
+    fn table(&self, table: usize) -> Result<(Restriction, Option<String>), InvalidName> {
+        let named = &self.tree.tables[table];
+        let uses: Vec<&Use> = self.uses.iter().filter(|read| read.table == table && read.in_text).collect();
+        let mut restriction = Restriction { table: named.name.clone(), uses: Vec::new(), whole: None };
+        if let Some(reason) = &named.fixed {
+            restriction.whole = Some(reason.clone());
+            return Ok((restriction, None));
+        }
+        let mut conditions: Vec<String> = Vec::with_capacity(uses.len());
+        if uses.is_empty() || uses.iter().any(|read| read.members.is_empty()) {
+            restriction.whole = Some("no key leads to its rows".to_owned());
+        } else {
+            for read in uses {
+                let condition = self.condition(read)?;
+                if !conditions.contains(&condition) {
+                    conditions.push(condition);
+                    restriction.uses.push(read.members.iter().map(|member| self.shown(member, read)).collect());
+                }
+            }
+            if !self.off.holds(Rule::OrOfUses) {
+                conditions.truncate(1);
+            }
+        }
+        let source = &self.tables[table].current;
+        let mut columns = Vec::with_capacity(named.input.columns.len());
+        for (column, _) in &named.input.columns {
+            columns.push(format!("{OWN}.{}", self.dialect.quote_identifier(column)?));
+        }
+        let columns = columns.join(", ");
+        let mut branches = Vec::with_capacity(conditions.len().max(1));
+        // One branch for each use, without the rows of those before: the engine filters the scan of each.
+        for (index, condition) in conditions.iter().enumerate() {
+            let mut all = vec![condition.clone()];
+            all.extend(conditions[..index].iter().map(|earlier| format!("not ({earlier})")));
+            branches.push(format!("select {columns} from {source} {OWN} where {}", all.join(" and ")));
+        }
+        if branches.is_empty() {
+            branches.push(format!("select {columns} from {source} {OWN}"));
+        }
+        let mut text = format!("({})", branches.join(" union all "));
+        if !named.aliased {
+            text.push_str(&format!(" as {}", self.dialect.quote_identifier(&named.own_name)?));
+        }
+        Ok((restriction, Some(text)))
+    }
+
+    fn shown(&self, member: &Member, read: &Use) -> Vec<String> {
+        let columns = &self.tree.tables[read.table].input.columns;
+        let mut names = Vec::with_capacity(member.terms.len());
+        for term in &member.terms {
+            let place = read.columns.iter().position(|one| *one == term.column);
+            let column = place.and_then(|place| columns.get(place)).map(|(column, _)| column.clone());
+            names.push(column.unwrap_or_else(|| {
+                let Definition::Computed(super::relation::Scalar::Text(text)) = self.columns.definition(term.column)
+                else {
+                    return "an expression".to_owned();
+                };
+                self.tree.text.get(text.span.clone()).unwrap_or("an expression").to_owned()
+            }));
+        }
+        names
+    }
+}
+
+fn numbers(found: &super::found::Found, read: &mut BTreeSet<usize>) {
+    if let super::found::FoundKind::Rows { which: super::found::Which::Chosen(number), .. } = &found.kind {
+        read.insert(*number);
+    }
+    found.parts().into_iter().for_each(|part| numbers(part, read));
+}
+
+/// The text with other pieces in some places.
+fn replaced(text: &str, mut replacements: Vec<(std::ops::Range<usize>, String)>) -> String {
+    replacements.sort_by_key(|(span, _)| span.start);
+    let word = |character: char| character.is_alphanumeric() || character == '_';
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for (span, new) in replacements {
+        let before = text.get(at..span.start).unwrap_or_default();
+        out.push_str(before);
+        // `from"orders"where` is set off by its quotes only.
+        if before.ends_with(word) {
+            out.push(' ');
+        }
+        out.push_str(&new);
+        if text.get(span.end..).is_some_and(|rest| rest.starts_with(word)) {
+            out.push(' ');
+        }
+        at = span.end;
+    }
+    out.push_str(text.get(at..).unwrap_or_default());
+    out
+}
