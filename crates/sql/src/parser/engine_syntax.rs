@@ -377,7 +377,9 @@ impl Text {
     fn begins_query(&self, at: usize) -> bool {
         let Some(before) = at.checked_sub(1) else { return true };
         match self.word(before).as_str() {
-            "union" | "except" | "intersect" | "all" | "distinct" | "name" => true,
+            "union" | "except" | "intersect" | "all" | "distinct" => true,
+            // `union by name from t`, but not `select name from t`.
+            "name" => before > 0 && self.word(before - 1) == "by",
             _ if self.is(before, &Token::LParen) => true,
             // After the last CTE: nothing but CTEs back to the WITH of this level.
             _ if self.is(before, &Token::RParen) => {

@@ -11,6 +11,7 @@ use sqlparser::ast::{
 use super::functions::{Looks, looks, takes_lambda};
 use super::places::Extent;
 use super::scope::{Found, Scope, parts, same};
+use super::select::is_for_groups;
 use super::subquery::{Asked, Sub};
 use super::{Env, Outcome, Reader, expression, stop};
 use crate::refresh::{ColumnId, Scalar};
@@ -117,6 +118,10 @@ struct Walk<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn read(&mut self, expression: &'a Expr, context: &Context<'_>) -> Outcome<Read<'a>> {
+        if let Some(id) = grouped(expression, context) {
+            let columns = vec![(self.places.near(expression), id)];
+            return Ok(Read { columns, plain: Some(id), ..Read::default() });
+        }
         let mut walk = Walk::default();
         self.walk(expression, context, &mut walk)?;
         let mut read = walk.read;
@@ -166,6 +171,7 @@ impl<'a> Reader<'a> {
             }
         }
         match self.scalar(expr, read, extent)? {
+            Scalar::Column(column) if !read.is_local() => Ok(Scalar::Unknown(vec![column])),
             // A column alone is a condition, too, but not a comparison.
             Scalar::Column(_) => {
                 let span = self.place(expr, extent)?;
@@ -184,13 +190,8 @@ impl<'a> Reader<'a> {
 
     fn walk(&mut self, expr: &'a Expr, context: &Context<'_>, walk: &mut Walk<'a>) -> Outcome<()> {
         if walk.aggregates == 0
-            && let Some(groups) = context.groups
-            && !groups.expressions.is_empty()
-            && !matches!(expr, Expr::Value(_))
-            && let Some(canonical) = canonical(expr, context.scope)
-            && let Some((_, id)) = groups.expressions.iter().find(|(one, _)| *one == canonical)
+            && let Some(id) = grouped(expr, context)
         {
-            let id = *id;
             match self.places.of(expr, Extent::Tight) {
                 Some(span) => walk.read.columns.push((span, id)),
                 None => {
@@ -405,10 +406,7 @@ impl<'a> Reader<'a> {
         {
             self.name(before, context, walk)?;
         }
-        let in_order = |clause: &FunctionArgumentClause| matches!(clause, FunctionArgumentClause::OrderBy(_));
-        let for_groups = function.filter.is_some()
-            || !function.within_group.is_empty()
-            || matches!(&function.args, FunctionArguments::List(list) if list.duplicate_treatment.is_some() || list.clauses.iter().any(in_order));
+        let for_groups = is_for_groups(function);
         let looked = looks(&name);
         let aggregate = function.over.is_none()
             && (looked == Looks::Group || (looked == Looks::Unknown && (for_groups || context.groups.is_some())));
@@ -428,7 +426,8 @@ impl<'a> Reader<'a> {
             match looked {
                 Looks::Expands => {
                     walk.read.expands += 1;
-                    self.check_expanded(function, &whole)?;
+                    self.check_expanded(function, &whole, context)?;
+                    walk.read.unknown |= name != "unnest";
                 }
                 Looks::Unknown | Looks::Partition => {
                     walk.read.unlisted.get_or_insert((last.value.clone(), whole.clone()));
@@ -532,7 +531,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `unnest` of a struct makes columns, not rows.
-    fn check_expanded(&self, function: &'a Function, whole: &Range<usize>) -> Outcome<()> {
+    fn check_expanded(&self, function: &'a Function, whole: &Range<usize>, context: &Context<'_>) -> Outcome<()> {
         let FunctionArguments::List(list) = &function.args else { return Ok(()) };
         for (index, argument) in list.args.iter().enumerate() {
             let structure = match argument {
@@ -541,6 +540,9 @@ impl<'a> Reader<'a> {
                 )) => true,
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(inner))) => {
                     matches!(inner.name.to_string().to_ascii_lowercase().as_str(), "struct_pack" | "row")
+                }
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) if index == 0 => {
+                    name_of(expr).is_some_and(|names| context.scope.is_struct(&parts(&names)))
                 }
                 FunctionArg::Unnamed(_) => index > 0,
                 // `recursive := true`, `max_depth := 2`
@@ -556,6 +558,17 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// The column of a grouping expression that this one is.
+fn grouped(expr: &Expr, context: &Context<'_>) -> Option<ColumnId> {
+    let groups = context.groups.filter(|groups| !groups.expressions.is_empty())?;
+    if matches!(expr, Expr::Value(_)) && !groups.expressions.iter().any(|(one, _)| matches!(one, Expr::Value(_))) {
+        return None;
+    }
+    let canonical = canonical(expr, context.scope)?;
+    let (_, id) = groups.expressions.iter().find(|(one, _)| *one == canonical)?;
+    Some(context.renamed.and_then(|renamed| renamed.get(id)).copied().unwrap_or(*id))
 }
 
 /// The parts of an expression that is a name.

@@ -9,7 +9,7 @@ use sqlparser::ast::{
 
 use super::expression::{Context, Read, conjuncts};
 use super::places::Extent;
-use super::query::{Bound, Mode};
+use super::query::{Bound, Mode, Rows};
 use super::scope::{Named, Scope, Source, distinct, same};
 use super::subquery::{Sub, Use};
 use super::{Env, Outcome, Reader, Stop, expression, extend, filter, has, stop};
@@ -43,8 +43,7 @@ enum Side {
     Lateral {
         relation: Relation,
         on: Vec<Scalar>,
-        beyond: bool,
-        always: bool,
+        rows: Rows,
     },
     /// Nothing but columns computed from the rows before it; `rows`: it may be many rows or none for each.
     Computed {
@@ -256,10 +255,10 @@ impl<'a> Reader<'a> {
             return Ok(factor);
         }
         let on = std::mem::take(&mut bound.lifted);
-        let (beyond, always) = (!bound.plain, bound.always);
+        let rows = bound.rows;
         let mut factor = self.named(bound, name, alias, span);
         if let Side::Plain(relation) = factor.side {
-            factor.side = Side::Lateral { relation, on, beyond, always };
+            factor.side = Side::Lateral { relation, on, rows };
         }
         Ok(factor)
     }
@@ -306,7 +305,6 @@ impl<'a> Reader<'a> {
         }
         rename(&mut named, alias);
         let side = if read.columns.is_empty() {
-            self.local.push(span.clone());
             let text = expression(span.clone(), Vec::new());
             Side::Plain(Relation { kind: Kind::Constant { text, query: false }, columns })
         } else {
@@ -393,7 +391,8 @@ impl<'a> Reader<'a> {
                 let join = Pair { left, right, on, manner, nearest, beyond: nearest, span };
                 self.pair(from, join)?
             }
-            Side::Lateral { relation, on: correlation, beyond, always } => {
+            Side::Lateral { relation, on: correlation, rows } => {
+                let (beyond, always) = (rows != Rows::Same, rows == Rows::One);
                 if !matches!(manner, Manner::Inner | Manner::Left) || nearest {
                     return Err(stop(
                         "this kind of join with a lateral subquery is not followed",
@@ -420,10 +419,12 @@ impl<'a> Reader<'a> {
                 if inner { filter(joined, after) } else { joined }
             }
         };
-        from.relation = Some(self.merge(from, relation, manner, &using, right_first));
         if matches!(manner, Manner::Semi | Manner::Anti) {
             from.scope.sources.truncate(before);
             from.scope.merged.truncate(merged_before);
+            from.relation = Some(relation);
+        } else {
+            from.relation = Some(self.merge(from, relation, manner, &using, right_first));
         }
         Ok(())
     }
@@ -451,14 +452,19 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
             Side::Plain(relation) => relation,
-            Side::Lateral { relation, on, beyond: false, .. } => {
+            Side::Lateral { relation, on, rows: Rows::Same | Rows::Groups } => {
                 from.lifted.extend(on);
                 relation
             }
-            // What it computes from its rows is not to be had before they are joined with what is around.
-            Side::Lateral { relation, on, .. } => {
-                from.lifted.extend(on);
-                relation
+            // Conditions on what it gives are none on what it chooses from.
+            Side::Lateral { relation, .. } => {
+                let columns = relation.columns.clone();
+                let obstacle = Obstacle {
+                    reason: "a subquery within a subquery chooses rows by columns of the query around both".to_owned(),
+                    span,
+                    instead: Some("write one subquery, or join".to_owned()),
+                };
+                Relation { kind: Kind::Opaque { obstacle, inputs: vec![relation] }, columns }
             }
         };
         // What was computed from a row around is not known here.
@@ -642,7 +648,7 @@ impl<'a> Reader<'a> {
                     column.merged = true;
                 }
             }
-            from.scope.merged.retain(|(name, _)| !same(name, &pair.name));
+            from.scope.merged.retain(|(name, id)| !(same(name, &pair.name) && *id == pair.left));
             from.scope.merged.push((pair.name.clone(), id));
         }
         extend(relation, computed)

@@ -202,10 +202,12 @@ impl<'a> Reader<'a> {
     }
 
     fn item_key(&mut self, index: usize, block: &mut Block<'a, '_>) -> Outcome<Key> {
-        match block.items[index].value {
-            ItemValue::Column(input) => Ok(Key { input, canonical: None, item: Some(index) }),
-            ItemValue::Expr(expr) => self.expression_key(expr, Some(index), block),
-        }
+        let key = match block.items[index].value {
+            ItemValue::Column(input) => Key { input, canonical: None, item: Some(index) },
+            ItemValue::Expr(expr) => self.expression_key(expr, Some(index), block)?,
+        };
+        block.computed[index] = Some(key.input);
+        Ok(key)
     }
 
     fn expression_key(&mut self, expr: &'a Expr, item: Option<usize>, block: &mut Block<'a, '_>) -> Outcome<Key> {
@@ -216,7 +218,9 @@ impl<'a> Reader<'a> {
         self.compute_aliases(expr, block)?;
         let aliases: Vec<Alias> = block.aliases(item);
         let read = self.read(expr, &block.context(&aliases))?;
-        if let Some(input) = read.plain {
+        if let Some(input) = read.plain
+            && read.is_local()
+        {
             return Ok(Key { input, canonical: None, item });
         }
         let scalar = self.scalar(expr, &read, Extent::Whole)?;
@@ -226,9 +230,14 @@ impl<'a> Reader<'a> {
             relation = self.attach(relation, sub, Use::Value).0;
         }
         block.relation = relation;
-        let id = self.column();
-        let scalar = block.visible(scalar);
-        block.extend(vec![(id, scalar)]);
+        let id = match block.visible(scalar) {
+            Scalar::Column(id) => id,
+            scalar => {
+                let id = self.column();
+                block.extend(vec![(id, scalar)]);
+                id
+            }
+        };
         Ok(Key { input: id, canonical: known, item })
     }
 
@@ -272,7 +281,6 @@ impl<'a> Reader<'a> {
         let (pairs, sets, span): (Vec<_>, Vec<_>, Range<usize>) =
             (groups.pairs.clone(), groups.sets.clone(), groups.span.clone());
         if block.mode == Mode::Core {
-            block.not_plain();
             block.extend(aggregates.into_iter().map(|id| (id, Scalar::Unknown(Vec::new()))).collect());
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use sqlparser::ast::{Expr, LimitClause, Query, SetExpr, SetOperator as Operator, SetQuantifier, Values};
+use sqlparser::ast::{Distinct, Expr, LimitClause, Query, SetExpr, SetOperator as Operator, SetQuantifier, Values};
 use sqlparser::ast::{OrderByKind, Spanned, Visit, Visitor};
 
 use super::expression::Context;
@@ -31,16 +31,26 @@ pub(super) struct Bound {
     pub(super) lifted: Vec<Scalar>,
     /// Columns of a select without FROM, which can be computed from the row around it.
     pub(super) computed: Option<Vec<(ColumnId, Scalar)>>,
-    /// The relation has exactly the query's rows.
-    pub(super) plain: bool,
-    /// The query has one row, whatever it reads.
-    pub(super) always: bool,
+    pub(super) rows: Rows,
+}
+
+/// What the rows of a query are to those of its core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// The same.
+    Same,
+    /// One for each group of them, or fewer.
+    Groups,
+    /// Chosen by looking at others: windows, LIMIT, DISTINCT ON.
+    Chosen,
+    /// One, even where there is none.
+    One,
 }
 
 impl Bound {
     pub(super) fn whole(relation: Relation, names: Vec<String>) -> Self {
         let columns = relation.columns.iter().map(|column| column.id).collect();
-        Self { relation, names, columns, lifted: Vec::new(), computed: None, plain: true, always: false }
+        Self { relation, names, columns, lifted: Vec::new(), computed: None, rows: Rows::Same }
     }
 }
 
@@ -88,6 +98,20 @@ impl<'a> Reader<'a> {
                 env = Some(self.ctes.len() - 1);
             }
         }
+        let ordered_by_query = match query.order_by.as_ref().map(|order| &order.kind) {
+            Some(OrderByKind::Expressions(by)) => by.iter().any(|by| holds_query(&by.expr)),
+            _ => false,
+        };
+        if let SetExpr::Select(select) = &*query.body
+            && matches!(select.distinct, Some(Distinct::On(_)))
+            && ordered_by_query
+        {
+            return Err(stop(
+                "a subquery decides which rows DISTINCT ON keeps",
+                place,
+                Some("compute it in a column first"),
+            ));
+        }
         let mut bound = self.body(&query.body, env, parent, mode)?;
         let limit = match (&query.limit_clause, &query.fetch) {
             (None, None) => return Ok(bound),
@@ -99,16 +123,11 @@ impl<'a> Reader<'a> {
             _ => return Err(stop("this LIMIT is not understood", place, Some("write `limit N`"))),
         };
         let near = limit.map_or(place.clone(), |limit| self.places.near(limit));
-        let looks = |expr: &Expr| holds_query(expr);
-        let ordered = match query.order_by.as_ref().map(|order| &order.kind) {
-            Some(OrderByKind::Expressions(by)) => by.iter().any(|by| looks(&by.expr)),
-            _ => false,
-        };
-        if ordered || limit.is_some_and(looks) {
+        if ordered_by_query || limit.is_some_and(holds_query) {
             return Err(stop("a subquery decides which rows LIMIT keeps", near, Some("compute it in a column first")));
         }
         match mode {
-            Mode::Core => bound.plain = false,
+            Mode::Core => bound.rows = Rows::Chosen,
             Mode::Whole => {
                 let obstacle = Obstacle {
                     reason: "LIMIT keeps rows by looking at all of them".to_owned(),
@@ -189,8 +208,7 @@ impl<'a> Reader<'a> {
             let relations = inputs.into_iter().map(|bound| bound.relation).collect();
             let relation = self.opaque(obstacle, relations, names.len());
             let mut bound = Bound::whole(relation, names);
-            bound.plain = false;
-            bound.always = true;
+            bound.rows = Rows::One;
             return Ok(bound);
         }
         let names = if by_name {
@@ -268,7 +286,6 @@ impl<'a> Reader<'a> {
         let start = self.places.word_before(first.start, "values").unwrap_or(first.start);
         let span = start..last.end;
         let width = values.rows.first().map_or(0, |row| row.content.len());
-        self.local.push(span.clone());
         let columns = (0..width).map(|_| self.output()).collect();
         let relation = Relation { kind: Kind::Constant { text: expression(span, Vec::new()), query: true }, columns };
         Ok(Bound::whole(relation, (0..width).map(|index| format!("col{index}")).collect()))

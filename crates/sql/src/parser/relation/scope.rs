@@ -146,6 +146,13 @@ impl<'s> Scope<'s> {
         }
     }
 
+    /// Whether a name is that of a column known to be a struct.
+    pub(super) fn is_struct(&self, parts: &[String]) -> bool {
+        let Found::Column { id, used, .. } = self.own(parts) else { return false };
+        let mut columns = self.sources.iter().flat_map(|source| &source.columns);
+        used == parts.len() && columns.any(|column| column.id == id && column.fields == Some(true))
+    }
+
     /// The source of a name.
     pub(super) fn source(&self, parts: &[String]) -> Option<&Source> {
         let named = |source: &&Source| match parts {

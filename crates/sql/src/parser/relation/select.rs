@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
-use sqlparser::ast::{Distinct, Expr, Function, GroupByExpr, Query, Select, Visit, Visitor};
+use sqlparser::ast::{
+    Distinct, Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr, Query, Select, Visit, Visitor,
+};
 
 use super::expression::{Alias, Context, Groups, Read, conjuncts};
 use super::functions::{Looks, looks};
 use super::items::{Item, ItemValue};
 use super::places::Extent;
-use super::query::{Bound, Mode, nothing};
+use super::query::{Bound, Mode, Rows, nothing};
 use super::scope::{Found, Scope, same};
 use super::subquery::{Use, test_of};
 use super::window::Windows;
@@ -28,9 +30,7 @@ pub(super) struct Block<'a, 's> {
     pub(super) groups: Option<Groups>,
     pub(super) renamed: HashMap<ColumnId, ColumnId>,
     pub(super) mode: Mode,
-    /// The relation has exactly the rows of the select.
-    plain: bool,
-    always: bool,
+    rows: Rows,
     /// A function of which nothing is known.
     unlisted: Option<(String, Range<usize>)>,
 }
@@ -110,8 +110,7 @@ impl<'a> Reader<'a> {
             groups: None,
             renamed: HashMap::new(),
             mode,
-            plain: true,
-            always: false,
+            rows: Rows::Same,
             unlisted: None,
         };
         self.where_clause(select, &mut block)?;
@@ -217,12 +216,10 @@ impl<'a> Reader<'a> {
                 columns,
                 lifted,
                 computed: Some(computed),
-                plain: !restricted,
-                always: !restricted,
+                rows: if restricted { Rows::Chosen } else { Rows::One },
             });
         }
         let span = self.places.query_from(place.start);
-        self.local.push(span.clone());
         let columns = columns.into_iter().map(|id| OutputColumn { id, engine_type: None }).collect();
         let relation = Relation { kind: Kind::Constant { text: expression(span, Vec::new()), query: true }, columns };
         Ok(Bound::whole(relation, names))
@@ -313,7 +310,7 @@ impl<'a> Reader<'a> {
             let aliases = block.aliases(Some(index));
             let read = self.read(expr, &block.context(&aliases))?;
             // Aggregates and windows come later; who names them here means something else, or errs.
-            if !read.is_local() || read.outer {
+            if !read.is_local() || read.outer || read.expands > 0 {
                 continue;
             }
             let scalar = self.scalar(expr, &read, Extent::Whole)?;
@@ -339,8 +336,6 @@ impl<'a> Reader<'a> {
         let mut later = Vec::new();
         let mut planned: Vec<(usize, Scalar)> = Vec::new();
         let mut subqueries = Vec::new();
-        let expanding =
-            block.items.iter().filter(|item| matches!(item.value, ItemValue::Expr(expr) if expands(expr))).count();
         for index in 0..block.items.len() {
             if block.computed[index].is_some() {
                 continue;
@@ -371,7 +366,8 @@ impl<'a> Reader<'a> {
                 subqueries.extend(read.subqueries);
                 continue;
             }
-            if read.pending {
+            // Windows look at the rows before they are made many.
+            if read.pending || (read.expands > 0 && read.is_local()) {
                 later.push(index);
                 subqueries.extend(read.subqueries);
                 below.extend(read.below);
@@ -391,7 +387,7 @@ impl<'a> Reader<'a> {
                 block.unlisted.get_or_insert(unlisted);
             }
             let mut scalar = self.scalar(expr, &read, Extent::Whole)?;
-            if read.outer || (expanding > 1 && read.expands > 0) {
+            if read.outer {
                 scalar = Scalar::Unknown(scalar.columns());
             }
             subqueries.extend(read.subqueries);
@@ -455,7 +451,7 @@ impl<'a> Reader<'a> {
     /// DISTINCT, and the columns in order.
     fn finish(&mut self, select: &'a Select, mut block: Block<'a, '_>, place: Range<usize>) -> Outcome<Bound> {
         if let Some(Distinct::On(by)) = &select.distinct {
-            block.plain = false;
+            block.rows = Rows::Chosen;
             let mut columns = Vec::new();
             for expr in by {
                 let aliases = block.aliases(None);
@@ -515,27 +511,30 @@ impl<'a> Reader<'a> {
                 outputs.push(id);
             }
         }
-        let (mode, mut plain, mut always) = (block.mode, block.plain, block.always);
+        let (mode, mut rows) = (block.mode, block.rows);
         let aggregated = block.groups.is_some();
         let grouped =
             block.groups.as_ref().is_some_and(|groups| !groups.columns.is_empty() || !groups.expressions.is_empty());
-        if aggregated {
-            plain = false;
-            always = !grouped;
+        if rows != Rows::Chosen {
+            rows = match (aggregated, grouped) {
+                (true, false) => Rows::One,
+                (true, true) => Rows::Groups,
+                _ if matches!(select.distinct, Some(Distinct::Distinct)) => Rows::Groups,
+                _ => rows,
+            };
         }
-        plain &= !matches!(select.distinct, Some(Distinct::Distinct)) && select.qualify.is_none() && block.windowless();
         let lifted = std::mem::take(&mut block.lifted);
         if mode == Mode::Core {
             block.extend(copies);
             let mut outputs = outputs;
             // What an aggregate without groups gives is there without any row.
-            if always {
+            if rows == Rows::One {
                 let unknown: Vec<_> = outputs.iter().map(|_| (self.column(), Scalar::Unknown(Vec::new()))).collect();
                 outputs = unknown.iter().map(|(id, _)| *id).collect();
                 block.extend(unknown);
             }
             let relation = block.relation;
-            return Ok(Bound { relation, names, columns: outputs, lifted, computed: None, plain, always });
+            return Ok(Bound { relation, names, columns: outputs, lifted, computed: None, rows });
         }
         if let Some((function, span)) = block.unlisted.take() {
             let obstacle = Obstacle {
@@ -574,12 +573,8 @@ impl<'a> Reader<'a> {
 }
 
 impl Block<'_, '_> {
-    pub(super) fn not_plain(&mut self) {
-        self.plain = false;
-    }
-
-    fn windowless(&self) -> bool {
-        self.plain
+    pub(super) fn chooses(&mut self) {
+        self.rows = Rows::Chosen;
     }
 }
 
@@ -666,7 +661,7 @@ impl Calls {
         let looked = looks(&name.unwrap_or_default());
         if function.over.is_some() {
             self.window = true;
-        } else if looked == Looks::Group || (looked == Looks::Unknown && function.filter.is_some()) {
+        } else if looked == Looks::Group || (looked == Looks::Unknown && is_for_groups(function)) {
             self.aggregate = true;
         } else if looked == Looks::Expands {
             self.expands = true;
@@ -688,7 +683,15 @@ pub(super) fn holds_window(expr: &Expr) -> bool {
     calls(expr).window
 }
 
-fn expands(expr: &Expr) -> bool {
+/// Whether a call is written as only calls of aggregates are.
+pub(super) fn is_for_groups(function: &Function) -> bool {
+    let in_order = |clause: &FunctionArgumentClause| matches!(clause, FunctionArgumentClause::OrderBy(_));
+    function.filter.is_some()
+        || !function.within_group.is_empty()
+        || matches!(&function.args, FunctionArguments::List(list) if list.duplicate_treatment.is_some() || list.clauses.iter().any(in_order))
+}
+
+pub(super) fn expands(expr: &Expr) -> bool {
     calls(expr).expands
 }
 

@@ -6,7 +6,7 @@ use sqlparser::ast::{BinaryOperator, Expr, Query, UnaryOperator};
 
 use super::expression::{Context, stripped};
 use super::places::Extent;
-use super::query::{Bound, Mode};
+use super::query::{Bound, Mode, Rows};
 use super::{Outcome, Reader, Stop, extend, has};
 use crate::refresh::{Apply, ApplyKind, ColumnId, Kind, OutputColumn, Relation, Scalar};
 
@@ -26,10 +26,8 @@ pub(super) struct Sub {
     on: Vec<Scalar>,
     question: Question,
     correlated: bool,
-    /// It has a row whatever it reads: an aggregate without groups.
-    always: bool,
-    /// `right` has exactly the rows that are asked for.
-    plain: bool,
+    /// What its rows are to those of `right`.
+    rows: Rows,
     pub(super) span: Range<usize>,
     /// The column of its value; `None` where it depends on the columns of the row alone.
     pub(super) value: Option<ColumnId>,
@@ -107,7 +105,7 @@ impl<'a> Reader<'a> {
             }
         }
         let (bound, correlated) = self.bound_within(query, context)?;
-        let Bound { relation, columns, lifted, plain, always, .. } = bound;
+        let Bound { relation, columns, lifted, rows, .. } = bound;
         let with = columns;
         let mut on = lifted;
         let question = match asked {
@@ -117,8 +115,11 @@ impl<'a> Reader<'a> {
                 if tested.len() != with.len() {
                     tested = vec![None; with.len()];
                 }
-                for (tested, with) in tested.iter().zip(&with) {
-                    on.extend(tested.map(|tested| Scalar::Equal(tested, *with)));
+                // Which row it chooses depends on those it does not choose.
+                if !correlated || matches!(rows, Rows::Same | Rows::Groups) {
+                    for (tested, with) in tested.iter().zip(&with) {
+                        on.extend(tested.map(|tested| Scalar::Equal(tested, *with)));
+                    }
                 }
                 Question::In { tested, with }
             }
@@ -126,7 +127,7 @@ impl<'a> Reader<'a> {
         named
             .extend(on.iter().flat_map(Scalar::columns).filter(|id| !has(&relation, *id)).map(|id| (span.clone(), id)));
         let value = (reads_tables(&relation) || !within.is_empty()).then(|| self.column());
-        Ok(Sub { right: relation, on, question, correlated, always, plain, span, value, named, computed, within })
+        Ok(Sub { right: relation, on, question, correlated, rows, span, value, named, computed, within })
     }
 
     /// The query read on its own or, where it names columns around it, before what it does with its rows.
@@ -149,7 +150,7 @@ impl<'a> Reader<'a> {
 
     /// The subquery beside the rows of a relation, and whether its value must still be looked at by a condition.
     pub(super) fn attach(&mut self, left: Relation, sub: Sub, wanted: Use) -> (Relation, Option<ColumnId>) {
-        let Sub { right, on, question, correlated, always, plain, span, value, computed, within, .. } = sub;
+        let Sub { right, on, question, correlated, rows, span, value, computed, within, .. } = sub;
         let mut left = left;
         for sub in within {
             left = self.attach(left, sub, Use::Value).0;
@@ -167,7 +168,8 @@ impl<'a> Reader<'a> {
             .filter(|scalar| scalar.columns().iter().all(|column| has(&left, *column) || has(&right, *column)))
             .filter(|scalar| !matches!(scalar, Scalar::Unknown(_)))
             .collect();
-        let exact = !correlated || plain;
+        let exact = !correlated || rows == Rows::Same;
+        let always = rows == Rows::One;
         let (kind, value) = match (question, wanted, value) {
             (Question::Exists, Use::Keep, _) if !(correlated && always) => (ApplyKind::Semi, None),
             (Question::Exists, Use::Drop, _) if !(correlated && always) => (ApplyKind::Anti, None),

@@ -7,7 +7,7 @@ use super::items::ItemValue;
 use super::places::Extent;
 use super::query::Mode;
 use super::scope::same;
-use super::select::Block;
+use super::select::{Block, expands};
 use super::subquery::{Use, test_of};
 use super::{Outcome, Reader, filter, stop};
 use crate::parser::facts::unescaped;
@@ -77,11 +77,17 @@ impl<'a> Reader<'a> {
             }
         }
         let mut planned = Vec::new();
+        let expanding =
+            block.items.iter().filter(|item| matches!(item.value, ItemValue::Expr(expr) if expands(expr))).count();
         for index in windows.later {
             let ItemValue::Expr(expr) = block.items[index].value else { continue };
             let aliases = block.aliases(Some(index));
             let read = self.read(expr, &block.context(&aliases))?;
-            let scalar = self.scalar(expr, &read, Extent::Whole)?;
+            let mut scalar = self.scalar(expr, &read, Extent::Whole)?;
+            // Several at once are as many rows as the longest list has items, with NULL for the others.
+            if read.outer || (expanding > 1 && read.expands > 0) {
+                scalar = Scalar::Unknown(scalar.columns());
+            }
             match scalar {
                 Scalar::Column(id) => block.computed[index] = Some(id),
                 scalar => {
@@ -131,7 +137,7 @@ impl<'a> Reader<'a> {
         }
         let computed: Vec<ColumnId> = windows.computed.iter().map(|(_, id)| *id).collect();
         if block.mode == Mode::Core {
-            block.not_plain();
+            block.chooses();
             block.extend(computed.into_iter().map(|id| (id, Scalar::Unknown(Vec::new()))).collect());
             return Ok(());
         }
@@ -164,7 +170,9 @@ impl<'a> Reader<'a> {
     fn partition_column(&mut self, expr: &'a Expr, block: &mut Block<'a, '_>) -> Outcome<ColumnId> {
         let aliases = block.aliases(None);
         let read = self.read(expr, &Context { aliases: &aliases, ..block.context(&aliases) })?;
-        if let Some(column) = read.plain {
+        if let Some(column) = read.plain
+            && read.is_local()
+        {
             return Ok(column);
         }
         if read.pending || !read.windows.is_empty() {
@@ -182,6 +190,9 @@ impl<'a> Reader<'a> {
         }
         block.relation = relation;
         let scalar = block.visible(if read.outer { Scalar::Unknown(Vec::new()) } else { scalar });
+        if let Scalar::Column(id) = scalar {
+            return Ok(id);
+        }
         let id = self.column();
         block.extend(vec![(id, scalar)]);
         Ok(id)
