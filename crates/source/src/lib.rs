@@ -9,6 +9,7 @@ pub mod contract;
 pub mod database;
 pub mod files;
 pub mod landing;
+pub mod mysql;
 pub mod postgres;
 pub mod values;
 

@@ -90,7 +90,8 @@ impl MariadbServer {
         fs::write(folder.join("first.sql"), FIRST_STATEMENTS).unwrap();
         let mut install = Command::new(program("mariadb-install-db"));
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
-        install.arg(format!("--datadir={}", folder.join("data").display())).args(SETTINGS).args(account());
+        install.arg(format!("--datadir={}", folder.join("data").display()));
+        install.arg(format!("--tmpdir={}", folder.display())).args(SETTINGS).args(account());
         let told = install.current_dir("/").stdin(Stdio::null()).output().unwrap();
         assert!(told.status.success(), "mariadb-install-db: {}", String::from_utf8_lossy(&told.stderr));
         Self::run_on(folder, settings)
@@ -105,7 +106,12 @@ impl MariadbServer {
             for (name, file) in [("datadir", "data"), ("socket", "socket"), ("init-file", "first.sql")] {
                 command.arg(format!("--{name}={}", folder.join(file).display()));
             }
-            command.arg(format!("--port={port}")).args(SETTINGS).args(account()).args(settings);
+            command
+                .arg(format!("--tmpdir={}", folder.display()))
+                .arg(format!("--port={port}"))
+                .args(SETTINGS)
+                .args(account())
+                .args(settings);
             command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
             command.current_dir(&folder).process_group(0);
             let guardian = command.spawn().unwrap();
@@ -219,6 +225,17 @@ impl MariadbDatabase<'_> {
     /// Runs statements, all of which must succeed, and hands back what they answer: a line a row, columns separated by tabs.
     pub fn run(&self, sql: &str) -> String {
         run(self.client(), sql)
+    }
+
+    /// Runs statements, also those behind one that fails, and hands back what the server complains of.
+    pub fn run_all(&self, sql: &str) -> Vec<String> {
+        let mut client = self.client();
+        client.arg("--force").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut client = client.spawn().unwrap();
+        client.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
+        let told = client.wait_with_output().unwrap();
+        let complaints = String::from_utf8_lossy(&told.stderr).into_owned();
+        complaints.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 
     /// The server's own client on it, for what else it can do.
