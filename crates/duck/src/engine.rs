@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use duckdb::{AccessMode, Config};
-
+use crate::cast::{self, Database};
 use crate::connection::Connection;
 use crate::error::{EngineError, ErrorKind};
 use crate::function;
@@ -59,11 +58,14 @@ pub(crate) struct Handle {
 #[derive(Debug)]
 enum Place {
     File(PathBuf),
-    Memory(Mutex<duckdb::Connection>),
+    /// The connection goes before the database it is of.
+    Memory(Mutex<duckdb::Connection>, #[expect(dead_code, reason = "held until it is dropped")] Database),
 }
 
 struct Open {
     root: duckdb::Connection,
+    #[expect(dead_code, reason = "held until it is dropped, after the connection")]
+    database: Database,
     access: Access,
     handles: usize,
 }
@@ -89,9 +91,9 @@ impl Engine {
             }
             Some(open) => open.handles += 1,
             None => {
-                let root = duckdb::Connection::open_with_flags(&path, configuration(access)?)?;
+                let (database, root) = cast::open(Some(&path), &configuration(access))?;
                 configure(&root, settings, Some(&path))?;
-                files.insert(path.clone(), Open { root, access, handles: 1 });
+                files.insert(path.clone(), Open { root, database, access, handles: 1 });
             }
         }
         Ok(Self { handle: Arc::new(Handle { place: Place::File(path) }), access })
@@ -99,9 +101,12 @@ impl Engine {
 
     /// A database in memory, gone when it is closed.
     pub fn open_in_memory(settings: &Settings) -> Result<Self, EngineError> {
-        let root = duckdb::Connection::open_in_memory_with_flags(configuration(Access::Write)?)?;
+        let (database, root) = cast::open(None, &configuration(Access::Write))?;
         configure(&root, settings, None)?;
-        Ok(Self { handle: Arc::new(Handle { place: Place::Memory(Mutex::new(root)) }), access: Access::Write })
+        Ok(Self {
+            handle: Arc::new(Handle { place: Place::Memory(Mutex::new(root), database) }),
+            access: Access::Write,
+        })
     }
 
     /// Does something with a file that this process does not have open, and keeps it from being opened here meanwhile.
@@ -122,7 +127,7 @@ impl Engine {
     /// A new connection. One that was opened for reading cannot write, even where the engine is shared with one that can.
     pub fn connect(&self) -> Result<Connection, EngineError> {
         let (inner, shared_with_writer) = match &self.handle.place {
-            Place::Memory(root) => (root.lock().unwrap_or_else(PoisonError::into_inner).try_clone()?, false),
+            Place::Memory(root, _) => (root.lock().unwrap_or_else(PoisonError::into_inner).try_clone()?, false),
             Place::File(path) => {
                 let files = open_files();
                 let open = files.as_ref().and_then(|files| files.get(path));
@@ -161,18 +166,21 @@ fn absolute(path: &Path) -> Result<PathBuf, EngineError> {
     }
 }
 
-fn configuration(access: Access) -> Result<Config, EngineError> {
+fn configuration(access: Access) -> [(&'static str, &'static str); 7] {
     let mode = match access {
-        Access::Read => AccessMode::ReadOnly,
-        Access::Write => AccessMode::ReadWrite,
+        Access::Read => "READ_ONLY",
+        Access::Write => "READ_WRITE",
     };
-    // 64 rows and fewer on the left make DuckDB answer ASOF joins by another plan with another answer among equals.
-    Ok(Config::default()
-        .access_mode(mode)?
-        .enable_autoload_extension(false)?
-        .with("errors_as_json", "true")?
-        .with("allow_persistent_secrets", "false")?
-        .with("asof_loop_join_threshold", "0")?)
+    [
+        ("access_mode", mode),
+        ("autoinstall_known_extensions", "0"),
+        ("autoload_known_extensions", "0"),
+        ("errors_as_json", "true"),
+        ("allow_persistent_secrets", "false"),
+        // 64 rows and fewer on the left make DuckDB answer ASOF joins by another plan with another answer among equals.
+        ("asof_loop_join_threshold", "0"),
+        ("duckdb_api", "rust"),
+    ]
 }
 
 fn configure(root: &duckdb::Connection, settings: &Settings, path: Option<&Path>) -> Result<(), EngineError> {

@@ -7,6 +7,7 @@
 //! What is deliberately absent: extensions (never installed or loaded), access to files outside of the folders named in
 //! [`Settings`], and more than one statement in one text.
 
+mod cast;
 mod connection;
 mod engine;
 mod error;

@@ -27,6 +27,9 @@ fn the_present_is_calculated_with() {
         "cast(date_trunc('month', $) as timestamp) = date_trunc('month', localtimestamp)",
         "cast($ as timestamp) = localtimestamp and $ = localtimestamp and $ at time zone 'UTC' = localtimestamp",
         "cast($ at time zone 'UTC' as date) = current_date",
+        "cast($ as date) = current_date and $::date - 1 = current_date - 1",
+        "cast($ - interval '1 day' as date) = cast(localtimestamp - interval '1 day' as date)",
+        "cast($ as time) = cast(localtimestamp as time)",
         "extract(year from $) = extract(year from localtimestamp)",
         "extract(hour from $) = extract(hour from localtimestamp)",
         "date_part('dow', $) = date_part('dow', localtimestamp)",
@@ -44,6 +47,12 @@ fn the_present_is_calculated_with() {
         }
     }
     let of_the_engine = [
+        "(null::timestamptz)::date is null and cast(null::timestamptz as time) is null",
+        "('infinity'::timestamptz)::date = 'infinity'::date and ('-infinity'::timestamptz)::date = '-infinity'::date",
+        "(timestamptz '1969-12-31 23:00:00+00')::date = date '1969-12-31'",
+        "(timestamptz '1969-12-31 23:00:00+00')::time = time '23:00:00'",
+        "(select string_agg(m::date, ',' order by m) from (select timestamptz '2026-01-01 23:30:00+00' + to_hours(h) as m \
+          from range(3) r(h))) = '2026-01-01,2026-01-02,2026-01-02'",
         "year(now()) = year(localtimestamp) and hour(now()) = hour(localtimestamp)",
         "epoch(now()) = epoch(localtimestamp)",
         "date_diff('day', timestamp '2024-01-01', now()) = date_diff('day', timestamp '2024-01-01', localtimestamp)",
