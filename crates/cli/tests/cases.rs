@@ -62,7 +62,15 @@ fn run(program: &Program, project: &WrittenProject, command: &str) -> String {
             let answer = program.run(project, rest).to_string();
             // A project that is made in the temporary folder takes its name.
             let folder = project.path().file_name().unwrap().to_string_lossy().to_lowercase().replace('-', "_");
-            answer.replace(&folder, "[name]").lines().map(|line| format!("{}\n", unruled(line))).collect()
+            let answer = answer.replace(&folder, "[name]");
+            let mut lines: Vec<&str> = answer.lines().map(unruled).collect();
+            // Streams are read at the same time: which is done first is not told.
+            let begins = lines.iter().position(|line| line.starts_with("run ") && line.contains(" begins: "));
+            if let Some(first) = begins.map(|at| at + 1) {
+                let read = lines[first..].iter().take_while(|line| is_about_reading(line)).count();
+                lines[first..first + read].sort_unstable();
+            }
+            lines.into_iter().map(|line| format!("{line}\n")).collect()
         }
         Some((first, [path])) if first == "rm" => {
             project.remove(path);
@@ -70,6 +78,16 @@ fn run(program: &Program, project: &WrittenProject, command: &str) -> String {
         }
         _ => panic!("`{command}`: expected `thalweg ...` or `rm FILE`"),
     }
+}
+
+/// Whether a line of a run says what became of reading a stream.
+fn is_about_reading(line: &str) -> bool {
+    let about = line
+        .strip_prefix("failed: ")
+        .or_else(|| line.strip_prefix("note: "))
+        .or_else(|| line.strip_prefix("warning: "));
+    let about = about.unwrap_or(line).split(':').next().unwrap_or_default();
+    about.contains('.') && !about.contains(' ') && !about.starts_with("store.") && !about.starts_with("seeds.")
 }
 
 /// The line under a table's header is as long as the table is wide, which depends on how long things took.

@@ -94,7 +94,6 @@ fn rows_of_a_table() {
         ],
     };
     check("rows", &text_table::draw(&Page::plain(), &table));
-    check("rows_csv", &text_table::csv(&table));
 }
 
 fn planned(table: &str, kind: &str, strategy: Strategy, depends: bool, reason: &str) -> PlanStep {

@@ -87,7 +87,7 @@ fn rows_are_exact() {
     ];
     let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
     let rows = Rows { schema: batch.schema(), batches: vec![batch] };
-    let lines = json::rows(&rows).unwrap();
+    let lines = thalweg_run::rows::json_lines(&rows).unwrap();
     for line in lines.lines() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     }

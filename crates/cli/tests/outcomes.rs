@@ -66,6 +66,7 @@ pub fn busy_run() -> RunOutcome {
         stale: Vec::new(),
         removed: Vec::new(),
         reports: Vec::new(),
+        failed_reports: Vec::new(),
         notes: Vec::new(),
         seconds: 2.04,
         message: None,

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod catalog;
+mod column_choice;
 pub mod column_type;
 mod database;
 pub mod diagnostic;
@@ -27,6 +28,7 @@ mod template;
 mod variables;
 mod yaml;
 
+pub use column_choice::is_selected;
 pub use column_type::ColumnType;
 pub use database::{DatabaseKind, DatabaseSettings, SslMode};
 pub use diagnostic::{Diagnostic, Location, Severity};

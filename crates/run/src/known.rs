@@ -9,7 +9,7 @@ use thalweg_warehouse::ledger::{self, Ledger, Microseconds};
 
 use crate::answer::{ExtractRecord, RejectFilter, RejectRecord, RunDetail, RunRecord};
 use crate::error::RunError;
-use crate::outcome::{Counts, RunState, StepOutcome, Strategy, TestOutcome, TestState};
+use crate::outcome::{Counts, FailedStream, RunState, StepOutcome, Strategy, TestOutcome, TestState};
 use crate::publish::testing::KnownTest;
 use crate::table_state::{StateColumn, TableKind, TableState};
 
@@ -28,8 +28,8 @@ pub struct Known {
     pub positions: BTreeMap<(String, String), Position>,
     /// How each test ended the last time.
     pub tests: BTreeMap<String, KnownTest>,
-    /// Store tables that kept what they had in the last run, with the reason.
-    pub kept: BTreeMap<TableName, String>,
+    /// Store tables that could not be brought up to date when that was last tried, with the reason.
+    pub troubles: BTreeMap<TableName, String>,
     /// The next free `thalweg.extracts.id`.
     pub next_extract: i64,
 }
@@ -81,12 +81,8 @@ pub fn load(ledger: &Ledger, connection: &mut dyn Connection) -> Result<Known, R
     for (name, test) in state.tests {
         known.tests.insert(name, KnownTest { fingerprint: test.fingerprint, passed: test.passed });
     }
-    if let Some(last) = &known.last_run {
-        for step in ledger.steps(connection, last.run)? {
-            if step.strategy == word(&Strategy::Kept) && known.last_run.is_some() {
-                known.kept.insert(table_name(&step.step)?, step.reason);
-            }
-        }
+    for trouble in state.troubles.into_values() {
+        known.troubles.insert(table_name(&trouble.table_name)?, trouble.message);
     }
     Ok(known)
 }
@@ -143,6 +139,26 @@ pub fn put_tables<'a>(
         })
         .collect();
     Ok(ledger.put_tables(connection, &rows)?)
+}
+
+/// Writes which of the store tables that a run was to bring up to date could not be, and why.
+pub fn put_troubles(
+    ledger: &Ledger,
+    connection: &mut dyn Connection,
+    run: i64,
+    tried: &[String],
+    failed: &[FailedStream],
+) -> Result<(), RunError> {
+    let mut rows: Vec<ledger::TroubleRow> = Vec::new();
+    for failed in failed {
+        match rows.iter_mut().find(|row| row.table_name == failed.table) {
+            Some(row) => row.message = format!("{}; {}", row.message, failed.message),
+            None => {
+                rows.push(ledger::TroubleRow { table_name: failed.table.clone(), run, message: failed.message.clone() })
+            }
+        }
+    }
+    Ok(ledger.set_troubles(connection, tried.iter().map(String::as_str), &rows)?)
 }
 
 /// Writes what readers consumed.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use thalweg_project::{Materialized, TableName, TestKind};
-use thalweg_sql::{NodeKind, parse_select};
-use thalweg_warehouse::{Access, Connection, Rows, Wait};
+use thalweg_sql::NodeKind;
+use thalweg_warehouse::{Access, Connection, Wait};
 
 use crate::answer::*;
 use crate::choice::Choice;
@@ -21,11 +21,10 @@ use crate::publish::testing::TestOptions;
 use crate::runner::now;
 use crate::seeds;
 use crate::table_state::TableKind;
-use crate::text::text_table;
 use crate::workbench::Workbench;
 
 /// The ledger, or an empty one when nothing was ever built.
-fn known(bench: &Workbench) -> Result<(Known, Option<Box<dyn Connection>>), RunError> {
+pub fn known(bench: &Workbench) -> Result<(Known, Option<Box<dyn Connection>>), RunError> {
     match bench.reader()? {
         Some(mut connection) => {
             let ledger = bench.ledger();
@@ -207,6 +206,7 @@ pub fn looking<'a>(
         consumed_now: BTreeMap::new(),
         superseded: Vec::new(),
         steps: Vec::new(),
+        notes: Vec::new(),
         definitions_changed: false,
         next_extract: known.next_extract,
         observer,
@@ -241,11 +241,11 @@ pub fn status(bench: &Workbench) -> Result<Status, RunError> {
             NodeKind::Stream(source, stream) => {
                 let stream = &project.sources[source].streams[stream];
                 let stale = match state {
-                    None => Some("never loaded".to_owned()),
+                    None => Some(known.troubles.get(id).cloned().unwrap_or_else(|| "never loaded".to_owned())),
                     Some(state) if state.fingerprint != store_fingerprint(stream) => {
                         Some("definition changed".to_owned())
                     }
-                    Some(_) => known.kept.get(id).cloned(),
+                    Some(_) => known.troubles.get(id).cloned(),
                 };
                 (TableKind::Store, stale)
             }
@@ -319,47 +319,6 @@ pub fn run_detail(bench: &Workbench, run: i64) -> Result<RunDetail, RunError> {
     let Some(mut connection) = connection else { return Err(nothing_built(bench)) };
     known::run_detail(&bench.ledger(), connection.as_mut(), run)?
         .ok_or_else(|| RunError::NotFound(format!("there is no run {run}: `thalweg runs` lists them")))
-}
-
-/// See [`Workbench::show`].
-pub fn show(bench: &Workbench, what: &str, limit: Option<usize>) -> Result<Shown, RunError> {
-    let project = bench.project();
-    let dialect = thalweg_sql::dialect_of(&project.target.connection);
-    let (known, connection) = known(bench)?;
-    let Some(mut connection) = connection else { return Err(nothing_built(bench)) };
-    let sql = if what.contains(char::is_whitespace) {
-        let query = parse_select(what, dialect).map_err(|error| {
-            RunError::NotFound(format!("{error}: show takes a table (`store.orders`) or one SELECT"))
-        })?;
-        what[query.body.clone()].to_owned()
-    } else {
-        let table = named_table(bench, what)?;
-        let name = dialect
-            .published_table(&table, &project.target.schema_prefix)
-            .map_err(|error| RunError::NotFound(error.to_string()))?;
-        format!("select * from {name}")
-    };
-    let limited = match limit {
-        Some(limit) => format!("select * from ({sql}\n) shown limit {}", limit.saturating_add(1)),
-        None => sql,
-    };
-    let rows = connection.query(&limited, &[]).map_err(|error| RunError::Table { table: what.to_owned(), error })?;
-    let cut = limit.is_some_and(|limit| rows.len() > limit);
-    let rows = if cut { cut_to(&rows, limit.unwrap_or(0)) } else { rows };
-    let table = text_table(&rows, None)?;
-    Ok(Shown { table, rows, cut, run: known.published_run })
-}
-
-/// The first rows of an answer.
-fn cut_to(rows: &Rows, limit: usize) -> Rows {
-    let mut left = limit;
-    let mut batches = Vec::new();
-    for batch in &rows.batches {
-        let take = left.min(batch.num_rows());
-        batches.push(batch.slice(0, take));
-        left -= take;
-    }
-    Rows { schema: rows.schema.clone(), batches }
 }
 
 /// The table a person means: `schema.table`, or a table name that only one schema has.

@@ -23,6 +23,8 @@ pub struct RunOutcome {
     pub removed: Vec<String>,
     /// Answered reports.
     pub reports: Vec<ReportAnswer>,
+    /// Reports that could not be answered. The data they ask about is published.
+    pub failed_reports: Vec<FailedReport>,
     /// What a person should know.
     pub notes: Vec<OutcomeNote>,
     /// Time from start to end.
@@ -34,7 +36,8 @@ pub struct RunOutcome {
 impl RunOutcome {
     /// 0 when all is well, 1 when something failed.
     pub fn exit_code(&self) -> u8 {
-        u8::from(self.state == RunState::Failed || !self.failed_streams.is_empty())
+        let failed = !self.failed_streams.is_empty() || !self.failed_reports.is_empty();
+        u8::from(self.state == RunState::Failed || failed)
     }
 }
 
@@ -240,6 +243,15 @@ pub struct ReportAnswer {
     pub rows: u64,
     /// Files written, relative to the project folder.
     pub files: Vec<String>,
+}
+
+/// A report that could not be answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedReport {
+    /// Name of the report.
+    pub report: String,
+    /// Why, and what to do.
+    pub message: String,
 }
 
 /// Rows as texts, for people.

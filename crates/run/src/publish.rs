@@ -5,6 +5,7 @@
 pub mod difference;
 pub mod model;
 pub mod physical;
+pub mod staging;
 pub mod store;
 pub mod stream;
 pub mod testing;
@@ -19,7 +20,7 @@ use crate::change::Change;
 use crate::database::Database;
 use crate::error::RunError;
 use crate::event::{Event, Observer};
-use crate::outcome::{Counts, StepOutcome};
+use crate::outcome::{Counts, OutcomeNote, StepOutcome};
 use crate::table_state::TableState;
 
 /// The work of one run inside its publishing transaction.
@@ -48,6 +49,8 @@ pub struct Publication<'a> {
     pub superseded: Vec<String>,
     /// What was done.
     pub steps: Vec<StepOutcome>,
+    /// What a person should know.
+    pub notes: Vec<OutcomeNote>,
     /// Whether tables or views were created or dropped.
     pub definitions_changed: bool,
     /// The next free `thalweg.extracts.id`.
@@ -83,6 +86,12 @@ impl Publication<'_> {
         self.observer.event(&Event::StepFinished(step.clone()));
         self.steps.push(step);
         Ok(())
+    }
+
+    /// Tells something that a person should know.
+    pub fn note(&mut self, about: String, warning: bool, message: String) {
+        self.observer.event(&Event::Note { about: about.clone(), warning, message: message.clone() });
+        self.notes.push(OutcomeNote { about, warning, message });
     }
 
     /// Drops a table or view the project no longer has.

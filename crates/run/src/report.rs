@@ -8,7 +8,8 @@ use thalweg_project::{Report, ReportFormat};
 use thalweg_warehouse::Connection;
 
 use crate::error::RunError;
-use crate::outcome::{ReportAnswer, TextTable};
+use crate::outcome::ReportAnswer;
+use crate::rows;
 use crate::text::text_table;
 
 /// Folder reports are written to, in the project.
@@ -23,8 +24,13 @@ pub fn answer(
     run: i64,
 ) -> Result<ReportAnswer, RunError> {
     let failed = |error| RunError::Table { table: format!("report {}", report.name), error };
-    let rows = connection.query(sql, &[]).map_err(failed)?;
-    let everything = text_table(&rows, None).map_err(failed)?;
+    let answered = connection.query(sql, &[]).map_err(failed)?;
+    let unreadable = |error: arrow::error::ArrowError| {
+        RunError::Output(format!(
+            "report {}: the answer cannot be written: {error}; the run itself is published",
+            report.name
+        ))
+    };
     let mut files = Vec::new();
     if !report.formats.is_empty() {
         fs::create_dir_all(folder.join(OUT)).map_err(|error| unwritable(&folder.join(OUT), &error))?;
@@ -34,8 +40,14 @@ pub fn answer(
         let path = folder.join(&name);
         let unfinished = folder.join(format!("{OUT}/.{}.{}.unfinished", report.name, extension(*format)));
         match format {
-            ReportFormat::Csv => write_file(&unfinished, |file| write_csv(file, &everything))?,
-            ReportFormat::Json => write_file(&unfinished, |file| write_json(file, report, run, &everything))?,
+            ReportFormat::Csv => {
+                let text = rows::csv(&answered).map_err(unreadable)?;
+                write_file(&unfinished, |file| file.write_all(text.as_bytes()))?;
+            }
+            ReportFormat::Json => {
+                let objects = rows::json_objects(&answered).map_err(unreadable)?;
+                write_file(&unfinished, |file| write_json(file, report, run, &objects))?;
+            }
             ReportFormat::Parquet => {
                 let metadata =
                     [("thalweg.report".to_owned(), report.name.clone()), ("thalweg.run".to_owned(), run.to_string())];
@@ -49,7 +61,7 @@ pub fn answer(
     if !report.formats.is_empty() {
         // A CSV file has no place for it, so the run it shows stands beside all of them.
         let stamp = serde_json::json!({
-            "report": report.name, "run": run, "rows": everything.rows.len(), "files": files, "definition": definition(report),
+            "report": report.name, "run": run, "rows": answered.len(), "files": files, "definition": definition(report),
         });
         let path = folder.join(format!("{OUT}/{}.run.json", report.name));
         let unfinished = folder.join(format!("{OUT}/.{}.run.json.unfinished", report.name));
@@ -57,15 +69,12 @@ pub fn answer(
         fail::fail_point!("report::before-stamp");
         fs::rename(&unfinished, &path).map_err(|error| unwritable(&path, &error))?;
     }
-    let total = everything.rows.len() as u64;
-    let mut table = everything;
-    table.rows.truncate(report.limit);
     Ok(ReportAnswer {
         report: report.name.clone(),
         title: report.title.clone().unwrap_or_else(|| report.name.clone()),
         run,
-        table,
-        rows: total,
+        table: text_table(&answered, Some(report.limit)).map_err(failed)?,
+        rows: answered.len() as u64,
         files,
     })
 }
@@ -113,72 +122,12 @@ fn unwritable(path: &Path, error: &std::io::Error) -> RunError {
     RunError::Output(format!("cannot write {}: {error}; the run itself is published", path.display()))
 }
 
-/// RFC 4180: NULL is the empty field, the empty text is `""`.
-fn write_csv(file: &mut impl Write, table: &TextTable) -> std::io::Result<()> {
-    let quoted = |text: &str| {
-        let needs =
-            text.is_empty() || text.contains(['"', ',', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ');
-        if needs { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
-    };
-    let line = |values: Vec<String>| values.join(",");
-    writeln!(file, "{}", line(table.columns.iter().map(|name| quoted(name)).collect()))?;
-    for row in &table.rows {
-        writeln!(file, "{}", line(row.iter().map(|value| value.as_deref().map_or(String::new(), quoted)).collect()))?;
+/// One object: the run it shows, and the rows as objects.
+fn write_json(file: &mut impl Write, report: &Report, run: i64, rows: &[String]) -> std::io::Result<()> {
+    let name = serde_json::Value::from(report.name.as_str());
+    write!(file, "{{\n  \"report\": {name},\n  \"run\": {run},\n  \"rows\": [")?;
+    for (index, row) in rows.iter().enumerate() {
+        write!(file, "{}\n    {row}", if index > 0 { "," } else { "" })?;
     }
-    Ok(())
-}
-
-/// One object: the run it shows, and the rows as objects. Numbers that JSON holds exactly are numbers, everything else texts.
-fn write_json(file: &mut impl Write, report: &Report, run: i64, table: &TextTable) -> std::io::Result<()> {
-    let rows: Vec<serde_json::Value> = table
-        .rows
-        .iter()
-        .map(|row| {
-            let fields = table.columns.iter().zip(&table.numeric).zip(row).map(|((name, numeric), value)| {
-                let value = match value {
-                    None => serde_json::Value::Null,
-                    Some(text) if *numeric => exact_number(text),
-                    Some(text) => serde_json::Value::String(text.clone()),
-                };
-                (name.clone(), value)
-            });
-            serde_json::Value::Object(fields.collect())
-        })
-        .collect();
-    let answer = serde_json::json!({ "report": report.name, "run": run, "rows": rows });
-    serde_json::to_writer_pretty(&mut *file, &answer)?;
-    writeln!(file)
-}
-
-/// A number when it survives being one, otherwise its text.
-fn exact_number(text: &str) -> serde_json::Value {
-    match serde_json::from_str::<serde_json::Number>(text) {
-        Ok(number) if number.to_string() == text => serde_json::Value::Number(number),
-        _ => serde_json::Value::String(text.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn csv_tells_null_from_empty() {
-        let table = TextTable {
-            columns: vec!["a".into(), "b c".into()],
-            numeric: vec![false, false],
-            rows: vec![vec![None, Some(String::new())], vec![Some("x, \"y\"".into()), Some("z".into())]],
-        };
-        let mut text = Vec::new();
-        write_csv(&mut text, &table).expect("writes");
-        assert_eq!(String::from_utf8(text).expect("text"), "a,b c\n,\"\"\n\"x, \"\"y\"\"\",z\n");
-    }
-
-    #[test]
-    fn numbers_that_json_would_bend_are_texts() {
-        assert_eq!(exact_number("12"), serde_json::json!(12));
-        assert_eq!(exact_number("12.50"), serde_json::json!("12.50"));
-        assert_eq!(exact_number("1.5"), serde_json::json!(1.5));
-        assert_eq!(exact_number("123456789012345678901234567890"), serde_json::json!("123456789012345678901234567890"));
-    }
+    writeln!(file, "{}]\n}}", if rows.is_empty() { "" } else { "\n  " })
 }

@@ -43,6 +43,8 @@ pub struct Run<'a> {
     resumed: bool,
     started: Instant,
     started_at: i64,
+    /// It looks at the sources for what is new.
+    reads: bool,
     notes: Vec<OutcomeNote>,
     failed: Vec<FailedStream>,
 }
@@ -123,6 +125,7 @@ pub fn begin<'a>(
         resumed,
         started,
         started_at,
+        reads: false,
         notes: Vec::new(),
         failed: Vec::new(),
     })

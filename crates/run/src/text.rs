@@ -9,7 +9,7 @@ use thalweg_warehouse::{Rows, WarehouseError, WarehouseErrorKind};
 use crate::outcome::TextTable;
 
 /// How values are written: ISO dates and times, NULL told apart by `None`.
-fn options() -> FormatOptions<'static> {
+pub fn options() -> FormatOptions<'static> {
     FormatOptions::new()
         .with_display_error(true)
         .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))

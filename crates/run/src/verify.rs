@@ -7,7 +7,7 @@ use thalweg_sql::statement::condition::is_marked;
 use thalweg_sql::statement::difference::missing_rows;
 use thalweg_sql::statement::relation::{FILE_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list, qualified};
 use thalweg_sql::statement::{Sameness, TypedColumn};
-use thalweg_warehouse::{Access, StagedColumn, Wait};
+use thalweg_warehouse::{Access, Wait};
 
 use crate::answer::VerifyOutcome;
 use crate::choice::Choice;
@@ -21,10 +21,12 @@ use crate::options::BuildOptions;
 use crate::outcome::TextTable;
 use crate::publish::Publication;
 use crate::publish::model::{Need, facts, need};
+use crate::publish::staging::stage;
 use crate::publish::store::ExtractFiles;
 use crate::publish::stream::store_fingerprint;
 use crate::seeds;
 use crate::table_state::{TableKind, TableState};
+use crate::text::text_table;
 use crate::workbench::Workbench;
 
 /// Differing rows shown for a table, of each kind.
@@ -193,23 +195,8 @@ fn expected_rows(
     };
     let mut parts = Vec::new();
     for (files, _) in &extracts {
-        let stage = publication.database.stage_name();
-        let paths: Vec<_> = files.parts.iter().map(|(path, _)| path.clone()).collect();
-        let staged: Vec<StagedColumn> = columns
-            .iter()
-            .map(|column| StagedColumn {
-                name: column.name.clone(),
-                column_type: column.column_type.clone(),
-                in_files: (0..files.parts.len())
-                    .filter(|&part| files.parts[part].1.iter().any(|other| other.name == column.name))
-                    .collect(),
-            })
-            .collect();
-        publication
-            .database
-            .connection
-            .stage(&stage, &paths, &staged)
-            .map_err(|error| publication.database.error(error))?;
+        let staged = stage(&mut publication.database, columns, files)?;
+        let stage = staged.relation;
         parts.push(format!(
             "select {}, {} + s.{FILE_COLUMN} as _origin, s.{RECORD_COLUMN} as _record from {stage} s",
             list("s").map_err(bad_name)?,
@@ -283,7 +270,8 @@ fn compare(
         if numbers[index] == 0 {
             continue;
         }
-        for mut row in publication.database.texts(&format!("select * from ({sql}) d limit {SHOWN}"))?.rows {
+        let rows = publication.database.first_rows(&sql, &[], SHOWN)?;
+        for mut row in text_table(&rows, None).map_err(|error| publication.database.error(error))?.rows {
             row.insert(0, Some(word.to_owned()));
             row.resize(first.columns.len(), None);
             first.rows.push(row);

@@ -18,7 +18,7 @@ use crate::error::RunError;
 use crate::event::Observer;
 use crate::options::{BuildOptions, OpenOptions};
 use crate::outcome::{RunOutcome, TestOutcome};
-use crate::{check, extract, folder, look, runner, verify};
+use crate::{check, extract, folder, look, runner, show, verify};
 
 /// A project, opened for one target.
 pub struct Workbench {
@@ -108,7 +108,7 @@ impl Workbench {
 
     /// A table's rows or a query's answer, as published. `limit` of `None`: everything.
     pub fn show(&self, what: &str, limit: Option<usize>) -> Result<Shown, RunError> {
-        look::show(self, what, limit)
+        show::show(self, what, limit)
     }
 
     /// Rejected records.

@@ -63,6 +63,7 @@ impl Case {
             ("status", _) => return self.status(),
             ("verify", _) => return self.verify(),
             ("files", _) => return self.files(),
+            ("landing", _) => return self.landing(),
             (other, _) => panic!("{other} is no command of a case"),
         }
         String::new()
@@ -192,6 +193,14 @@ impl Case {
             })
             .collect();
         lines.join("\n")
+    }
+
+    /// The folders of the landing that hold something.
+    fn landing(&self) -> String {
+        let files = self.site.project.files();
+        let folders = files.iter().filter_map(|file| Some(file.strip_prefix("landing/")?.rsplit_once('/')?.0));
+        let folders: std::collections::BTreeSet<_> = folders.collect();
+        folders.into_iter().map(|folder| format!("  {folder}")).collect::<Vec<_>>().join("\n")
     }
 
     fn files(&self) -> String {

@@ -27,6 +27,9 @@ pub fn outcome(outcome: &RunOutcome) -> String {
     for report in &outcome.reports {
         lines.push(format!("  report {}: {} rows", report.report, report.rows));
     }
+    for failed in &outcome.failed_reports {
+        lines.push(format!("  failed report {}: {}", failed.report, failed.message));
+    }
     if outcome.exit_code() != 0 {
         lines.push(format!("  exit code {}", outcome.exit_code()));
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
 use thalweg_project::ColumnType;
-use thalweg_source::landing::{Landing, RunLanding, arrow_schema, read_rejects};
+use thalweg_source::landing::{FailedRun, Landing, RunLanding, arrow_schema, read_rejects};
 use thalweg_source::{Column, Extract, ExtractFile, RejectedRecord, Sink, SourceErrorKind};
 
 fn columns() -> Vec<Column> {
@@ -120,4 +120,29 @@ fn a_place_that_cannot_be_written_is_told() {
     let error = landing.begin().expect_err("no folder can be there");
     assert_eq!(error.kind, SourceErrorKind::Landing);
     assert!(error.message.starts_with("landing: cannot "), "{error}");
+}
+
+#[test]
+fn what_failed_runs_left_is_swept() {
+    let root = tempfile::tempdir().expect("a folder");
+    let landing = Landing::new(root.path().to_owned(), "dev");
+    let land = |stream: &str, run: i64| {
+        let landing = landing.stream("web", stream).run(run);
+        landing.begin().expect("begun");
+        write_part(&landing, &["a"]);
+        landing.finish(extract(1, 0), "f", 1).expect("finished");
+    };
+    // An older warehouse had a run 2 as well; the landing is all that is left of it.
+    land("older", 2);
+    let began = jiff::Timestamp::now();
+    land("access", 1);
+    land("access", 2);
+    land("gone", 2);
+    landing.stream("web", "unfinished").run(2).begin().expect("begun");
+    let removed = landing.sweep(&[FailedRun { run: 2, began }, FailedRun { run: 3, began }]).expect("swept");
+    let folder = root.path().join("dev/web");
+    assert_eq!(removed, ["access", "gone", "unfinished"].map(|stream| folder.join(stream).join("run=2")));
+    assert_eq!(landing.stream("web", "access").list_runs().expect("runs"), [1]);
+    assert_eq!(landing.stream("web", "older").list_runs().expect("runs"), [2]);
+    assert_eq!(landing.sweep(&[FailedRun { run: 2, began }]).expect("swept"), Vec::<std::path::PathBuf>::new());
 }

@@ -37,6 +37,9 @@ pub trait Dialect: Debug + Send + Sync {
     /// The column type that holds every value of the engine's type, if there is one.
     fn column_type(&self, type_name: &str) -> Option<ColumnType>;
 
+    /// The value of an expression as the engine's type `type_name`, NULL where it cannot be one.
+    fn try_convert(&self, expression: &str, type_name: &str) -> String;
+
     /// A condition that is true when two expressions of the engine's type `type_name` hold the identical value, and false
     /// otherwise, never NULL.
     ///

@@ -73,8 +73,17 @@ fn read<'a>(
         return Err(error);
     }
     let samples = adapted.samples.iter().map(|span| positions.range(*span)).collect();
-    let facts = reader.finish(body, samples);
+    let facts = Query { ordered: is_ordered(&tree), ..reader.finish(body, samples) };
     Ok(Reading { facts, tree, parser, adapted })
+}
+
+/// Whether a query says in which order its rows come, parentheses around it or not.
+fn is_ordered(query: &sqlparser::ast::Query) -> bool {
+    match query.body.as_ref() {
+        _ if query.order_by.is_some() => true,
+        sqlparser::ast::SetExpr::Query(inner) => is_ordered(inner),
+        _ => false,
+    }
 }
 
 /// The facts about an expression, such as the condition of a test. Spans are those of the expression's text.

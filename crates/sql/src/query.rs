@@ -19,6 +19,8 @@ pub struct Query {
     pub clock: Vec<Range<usize>>,
     /// What gives another answer each time: `random()`, `uuid()`, a sample.
     pub volatile: Vec<Range<usize>>,
+    /// Whether the rows of the answer come in an order that the query asks for.
+    pub ordered: bool,
 }
 
 /// One place where a table is named.

@@ -81,5 +81,8 @@ fn show(sql: &str, query: &Query) -> String {
     for span in &query.volatile {
         let _ = writeln!(out, "volatile at {}", at(span));
     }
+    if query.ordered {
+        let _ = writeln!(out, "in its own order");
+    }
     if out.is_empty() { "reads nothing\n".to_owned() } else { out }
 }

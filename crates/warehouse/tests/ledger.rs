@@ -11,7 +11,7 @@ use thalweg_sql::dialect::duckdb::DuckDb;
 use thalweg_warehouse::ledger::{
     ConsumedRow, ExtractRow, FORMAT, KnownTestRow, LandingRow, Ledger, LedgerState, Microseconds, RejectFilter,
     RejectKind, RejectRow, RejectSource, RejectState, RunRow, RunState, StepRow, TableKind, TableRow, TestFailureRow,
-    TestResultRow, TestState,
+    TestResultRow, TestState, TroubleRow,
 };
 use thalweg_warehouse::{Access, Connection, WarehouseErrorKind};
 
@@ -122,6 +122,10 @@ fn what_is_written_is_read() {
     ledger.add_landings(connection, std::slice::from_ref(&landing)).expect("landings");
     let known = KnownTestRow { test: "unique".to_owned(), fingerprint: "f".to_owned(), passed: true, run: 1 };
     ledger.put_known_tests(connection, std::slice::from_ref(&known)).expect("tests");
+    let trouble =
+        |table: &str| TroubleRow { table_name: table.to_owned(), run: 1, message: "it's cut short".to_owned() };
+    let troubles = [trouble("store.a"), trouble("store.c")];
+    ledger.set_troubles(connection, ["store.a", "store.b", "store.c"], &troubles).expect("troubles");
     let summary = json!({"inserted": 10});
     ledger
         .finish_run(connection, 1, RunState::Published, Microseconds(2), Some(&summary), Some("it's \"done\""))
@@ -146,6 +150,7 @@ fn what_is_written_is_read() {
             consumed: BTreeMap::from([(("pres.x".to_owned(), "store.a".to_owned()), 1)]),
             positions: BTreeMap::new(),
             tests: BTreeMap::from([("unique".to_owned(), known)]),
+            troubles: troubles.iter().map(|trouble| (trouble.table_name.clone(), trouble.clone())).collect(),
             unconfirmed: vec![landing.clone()],
             next_extract: 2,
         }
@@ -163,7 +168,30 @@ fn what_is_written_is_read() {
     ledger.drop_table(connection, "store.b").expect("dropped");
     assert_eq!(ledger.load(connection).expect("loaded").tables, BTreeMap::from([("store.a".to_owned(), changed)]));
     ledger.drop_table(connection, "store.a").expect("dropped");
-    assert_eq!(ledger.load(connection).expect("loaded").consumed, BTreeMap::new());
+    let state = ledger.load(connection).expect("loaded");
+    assert_eq!(state.consumed, BTreeMap::new());
+    assert_eq!(state.troubles.keys().collect::<Vec<_>>(), ["store.c"]);
+    // What was tried again and went well is no trouble any more; what was not tried stays.
+    ledger.set_troubles(connection, ["store.a", "store.b"], &[]).expect("nothing");
+    assert_eq!(ledger.load(connection).expect("loaded").troubles.len(), 1);
+    ledger.set_troubles(connection, ["store.c"], &[]).expect("gone");
+    assert_eq!(ledger.load(connection).expect("loaded").troubles, BTreeMap::new());
+}
+
+#[test]
+fn an_older_ledger_is_brought_up_to_date() {
+    let site = DuckDbSite::new();
+    let mut connection = prepared(&site);
+    let connection = &mut *connection;
+    ledger("p").begin_run(connection, &run_row(7)).expect("begun");
+    // As the first version left it.
+    run(connection, "drop table thalweg.troubles");
+    run(connection, "update thalweg.meta set format = 1");
+    let before = ledger("p").load(connection).expect("readable before that");
+    assert!(ledger("p").prepare(connection).expect("extended"));
+    assert!(!ledger("p").prepare(connection).expect("once is enough"));
+    assert_eq!(ledger("p").load(connection).expect("loaded"), before);
+    assert_eq!(before.last_run.map(|run| run.run), Some(7));
 }
 
 #[test]

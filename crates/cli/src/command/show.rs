@@ -1,13 +1,13 @@
 //! `thalweg show`
 
 use clap::{Args, ValueEnum};
+use thalweg_run::rows;
 
 use crate::arguments::{OutputOptions, ProjectOptions};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output;
 use crate::render::human::{Page, text_table};
-use crate::render::json;
 
 /// Rows shown on the terminal without `--limit`.
 const DEFAULT_LIMIT: usize = 20;
@@ -55,11 +55,8 @@ pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure
     };
     let shown = invocation.open(&arguments.project)?.show(&arguments.what, limit)?;
     match format {
-        Format::Csv => output::answer(&text_table::csv(&shown.table)),
-        Format::Json => output::answer(
-            &json::rows(&shown.rows)
-                .map_err(|error| Failure::message(format!("the answer cannot be written as JSON: {error}")))?,
-        ),
+        Format::Csv => output::answer(&rows::csv(&shown.rows).map_err(|error| unwritable("CSV", &error))?),
+        Format::Json => output::answer(&rows::json_lines(&shown.rows).map_err(|error| unwritable("JSON", &error))?),
         Format::Table => {
             output::answer(&text_table::draw(&Page::stdout(invocation.stdout), &shown.table));
             if shown.table.rows.is_empty() {
@@ -74,4 +71,8 @@ pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure
         }
     }
     Ok(0)
+}
+
+fn unwritable(form: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::message(format!("the answer cannot be written as {form}: {error}"))
 }

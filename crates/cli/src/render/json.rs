@@ -1,14 +1,10 @@
 //! One JSON object a line, for programs.
 
-mod rows;
-
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use thalweg_run::{Event, RunOutcome, TestOutcome, TestState, Validation, VerifyOutcome};
 
 use crate::diagnostics::{self, ProjectFiles};
-
-pub use rows::lines as rows;
 
 /// An object under the name of an event, on one line.
 pub fn tagged(event: &str, value: &impl Serialize) -> String {

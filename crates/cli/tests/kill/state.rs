@@ -81,7 +81,7 @@ fn tables(file: &Path) -> (Tables, Tables) {
     connection.begin().unwrap();
     let mut lines = |sql: &str| {
         let answer = connection.query(sql, &[]).unwrap_or_else(|error| panic!("{sql}: {error}"));
-        let text = thalweg_cli::render::json::rows(&Rows { schema: answer.schema, batches: answer.batches }).unwrap();
+        let text = thalweg_run::rows::json_lines(&Rows { schema: answer.schema, batches: answer.batches }).unwrap();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.sort();
         lines

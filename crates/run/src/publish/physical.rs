@@ -3,6 +3,7 @@
 use thalweg_project::TableName;
 use thalweg_sql::statement::TypedColumn;
 use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list};
+use thalweg_sql::{Dialect, InvalidName};
 use thalweg_warehouse::{Value, WarehouseError, WarehouseErrorKind};
 
 use crate::error::RunError;
@@ -19,7 +20,7 @@ impl Publication<'_> {
 
     /// Quoted name of a physical table.
     pub fn physical(&self, name: &str) -> Result<String, RunError> {
-        Ok(format!("{DATA_SCHEMA}.{}", self.database.name(self.database.dialect.quote_identifier(name))?))
+        self.database.name(physical_table(self.database.dialect, name))
     }
 
     /// The name of a table's version of this run.
@@ -104,6 +105,11 @@ impl Publication<'_> {
         self.definitions_changed = true;
         Ok(())
     }
+}
+
+/// Quoted name of a physical table.
+pub fn physical_table(dialect: &dyn Dialect, name: &str) -> Result<String, InvalidName> {
+    Ok(format!("{DATA_SCHEMA}.{}", dialect.quote_identifier(name)?))
 }
 
 /// Name of the table of deleted keys beside a store table.

@@ -1,5 +1,6 @@
 //! Bringing a store table up to date from extracts.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use thalweg_project::{DataTest, OnFailure, Stream, WriteDisposition};
@@ -7,7 +8,7 @@ use thalweg_source::Column;
 use thalweg_source::landing::unify;
 use thalweg_sql::statement::condition::row_condition;
 use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
-use thalweg_sql::statement::{Merge, RowCondition};
+use thalweg_sql::statement::{Merge, RowCondition, TypedColumn};
 use thalweg_warehouse::StagedColumn;
 use thalweg_warehouse::ledger::{RejectKind, RejectSource};
 
@@ -17,6 +18,8 @@ use crate::outcome::{Counts, Strategy};
 use crate::publish::Publication;
 use crate::publish::difference::NewContents;
 use crate::publish::physical::tombstones_name;
+use crate::publish::staging::stage;
+use crate::publish::testing::{self, KnownTest};
 use crate::table_state::typed;
 
 /// One extract, to be merged.
@@ -65,15 +68,46 @@ pub struct Merged {
 }
 
 impl Publication<'_> {
+    /// Whether the table of a stream holds rows that a test quarantines which was not there when they came.
+    pub fn holds_quarantined(
+        &mut self,
+        stream: &Stream,
+        known: &BTreeMap<String, KnownTest>,
+    ) -> Result<bool, RunError> {
+        let Some(state) = self.tables.get(&stream.table) else { return Ok(false) };
+        let columns = state.typed_columns(self.database.dialect);
+        let relation = self.physical(&state.physical)?;
+        let conditions = self.conditions(stream, &columns, |index, test| {
+            let fingerprint = testing::fingerprint(test, &self.compiled.tests[index]);
+            known.get(&test.name).is_none_or(|known| !known.passed || known.fingerprint != fingerprint)
+        })?;
+        if conditions.is_empty() {
+            return Ok(false);
+        }
+        self.database.about(stream.table.to_string());
+        let good: Vec<_> = conditions.iter().map(|condition| format!("coalesce({}, false)", condition.sql)).collect();
+        self.database.any(&format!("select 1 from {relation} s where not ({}) limit 1", good.join(" and ")))
+    }
+
     /// The conditions whose violators are quarantined.
-    pub fn quarantine(&self, stream: &Stream) -> Result<Vec<RowCondition>, RunError> {
+    pub fn quarantine(&self, stream: &Stream, columns: &[TypedColumn]) -> Result<Vec<RowCondition>, RunError> {
+        self.conditions(stream, columns, |_, _| true)
+    }
+
+    fn conditions(
+        &self,
+        stream: &Stream,
+        columns: &[TypedColumn],
+        wanted: impl Fn(usize, &DataTest) -> bool,
+    ) -> Result<Vec<RowCondition>, RunError> {
         let mut conditions = Vec::new();
         for (index, test) in self.project.tests.iter().enumerate() {
-            if test.on_failure != OnFailure::Quarantine || test.table.as_ref() != Some(&stream.table) {
+            let quarantines = test.on_failure == OnFailure::Quarantine && test.table.as_ref() == Some(&stream.table);
+            if !quarantines || !wanted(index, test) {
                 continue;
             }
-            let condition =
-                row_condition(self.database.dialect, "s", &test.kind).map_err(|error| self.database.bad_name(error))?;
+            let condition = row_condition(self.database.dialect, "s", columns, &test.kind)
+                .map_err(|error| self.database.bad_name(error))?;
             let Some(mut sql) = condition else { continue };
             if let Some(filter) = &self.compiled.tests[index].filter {
                 sql = format!("(not coalesce(({filter}), false) or {sql})");
@@ -93,7 +127,8 @@ impl Publication<'_> {
         rows_before: u64,
     ) -> Result<Merged, RunError> {
         let dialect = self.database.dialect;
-        let stage = self.stage(columns, extract)?;
+        let staged = stage(&mut self.database, columns, extract)?;
+        let stage = staged.relation;
         let stage = match extract.again.as_ref().and_then(|again| again.filter.as_ref()) {
             Some(filter) => format!("(select s.* from {stage} s where {filter})"),
             None => stage,
@@ -116,7 +151,9 @@ impl Publication<'_> {
                 let column = columns.iter().find(|column| column.name == *name)?;
                 Some((name.clone(), column.column_type.clone()))
             }),
-            conditions: self.quarantine(stream)?,
+            conditions: self.quarantine(stream, &typed(dialect, columns))?,
+            own_conditions: staged.conditions,
+            raw: staged.raw,
             origin_base: extract.origin_base,
             run: extract.run,
             later: None,
@@ -265,24 +302,6 @@ impl Publication<'_> {
         Ok(Merged { counts, change, strategy: if first { Strategy::Load } else { strategy_of(stream) } })
     }
 
-    /// Makes the extract's rows readable; the quoted relation.
-    fn stage(&mut self, columns: &[Column], extract: &ExtractFiles) -> Result<String, RunError> {
-        let name = self.database.stage_name();
-        let files: Vec<PathBuf> = extract.parts.iter().map(|(path, _)| path.clone()).collect();
-        let staged: Vec<StagedColumn> = columns
-            .iter()
-            .map(|column| StagedColumn {
-                name: column.name.clone(),
-                column_type: column.column_type.clone(),
-                in_files: (0..extract.parts.len())
-                    .filter(|&part| extract.parts[part].1.iter().any(|other| other.name == column.name))
-                    .collect(),
-            })
-            .collect();
-        self.database.connection.stage(&name, &files, &staged).map_err(|error| self.database.error(error))?;
-        Ok(name)
-    }
-
     /// What was counted while reading must lie in the landing: unchanged rows are what is left over later.
     fn count_staged(&mut self, stream: &Stream, stage: &str, extract: &ExtractFiles) -> Result<(), RunError> {
         let staged = self.database.count(&format!("select count(*) from {stage} s"))?;
@@ -309,7 +328,9 @@ impl Publication<'_> {
     ) -> Result<String, RunError> {
         let mut parts = Vec::new();
         for (extract, _) in &again.later {
-            let stage = self.stage(columns, extract)?;
+            let staged = stage(&mut self.database, columns, extract)?;
+            let fits: Vec<_> = staged.conditions.iter().map(|condition| format!(" and {}", condition.sql)).collect();
+            let stage = format!("(select s.* from {} s where true{})", staged.relation, fits.concat());
             parts.push(self.database.name(merge.landed_rows(&stage, extract.origin_base))?);
         }
         let later = self.database.temporary("later");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use thalweg_project::{Stream, TableName, WriteDisposition};
+use thalweg_project::{ColumnType, Stream, TableName, WriteDisposition};
 use thalweg_source::Column;
 use thalweg_source::landing::{Manifest, unify};
 
@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::outcome::{Counts, StepOutcome, Strategy};
 use crate::publish::Publication;
 use crate::publish::physical::tombstones_name;
+use crate::publish::staging::wanted_columns;
 use crate::publish::store::{Again, ExtractFiles, merged_columns};
 use crate::table_state::{StateColumn, TableKind, TableState, typed};
 
@@ -104,7 +105,7 @@ impl Publication<'_> {
             // Rows that were diverted are among what landed.
             let fresh = fresh.filter(|(files, _)| files.again.as_ref().is_none_or(|again| again.filter.is_none()));
             let extracts = in_place(rebuild.extracts.into_iter().chain(fresh));
-            columns = unify(extracts.iter().map(|(_, columns)| &columns[..]));
+            columns = wanted_columns(work.stream, unify(extracts.iter().map(|(_, columns)| &columns[..])));
             physical = self.free_name(table, state.as_ref());
             created_run = self.run;
             self.create(work.stream, &physical, &columns)?;
@@ -155,6 +156,9 @@ impl Publication<'_> {
                 (Some(_), _) => "new records".into(),
             };
         }
+        if let Some(state) = state.as_ref().filter(|_| work.kind == TableKind::Store) {
+            self.note_types(work.stream, &state.source_columns(), &columns);
+        }
         step.strategy = strategy;
         step.counts = counts;
         step.rows_after = self.count_rows(&physical)?;
@@ -177,6 +181,21 @@ impl Publication<'_> {
         self.changes.insert(table.clone(), change);
         self.finish_step(step)?;
         Ok(base)
+    }
+
+    /// Tells which columns have another type from now on.
+    fn note_types(&mut self, stream: &Stream, before: &[Column], now: &[Column]) {
+        for old in before.iter().filter(|old| !old.undecided) {
+            let Some(new) = now.iter().find(|new| new.name == old.name && new.column_type != old.column_type) else {
+                continue;
+            };
+            let mut message = format!("column {} was {}, and is {} now", old.name, old.column_type, new.column_type);
+            let orders = stream.sequence_by.as_ref() == Some(&old.name) && new.column_type == ColumnType::Text;
+            if orders {
+                message.push_str("; rows are put in order by it as a text");
+            }
+            self.note(stream.table.to_string(), orders, message);
+        }
     }
 
     /// A name for a physical table; one run may rebuild a table twice when it replays several extracts.
@@ -275,8 +294,8 @@ pub fn in_place(extracts: impl IntoIterator<Item = (ExtractFiles, Vec<Column>)>)
         match all.iter_mut().find(|(other, _)| other.origin_base == files.origin_base) {
             Some((whole, known)) => {
                 whole.parts.append(&mut files.parts);
-                whole.read += files.read;
-                whole.rejected += files.rejected;
+                // It was read of what had been rejected, which is counted already.
+                whole.rejected = (whole.rejected + files.rejected).saturating_sub(files.read);
                 whole.rejects = whole.rejects.take().or(files.rejects);
                 *known = unify([&known[..], &columns[..]]);
             }
@@ -289,9 +308,15 @@ pub fn in_place(extracts: impl IntoIterator<Item = (ExtractFiles, Vec<Column>)>)
 /// What a store table is made by, and by which stream: when it changes, the table is rebuilt from landing.
 pub fn store_fingerprint(stream: &Stream) -> String {
     let table: &TableName = &stream.table;
+    let mut types: Vec<_> = stream
+        .columns
+        .iter()
+        .filter_map(|column| Some(format!("{} {}", column.name, column.column_type.as_ref()?)))
+        .collect();
+    types.sort();
     let text = format!(
-        "{table}\0{:?}\0{:?}\0{:?}\0{:?}",
-        stream.primary_key, stream.write_disposition, stream.sequence_by, stream.soft_delete
+        "{table}\0{:?}\0{:?}\0{:?}\0{:?}\0{:?}\0{types:?}",
+        stream.primary_key, stream.write_disposition, stream.sequence_by, stream.soft_delete, stream.select
     );
     format!("{}-{}.{}", &blake3::hash(text.as_bytes()).to_hex()[..32], stream.source, stream.name)
 }

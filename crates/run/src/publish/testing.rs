@@ -97,10 +97,7 @@ impl Publication<'_> {
         let failures = self.failures(index, test, changes_only, now)?;
         let (mut number, mut first) = (0, TextTable::default());
         if let Some(failures) = &failures {
-            let rows = self.database.query_with(
-                &format!("select * from ({}\n) f order by 1 limit {}", failures.sql, SHOWN_FAILURES + 1),
-                &failures.parameters,
-            )?;
+            let rows = self.database.first_rows(&failures.sql, &failures.parameters, SHOWN_FAILURES + 1)?;
             number = rows.len() as u64;
             if number > 0 {
                 first =
@@ -134,7 +131,12 @@ impl Publication<'_> {
                 .into_iter()
                 .map(|row| first.columns.iter().cloned().zip(row).collect())
                 .collect(),
-            message: (number > 0).then(|| message(test, number)),
+            message: (number > 0).then(|| match test.on_failure {
+                OnFailure::Fail => message(test, number),
+                OnFailure::Quarantine => {
+                    format!("{}; the next build rebuilds the table without them", message(test, number))
+                }
+            }),
             seconds: started.elapsed().as_secs_f64(),
         };
         self.observer.event(&Event::TestFinished(outcome.clone()));
@@ -179,7 +181,8 @@ impl Publication<'_> {
         {
             expression.clone_from(sql);
         }
-        if let Some(condition) = row_condition(dialect, "t", &kind).map_err(bad_name)? {
+        let typed = self.tables.get(table).map(|state| state.typed_columns(dialect)).unwrap_or_default();
+        if let Some(condition) = row_condition(dialect, "t", &typed, &kind).map_err(bad_name)? {
             if change == Change::None {
                 return Ok(None);
             }

@@ -1,5 +1,6 @@
 //! What is done once a run is published.
 
+use thalweg_source::landing::FailedRun;
 use thalweg_source::{NoteLevel, Source};
 use thalweg_sql::{Node, NodeKind};
 use thalweg_warehouse::Connection;
@@ -10,8 +11,11 @@ use crate::event::Event;
 use crate::extract::stream_name;
 use crate::known::Known;
 use crate::options::Command;
-use crate::outcome::{OutcomeNote, RunOutcome, RunState, Strategy};
+use crate::outcome::{FailedReport, OutcomeNote, RunOutcome, RunState, Strategy};
 use crate::{known, report};
+
+/// How many runs are looked back for failed ones: a run that succeeds sweeps, so that there is rarely more than the one before.
+const RUNS_SWEPT: usize = 50;
 
 impl Run<'_> {
     /// Tells the sources what was published, by this run and by earlier ones that died before they could, then answers reports.
@@ -65,6 +69,9 @@ impl Run<'_> {
             connection.settle(false)?;
         }
         fail::fail_point!("run::confirmed");
+        if outcome.state != RunState::Failed {
+            self.sweep(connection)?;
+        }
         if outcome.state == RunState::Failed || self.options.command != Command::Build {
             return Ok(());
         }
@@ -90,14 +97,40 @@ impl Run<'_> {
                 }
                 Err(_) if self.bench.is_cancelled() => return Err(RunError::CancelledAfter(self.number)),
                 // The data is published, and other reports can be answered.
-                Err(error) => outcome.notes.push(OutcomeNote {
-                    about: format!("report {}", definition.name),
-                    warning: true,
-                    message: format!("it could not be answered: {error}; the next build tries again"),
+                Err(error) => outcome.failed_reports.push(FailedReport {
+                    report: definition.name.clone(),
+                    message: match error {
+                        RunError::Table { error, .. } => error.to_string(),
+                        other => other.to_string(),
+                    },
                 }),
             }
         }
         fail::fail_point!("run::reported");
+        Ok(())
+    }
+}
+
+impl Run<'_> {
+    /// Removes what the failed runs before this one landed: until now it could be looked at.
+    fn sweep(&mut self, connection: &mut dyn Connection) -> Result<(), RunError> {
+        let runs = known::runs(&self.bench.ledger(), connection, RUNS_SWEPT)?;
+        let failed: Vec<FailedRun> = runs
+            .iter()
+            .filter(|run| run.state == RunState::Failed && run.run < self.number)
+            .filter_map(|run| {
+                let began = jiff::Timestamp::from_microsecond(run.started_at).ok()?;
+                Some(FailedRun { run: run.run, began })
+            })
+            .collect();
+        match self.bench.landing().sweep(&failed) {
+            Ok(removed) => {
+                for folder in removed {
+                    tracing::info!(folder = %folder.display(), "removed what a failed run landed");
+                }
+            }
+            Err(error) => self.warn("landing", &format!("what failed runs left in it stays for now: {error}")),
+        }
         Ok(())
     }
 }

@@ -123,6 +123,7 @@ impl Run<'_> {
             consumed_now: BTreeMap::new(),
             superseded: Vec::new(),
             steps: Vec::new(),
+            notes: Vec::new(),
             definitions_changed: false,
             next_extract: self.known.next_extract,
             observer: self.observer,
@@ -188,6 +189,7 @@ impl Run<'_> {
             }
         }
         self.failed.extend(held);
+        self.notes.append(&mut publication.notes);
         let stale = stale_tables(&publication, &self.failed);
         let wanted = |index: usize| {
             let test = &project.tests[index];
@@ -211,8 +213,9 @@ impl Run<'_> {
             stale,
             removed: removed.iter().filter(|table| !dropped.contains(table)).map(ToString::to_string).collect(),
             tests: Vec::new(),
-            failed_streams: std::mem::take(&mut self.failed),
+            failed_streams: self.failed.clone(),
             reports: Vec::new(),
+            failed_reports: Vec::new(),
             notes: std::mem::take(&mut self.notes),
             seconds: 0.0,
             message: None,
@@ -250,6 +253,7 @@ impl Run<'_> {
         for (entry, base) in &landings {
             self.record_landing(connection, entry, *base)?;
         }
+        self.record_troubles(connection)?;
         known::put_steps(&ledger, connection, self.number, &outcome.steps)?;
         known::put_tests(&ledger, connection, self.number, &tests)?;
         known::put_known_tests(&ledger, connection, self.number, &known_tests)?;
@@ -320,6 +324,7 @@ impl Run<'_> {
             NodeKind::Seed(index) => (TableKind::Seed, seeds::fingerprint(&self.bench.project().seeds[index])),
             _ => (TableKind::Store, store_fingerprint(stream)),
         };
+        let quarantines = publication.holds_quarantined(stream, &self.known.tests)?;
         let state = publication.tables.get(&stream.table);
         let connection = &mut *publication.database.connection;
         let landings = |connection: &mut dyn Connection| -> Result<_, RunError> {
@@ -341,6 +346,9 @@ impl Run<'_> {
             }
             (Some(state), _, _) if self.options.full_refresh && state.created_run < self.number => {
                 Some(rebuild_because("asked for with --full-refresh", landings(connection)?))
+            }
+            (Some(_), ..) if quarantines => {
+                Some(rebuild_because("a new test quarantines rows that it holds", landings(connection)?))
             }
             // What text a value becomes depends on the type it was read as, not on those it had since.
             (Some(state), _, Some(entry)) if becomes_text(&state.source_columns(), &entry.manifest.columns) => {
@@ -387,7 +395,18 @@ impl Run<'_> {
         self.record_failure_on(connection.as_mut(), message, steps, tests)
     }
 
-    /// Records that the run failed: nothing else of it remains.
+    /// Records which of the streams that were to be loaded could not be.
+    fn record_troubles(&self, connection: &mut dyn Connection) -> Result<(), RunError> {
+        if !self.reads {
+            return Ok(());
+        }
+        let chosen = self.bench.compiled().nodes.iter().zip(&self.choice.nodes);
+        let streams = chosen.filter(|(node, chosen)| **chosen && matches!(node.kind, NodeKind::Stream(..)));
+        let tried: Vec<String> = streams.map(|(node, _)| node.id.to_string()).collect();
+        known::put_troubles(&self.bench.ledger(), connection, self.number, &tried, &self.failed)
+    }
+
+    /// Records that the run failed: which streams could not be read, and what it did; nothing else of it remains.
     pub(super) fn record_failure_on(
         &self,
         connection: &mut dyn Connection,
@@ -399,6 +418,7 @@ impl Run<'_> {
         connection.begin()?;
         let recorded = (|| {
             ledger.check_lease(connection, self.epoch)?;
+            self.record_troubles(connection)?;
             known::put_steps(&ledger, connection, self.number, steps)?;
             known::put_tests(&ledger, connection, self.number, tests)?;
             known::finish_run(&ledger, connection, self.number, RunState::Failed, now(), Some(message))

@@ -21,6 +21,7 @@ impl Run<'_> {
         if !self.loads() {
             return Ok(Vec::new());
         }
+        self.reads = true;
         let project = self.bench.project();
         let compiled = self.bench.compiled();
         let seed_reader =

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{ArrayRef, Int32Array, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::record_batch::RecordBatch;
 use thalweg_enrich::{Countries, Devices, parse_access_line};
-use thalweg_project::{ColumnType, Stream};
+use thalweg_project::{ColumnType, Stream, is_selected};
 
 use super::chunk::{Boundaries, Chunk, Lines};
 use super::chunked::{ChunkedFormat, Output, Shapes, Work};
-use super::columns::{Cells, KnownColumns, OnMisfit, Plan, PlannedColumn, is_selected};
+use super::columns::{Cells, KnownColumns, OnMisfit, Plan, PlannedColumn};
 use super::content::{FileTrouble, data_error};
 use super::rejects::raw_text;
 use super::rows::BATCH_ROWS;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::SchemaRef;
-use thalweg_project::{ColumnType, FileFormat, FileMode, SchemaAction, Stream};
+use thalweg_project::{ColumnType, FileFormat, FileMode, SchemaAction, Stream, is_selected};
 
 use super::content::{FileTrouble, data_error};
 use crate::landing::{arrow_schema, widest};
@@ -322,15 +322,6 @@ fn list_number(pattern: &str, name: &str) -> Option<u64> {
     if number.bytes().all(|byte| byte.is_ascii_digit()) { number.parse().ok() } else { None }
 }
 
-/// `select: [name, -name]`: with any plain name only those are taken, then those with a minus are left out. A name may be written
-/// as in the store or as at the source.
-pub(super) fn is_selected(select: &[String], name: &str, source_name: &str) -> bool {
-    let is = |selected: &str| selected == name || selected.eq_ignore_ascii_case(source_name);
-    let mut taken = select.iter().filter(|selected| !selected.starts_with('-')).peekable();
-    (taken.peek().is_none() || taken.any(|selected| is(selected)))
-        && !select.iter().filter_map(|selected| selected.strip_prefix('-')).any(is)
-}
-
 /// `Company ID`, `companyId` and `company-id` become `company_id`. Letters of any script are kept, in lower case; a leading digit
 /// gets a `_` before it; a leading `_` stays.
 pub(super) fn snake_case(name: &str) -> String {
@@ -395,18 +386,5 @@ mod tests {
         assert_eq!(list_number("tag*_name", "tag3_name"), Some(3));
         assert_eq!(list_number("tag*", "tags"), None);
         assert_eq!(list_number("tag*", "tag"), None);
-    }
-
-    #[test]
-    fn selection() {
-        let select =
-            |list: &[&str], name| is_selected(&list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>(), name, name);
-        assert!(
-            select(&[], "a")
-                && select(&["a"], "a")
-                && !select(&["a"], "b")
-                && !select(&["-a"], "a")
-                && select(&["-a"], "b")
-        );
     }
 }

@@ -213,6 +213,15 @@ impl Extraction<'_> {
                 return Ok(());
             }
         }
+        let stream = self.request.stream;
+        let stays = stream.files.after == AfterLoad::Keep;
+        if stays && stream.write_disposition == WriteDisposition::Append && self.ledger.has_file(&file.name) {
+            let grows = matches!(stream.files.format, FileFormat::AccessLog | FileFormat::Ndjson);
+            let hint = if grows { "; `mode: tail` reads only what is new in a file that grows" } else { "" };
+            let message =
+                format!("{}: was loaded before with other content; all of its rows are appended{hint}", file.name);
+            self.notes.push(Note::info(message));
+        }
         self.take(file, loaded, Some(&hash), layout, shared)?;
         self.sizes.insert(file.stamp.size);
         self.ledger.record(file, &hash);

@@ -17,7 +17,7 @@ use super::unify::unify;
 use crate::{Column, Extract, Part, RejectedRecord, Sink, SourceError, SourceErrorKind};
 
 /// Name of the manifest's file.
-const MANIFEST_FILE: &str = "manifest.json";
+pub(super) const MANIFEST_FILE: &str = "manifest.json";
 
 /// The landing of one target.
 #[derive(Debug, Clone)]
@@ -32,9 +32,13 @@ impl Landing {
         Self { root, target: target.into() }
     }
 
+    pub(super) fn target_folder(&self) -> PathBuf {
+        self.root.join(path_name(&self.target))
+    }
+
     /// The landing of one stream.
     pub fn stream(&self, source: &str, stream: &str) -> StreamLanding {
-        let folder = self.root.join(path_name(&self.target)).join(path_name(source)).join(path_name(stream));
+        let folder = self.target_folder().join(path_name(source)).join(path_name(stream));
         StreamLanding { folder, target: self.target.clone(), source: source.to_owned(), stream: stream.to_owned() }
     }
 }

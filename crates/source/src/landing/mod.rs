@@ -13,10 +13,12 @@ mod folder;
 mod manifest;
 mod part;
 mod rejects;
+mod sweep;
 mod unify;
 
 pub use arrow_schema::{arrow_schema, arrow_type};
 pub use folder::{Landing, RunLanding, StreamLanding};
 pub use manifest::{FORMAT_VERSION, Manifest, PartFile, RejectsFile};
 pub use rejects::read_rejects;
+pub use sweep::FailedRun;
 pub use unify::{unify, widest};

@@ -74,6 +74,10 @@ impl Dialect for DuckDb {
         })
     }
 
+    fn try_convert(&self, expression: &str, type_name: &str) -> String {
+        format!("try_cast({expression} as {type_name})")
+    }
+
     fn is_same(&self, left: &str, right: &str, type_name: &str) -> String {
         let name = type_name.trim().to_ascii_uppercase();
         match name.as_str() {

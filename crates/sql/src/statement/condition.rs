@@ -3,7 +3,7 @@
 use thalweg_project::{ColumnType, TestKind};
 
 use crate::dialect::{Dialect, InvalidName};
-use crate::statement::relation::qualified;
+use crate::statement::relation::{TypedColumn, qualified};
 
 /// A condition every row must satisfy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +15,33 @@ pub struct RowCondition {
 }
 
 /// The condition of a test that looks at each row alone; `None` for the other tests.
-pub fn row_condition(dialect: &dyn Dialect, alias: &str, kind: &TestKind) -> Result<Option<String>, InvalidName> {
+///
+/// `columns` are those of the table, as far as they are known: what a value of another type would be compared with is then decided
+/// here, where the engine would raise an error at the first row that cannot be converted.
+pub fn row_condition(
+    dialect: &dyn Dialect,
+    alias: &str,
+    columns: &[TypedColumn],
+    kind: &TestKind,
+) -> Result<Option<String>, InvalidName> {
+    let type_of = |name: &str| {
+        columns.iter().find(|column| column.name.eq_ignore_ascii_case(name)).map(|column| column.engine_type.as_str())
+    };
+    let is_text = |name: &str| type_of(name).is_some_and(|name| dialect.column_type(name) == Some(ColumnType::Text));
     Ok(Some(match kind {
         TestKind::NotNull { column } => format!("{} is not null", qualified(dialect, alias, column)?),
         TestKind::AcceptedValues { column, values } => {
+            let values: Vec<String> = values
+                .iter()
+                .map(|value| match (value, type_of(column)) {
+                    (value, Some(_)) if is_text(column) => literal(dialect, &as_text(value)),
+                    (serde_json::Value::String(text), Some(type_name)) => {
+                        dialect.try_convert(&dialect.literal_text(text), type_name)
+                    }
+                    _ => literal(dialect, value),
+                })
+                .collect();
             let column = qualified(dialect, alias, column)?;
-            let values: Vec<String> = values.iter().map(|value| literal(dialect, value)).collect();
             if values.is_empty() {
                 format!("{column} is null")
             } else {
@@ -28,14 +49,20 @@ pub fn row_condition(dialect: &dyn Dialect, alias: &str, kind: &TestKind) -> Res
             }
         }
         TestKind::AcceptedRange { column, min, max, inclusive } => {
+            let is_text = is_text(column);
             let column = qualified(dialect, alias, column)?;
             let equal = if *inclusive { "=" } else { "" };
+            // Beside a number, a text is what it says as a number.
+            let compared = |bound: &serde_json::Value| match bound.is_number() && is_text {
+                true => dialect.try_convert(&column, &dialect.type_name(&ColumnType::Double)),
+                false => column.clone(),
+            };
             let mut parts = Vec::new();
             if let Some(min) = min {
-                parts.push(format!("{column} >{equal} {}", bound(min)));
+                parts.push(format!("{} >{equal} {}", compared(min), bound(min)));
             }
             if let Some(max) = max {
-                parts.push(format!("{column} <{equal} {}", bound(max)));
+                parts.push(format!("{} <{equal} {}", compared(max), bound(max)));
             }
             if parts.is_empty() {
                 "true".to_owned()
@@ -53,6 +80,14 @@ pub fn row_condition(dialect: &dyn Dialect, alias: &str, kind: &TestKind) -> Res
         | TestKind::Freshness { .. }
         | TestKind::Sql { .. } => return Ok(None),
     }))
+}
+
+/// A value of the project's files as it is written.
+fn as_text(value: &serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => serde_json::Value::String(value.to_string()),
+        other => other.clone(),
+    }
 }
 
 /// A value of the project's files as a literal.
@@ -104,7 +139,38 @@ mod tests {
     use crate::dialect::duckdb::DuckDb;
 
     fn condition(kind: &TestKind) -> String {
-        row_condition(&DuckDb, "t", kind).expect("good names").expect("a row condition")
+        let column = |name: &str, engine_type: &str| TypedColumn { name: name.into(), engine_type: engine_type.into() };
+        let columns = [column("text", "VARCHAR"), column("day", "DATE"), column("number", "BIGINT")];
+        row_condition(&DuckDb, "t", &columns, kind).expect("good names").expect("a row condition")
+    }
+
+    #[test]
+    fn values_of_another_type_than_the_column() {
+        let accepted = |column: &str, values: &[serde_json::Value]| {
+            condition(&TestKind::AcceptedValues { column: column.into(), values: values.to_vec() })
+        };
+        assert_eq!(
+            accepted("text", &[json!(1), json!(true), json!("x")]),
+            r#"(t."text" is null or t."text" in ('1', 'true', 'x'))"#
+        );
+        assert_eq!(
+            accepted("day", &[json!("2026-01-31")]),
+            r#"(t."day" is null or t."day" in (try_cast('2026-01-31' as DATE)))"#
+        );
+        assert_eq!(
+            accepted("number", &[json!(1), json!("one")]),
+            r#"(t."number" is null or t."number" in (1, try_cast('one' as BIGINT)))"#
+        );
+        let kind = TestKind::AcceptedRange {
+            column: "text".into(),
+            min: Some(json!(0)),
+            max: Some(json!("'z'")),
+            inclusive: true,
+        };
+        assert_eq!(
+            condition(&kind),
+            r#"(t."text" is null or (try_cast(t."text" as DOUBLE) >= 0 and t."text" <= ('z')))"#
+        );
     }
 
     #[test]

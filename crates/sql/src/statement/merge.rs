@@ -40,6 +40,10 @@ pub struct Merge<'a> {
     pub soft_delete: Option<(String, ColumnType)>,
     /// Rows that do not satisfy these are rejected.
     pub conditions: Vec<RowCondition>,
+    /// Likewise, for conditions that can be asked of this stage alone.
+    pub own_conditions: Vec<RowCondition>,
+    /// An expression, by the alias `s`, that shows a rejected row, where its columns do not show what it was.
+    pub raw: Option<String>,
     /// The `_origin` of file 0 of the extract.
     pub origin_base: i64,
     /// The run.
@@ -75,6 +79,14 @@ impl Merge<'_> {
 
     /// Why a staged row is rejected, or NULL; `None` when nothing can be wrong with a row.
     fn reason(&self, alias: &str) -> Result<Option<String>, InvalidName> {
+        self.reason_by(alias, self.own_conditions.iter().chain(&self.conditions))
+    }
+
+    fn reason_by<'c>(
+        &self,
+        alias: &str,
+        conditions: impl IntoIterator<Item = &'c RowCondition>,
+    ) -> Result<Option<String>, InvalidName> {
         let mut cases = String::new();
         for name in &self.key {
             cases.push_str(&format!(
@@ -83,7 +95,7 @@ impl Merge<'_> {
                 self.dialect.literal_text(&format!("primary key column {name} is NULL"))
             ));
         }
-        for condition in &self.conditions {
+        for condition in conditions {
             cases.push_str(&format!(
                 " when not coalesce({}, false) then {}",
                 condition.sql,
@@ -97,7 +109,10 @@ impl Merge<'_> {
     pub fn rejected_rows(&self) -> Result<Option<String>, InvalidName> {
         let Some(reason) = self.reason("s")? else { return Ok(None) };
         let names: Vec<&str> = self.names().collect();
-        let raw = self.dialect.row_as_json("s", &names)?;
+        let raw = match &self.raw {
+            Some(raw) => raw.clone(),
+            None => self.dialect.row_as_json("s", &names)?,
+        };
         Ok(Some(format!(
             "select s.{FILE_COLUMN}, s.{RECORD_COLUMN}, {reason} as reason, {raw} as raw from {} s where ({reason}) is not null",
             self.stage
@@ -146,7 +161,7 @@ impl Merge<'_> {
         Ok(format!(
             "select {}, {origin_base} + s.{FILE_COLUMN} as {ORIGIN_COLUMN}, s.{RECORD_COLUMN}, {} as _reason from {stage} s",
             self.all_columns("s")?,
-            self.reason("s")?.unwrap_or_else(|| "null".to_owned())
+            self.reason_by("s", &self.conditions)?.unwrap_or_else(|| "null".to_owned())
         ))
     }
 

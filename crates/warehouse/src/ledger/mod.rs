@@ -35,7 +35,10 @@ pub const LEDGER_SCHEMA: &str = "thalweg";
 /// Schema of the physical tables behind the published views.
 pub const DATA_SCHEMA: &str = "thalweg_data";
 /// Version of the ledger's tables that this program writes. A higher one is refused.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
+
+/// What this program says of itself.
+const WRITTEN_BY: &str = concat!("thalweg ", env!("CARGO_PKG_VERSION"));
 
 /// The ledger of one project in one warehouse.
 #[derive(Debug, Clone)]
@@ -58,8 +61,13 @@ impl Ledger {
     /// Whether a ledger stands in the warehouse, for whatever project. Errors with [`WarehouseErrorKind::Incompatible`] when a
     /// newer version of the program wrote it.
     pub fn is_prepared(&self, connection: &mut dyn Connection) -> Result<bool, WarehouseError> {
+        Ok(self.format(connection)?.is_some())
+    }
+
+    /// The version of the tables that stand in the warehouse.
+    fn format(&self, connection: &mut dyn Connection) -> Result<Option<i64>, WarehouseError> {
         if !connection.has_table(LEDGER_SCHEMA, "meta")? {
-            return Ok(false);
+            return Ok(None);
         }
         let rows = connection.query(&format!("select max(format) from {LEDGER_SCHEMA}.meta"), &[])?;
         let format = one_number(&rows)?.unwrap_or(0);
@@ -72,16 +80,21 @@ impl Ledger {
                 ),
             ));
         }
-        Ok(true)
+        Ok(Some(format))
     }
 
     /// Creates the schemas and tables where they do not stand yet, in a transaction of its own. Whether it had to.
     pub fn prepare(&self, connection: &mut dyn Connection) -> Result<bool, WarehouseError> {
-        if self.is_prepared(connection)? {
+        let format = self.format(connection)?;
+        if format == Some(FORMAT) {
             return Ok(false);
         }
         connection.begin()?;
-        if let Err(error) = self.create(connection) {
+        let created = match format {
+            None => self.create(connection),
+            Some(_) => self.extend(connection),
+        };
+        if let Err(error) = created {
             connection.rollback()?;
             return Err(error);
         }
@@ -93,6 +106,27 @@ impl Ledger {
         for schema in [LEDGER_SCHEMA, DATA_SCHEMA] {
             connection.execute(&format!("create schema if not exists {schema}"), &[])?;
         }
+        self.create_tables(connection)?;
+        let (number, text) = (self.dialect.type_name(&ColumnType::BigInt), self.dialect.type_name(&ColumnType::Text));
+        connection.execute(
+            &format!("create table {LEDGER_SCHEMA}.meta (format {number} not null, written_by {text} not null)"),
+            &[],
+        )?;
+        let version = Value::Text(WRITTEN_BY.to_owned());
+        connection
+            .execute(&format!("insert into {LEDGER_SCHEMA}.meta values (?, ?)"), &[Value::BigInt(FORMAT), version])?;
+        Ok(())
+    }
+
+    /// Brings the tables of an older version to this one, which so far only ever added tables.
+    fn extend(&self, connection: &mut dyn Connection) -> Result<(), WarehouseError> {
+        self.create_tables(connection)?;
+        let parameters = [Value::BigInt(FORMAT), Value::Text(WRITTEN_BY.to_owned())];
+        connection.execute(&format!("update {LEDGER_SCHEMA}.meta set format = ?, written_by = ?"), &parameters)?;
+        Ok(())
+    }
+
+    fn create_tables(&self, connection: &mut dyn Connection) -> Result<(), WarehouseError> {
         for (table, columns) in rows::tables() {
             let mut definitions = vec![format!("project {} not null", self.dialect.type_name(&ColumnType::Text))];
             for column in columns {
@@ -108,14 +142,6 @@ impl Ledger {
                 &[],
             )?;
         }
-        let (number, text) = (self.dialect.type_name(&ColumnType::BigInt), self.dialect.type_name(&ColumnType::Text));
-        connection.execute(
-            &format!("create table {LEDGER_SCHEMA}.meta (format {number} not null, written_by {text} not null)"),
-            &[],
-        )?;
-        let version = Value::Text(format!("thalweg {}", env!("CARGO_PKG_VERSION")));
-        connection
-            .execute(&format!("insert into {LEDGER_SCHEMA}.meta values (?, ?)"), &[Value::BigInt(FORMAT), version])?;
         Ok(())
     }
 

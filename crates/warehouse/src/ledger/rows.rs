@@ -417,6 +417,18 @@ record! {
     }
 }
 
+record! {
+    /// A store table that could not be brought up to date when that was last tried.
+    TroubleRow in "troubles" {
+        /// The table.
+        table_name: String,
+        /// The run that tried.
+        run: i64,
+        /// Why it could not.
+        message: String,
+    }
+}
+
 /// Every table with its columns after `project`.
 pub(super) fn tables() -> Vec<(&'static str, Vec<LedgerColumn>)> {
     fn table<R: Record>() -> (&'static str, Vec<LedgerColumn>) {
@@ -435,5 +447,6 @@ pub(super) fn tables() -> Vec<(&'static str, Vec<LedgerColumn>)> {
         table::<TestResultRow>(),
         table::<TestFailureRow>(),
         table::<KnownTestRow>(),
+        table::<TroubleRow>(),
     ]
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::rows::{ConsumedRow, KnownTestRow, LandingRow, LeaseRow, PositionRow, RunRow, TableRow};
+use super::rows::{ConsumedRow, KnownTestRow, LandingRow, LeaseRow, PositionRow, RunRow, TableRow, TroubleRow};
 use super::{LEDGER_SCHEMA, Ledger, one_number};
 use crate::contract::{Connection, WarehouseError};
 
@@ -25,6 +25,8 @@ pub struct LedgerState {
     pub positions: BTreeMap<(String, String), BTreeMap<String, Json>>,
     /// How each test ended the last time.
     pub tests: BTreeMap<String, KnownTestRow>,
+    /// Store tables that could not be brought up to date when that was last tried.
+    pub troubles: BTreeMap<String, TroubleRow>,
     /// Published landings that their sources were not told of.
     pub unconfirmed: Vec<LandingRow>,
     /// The next free `_origin`.
@@ -34,9 +36,10 @@ pub struct LedgerState {
 impl Ledger {
     /// Reads it. Where no ledger stands, it is empty. To be called inside a transaction where others may be writing meanwhile.
     pub fn load(&self, connection: &mut dyn Connection) -> Result<LedgerState, WarehouseError> {
-        if !self.is_prepared(connection)? {
+        let Some(format) = self.format(connection)? else {
             return Ok(LedgerState { next_extract: 1, ..LedgerState::default() });
-        }
+        };
+        let troubles: Vec<TroubleRow> = if format < 2 { Vec::new() } else { self.select(connection, "", &[])? };
         let last_run: Vec<RunRow> = self.select(connection, "order by run desc limit 1", &[])?;
         let published = connection.query(
             &format!("select max(run) from {LEDGER_SCHEMA}.runs where project = ? and state = 'published'"),
@@ -58,6 +61,7 @@ impl Ledger {
             consumed: consumed.into_iter().map(|row| ((row.reader, row.input), row.run)).collect(),
             positions,
             tests: tests.into_iter().map(|test| (test.test.clone(), test)).collect(),
+            troubles: troubles.into_iter().map(|trouble| (trouble.table_name.clone(), trouble)).collect(),
             unconfirmed: self.unconfirmed(connection)?,
             next_extract: self.next_extract(connection)?,
         })

@@ -1,6 +1,6 @@
 //! Tables that readers see, and what models have consumed of them.
 
-use super::rows::{ConsumedRow, TableRow};
+use super::rows::{ConsumedRow, TableRow, TroubleRow};
 use super::{LEDGER_SCHEMA, Ledger};
 use crate::contract::{Connection, Value, WarehouseError};
 
@@ -19,9 +19,22 @@ impl Ledger {
         self.put_tables(connection, std::slice::from_ref(table))
     }
 
+    /// Writes what became of trying to bring store tables up to date: these could not be, all others of `tried` could.
+    pub fn set_troubles<'a>(
+        &self,
+        connection: &mut dyn Connection,
+        tried: impl IntoIterator<Item = &'a str>,
+        troubles: &[TroubleRow],
+    ) -> Result<(), WarehouseError> {
+        self.delete_listed(connection, "troubles", "table_name", tried)?;
+        self.append(connection, troubles)
+    }
+
     /// Forgets a table, what it consumed, and that others consumed it.
     pub fn drop_table(&self, connection: &mut dyn Connection, table: &str) -> Result<(), WarehouseError> {
-        for (from, column) in [("tables", "table_name"), ("consumed", "reader"), ("consumed", "input")] {
+        for (from, column) in
+            [("tables", "table_name"), ("troubles", "table_name"), ("consumed", "reader"), ("consumed", "input")]
+        {
             self.delete_listed(connection, from, column, [table])?;
         }
         Ok(())

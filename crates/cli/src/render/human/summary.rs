@@ -160,6 +160,14 @@ fn attention(page: &Page, outcome: &RunOutcome, talk: Talk) -> String {
             failed.message
         ));
     }
+    for failed in &outcome.failed_reports {
+        text.push_str(&format!(
+            "{}: report {} could not be answered: {}\n",
+            paint.red("failed"),
+            failed.report,
+            failed.message
+        ));
+    }
     let told = |table: &str| outcome.failed_streams.iter().any(|failed| failed.table == table);
     for stale in outcome.stale.iter().filter(|stale| !told(&stale.table)) {
         text.push_str(&format!("{}: {}: {}\n", paint.yellow("stale"), stale.table, stale.reason));
@@ -212,6 +220,7 @@ pub fn last_line(page: &Page, outcome: &RunOutcome) -> String {
             let mut parts = vec!["nothing new".to_owned()];
             parts.extend(test_count(outcome));
             parts.extend(failed_streams(outcome));
+            parts.extend(failed_reports(outcome));
             let head = finish_word(page, outcome, &format!("run {run} finished in {}", seconds(outcome.seconds)));
             format!("{head}: {}\n", parts.join(", "))
         }
@@ -228,6 +237,7 @@ pub fn last_line(page: &Page, outcome: &RunOutcome) -> String {
                 parts.push(format!("{} (see `thalweg rejects`)", counted(rejected, "reject")));
             }
             parts.extend(failed_streams(outcome));
+            parts.extend(failed_reports(outcome));
             let head = finish_word(page, outcome, &format!("run {run} published in {}", seconds(outcome.seconds)));
             format!("{head}: {}\n", parts.join(", "))
         }
@@ -251,5 +261,13 @@ fn failed_streams(outcome: &RunOutcome) -> Option<String> {
         0 => None,
         1 => Some("1 stream could not be read".to_owned()),
         number => Some(format!("{} streams could not be read", grouped(number as u64))),
+    }
+}
+
+fn failed_reports(outcome: &RunOutcome) -> Option<String> {
+    match outcome.failed_reports.len() {
+        0 => None,
+        1 => Some("1 report could not be answered".to_owned()),
+        number => Some(format!("{} reports could not be answered", grouped(number as u64))),
     }
 }

@@ -53,30 +53,3 @@ pub fn one_line(text: &str) -> String {
     }
     line
 }
-
-/// Rows as CSV (RFC 4180). NULL is an empty field, an empty text is `""`.
-pub fn csv(table: &TextTable) -> String {
-    let mut text = String::new();
-    let mut record = |fields: &mut dyn Iterator<Item = Option<&str>>| {
-        for (index, field) in fields.enumerate() {
-            if index > 0 {
-                text.push(',');
-            }
-            match field {
-                None => {}
-                Some(value) if value.is_empty() || value.contains(['"', ',', '\n', '\r']) => {
-                    text.push('"');
-                    text.push_str(&value.replace('"', "\"\""));
-                    text.push('"');
-                }
-                Some(value) => text.push_str(value),
-            }
-        }
-        text.push('\n');
-    };
-    record(&mut table.columns.iter().map(|name| Some(name.as_str())));
-    for row in &table.rows {
-        record(&mut row.iter().map(|cell| cell.as_deref()));
-    }
-    text
-}

@@ -1,0 +1,105 @@
+//! `show`: a table or an answer.
+
+use thalweg_project::TableName;
+use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, column_list, qualified};
+use thalweg_sql::{Dialect, InvalidName, NodeKind, parse_select};
+use thalweg_warehouse::Rows;
+
+use crate::answer::Shown;
+use crate::error::RunError;
+use crate::look::{known, named_table, nothing_built};
+use crate::publish::physical::physical_table;
+use crate::table_state::{TableKind, TableState};
+use crate::text::text_table;
+use crate::workbench::Workbench;
+
+/// See [`Workbench::show`].
+pub fn show(bench: &Workbench, what: &str, limit: Option<usize>) -> Result<Shown, RunError> {
+    let project = bench.project();
+    let dialect = thalweg_sql::dialect_of(&project.target.connection);
+    let (known, connection) = known(bench)?;
+    let Some(mut connection) = connection else { return Err(nothing_built(bench)) };
+    let sql = if what.contains(char::is_whitespace) {
+        let query = parse_select(what, dialect).map_err(|error| {
+            RunError::NotFound(format!("{error}: show takes a table (`store.orders`) or one SELECT"))
+        })?;
+        let sql = &what[query.body.clone()];
+        // The query is sent as it is: its order is part of it.
+        match limit {
+            Some(limit) => format!("select * from ({sql}\n) shown limit {}", limit.saturating_add(1)),
+            None => sql.to_owned(),
+        }
+    } else {
+        let table = named_table(bench, what)?;
+        let bad_name = |error: InvalidName| RunError::NotFound(error.to_string());
+        let limit = limit.map(|limit| format!(" limit {}", limit.saturating_add(1))).unwrap_or_default();
+        let ordered = match known.tables.get(&table) {
+            Some(state) => ordered(bench, dialect, &table, state).map_err(bad_name)?,
+            None => {
+                let published = dialect.published_table(&table, &project.target.schema_prefix).map_err(bad_name)?;
+                format!("select * from {published}")
+            }
+        };
+        format!("{ordered}{limit}")
+    };
+    let rows = connection.query(&sql, &[]).map_err(|error| RunError::Table { table: what.to_owned(), error })?;
+    let cut = limit.is_some_and(|limit| rows.len() > limit);
+    let rows = if cut { cut_to(&rows, limit.unwrap_or(0)) } else { rows };
+    let table = text_table(&rows, None)?;
+    Ok(Shown { table, rows, cut, run: known.published_run })
+}
+
+/// A query for the rows of a table, in an order that is the same each time. An engine promises none, least of all for what several
+/// threads wrote.
+///
+/// By the declared key, if there is one. Without it what was loaded comes as it arrived; a model as its own `order by` says, or by
+/// all of its columns from the left.
+fn ordered(
+    bench: &Workbench,
+    dialect: &dyn Dialect,
+    table: &TableName,
+    state: &TableState,
+) -> Result<String, InvalidName> {
+    let node = bench.compiled().node(table);
+    let declared: &[String] = match node.map(|node| bench.compiled().nodes[node].kind) {
+        Some(NodeKind::Stream(source, stream)) => &bench.project().sources[source].streams[stream].primary_key,
+        Some(NodeKind::Model(model)) => &bench.project().models[model].primary_key,
+        _ => &[],
+    };
+    let names = || state.columns.iter().map(|column| column.name.as_str());
+    // A key that was declared since the last build may name columns that are not there yet.
+    let key: Vec<&str> =
+        declared.iter().map(String::as_str).filter(|key| names().any(|name| name.eq_ignore_ascii_case(key))).collect();
+    let published = dialect.published_table(table, &bench.project().target.schema_prefix)?;
+    let (relation, order) = match state.kind {
+        TableKind::Store | TableKind::Seed if key.is_empty() => {
+            let order = [qualified(dialect, "t", ORIGIN_COLUMN)?, qualified(dialect, "t", RECORD_COLUMN)?].join(", ");
+            (physical_table(dialect, &state.physical)?, order)
+        }
+        TableKind::Store | TableKind::Seed => (published, column_list(dialect, "t", key.iter().copied())?),
+        TableKind::Table | TableKind::View => {
+            let orders = node.and_then(|node| bench.compiled().query(node)).is_some_and(|query| query.ordered);
+            if key.is_empty() && orders {
+                (published, String::new())
+            } else {
+                // Nobody has proven the key of a model, so that the other columns decide between rows of one key.
+                let rest = names().filter(|name| !key.iter().any(|key| key.eq_ignore_ascii_case(name)));
+                (published, column_list(dialect, "t", key.iter().copied().chain(rest))?)
+            }
+        }
+    };
+    let order = if order.is_empty() { order } else { format!(" order by {order}") };
+    Ok(format!("select {} from {relation} t{order}", column_list(dialect, "t", names())?))
+}
+
+/// The first rows of an answer.
+fn cut_to(rows: &Rows, limit: usize) -> Rows {
+    let mut left = limit;
+    let mut batches = Vec::new();
+    for batch in &rows.batches {
+        let take = left.min(batch.num_rows());
+        batches.push(batch.slice(0, take));
+        left -= take;
+    }
+    Rows { schema: rows.schema.clone(), batches }
+}
