@@ -1,6 +1,7 @@
 //! What SQL means: facts from a query's text, how a warehouse spells things, and the graph of a project's tables. No IO.
 //!
-//! - [`parser`] reads a query and answers with facts ([`Query`]), all of them as byte ranges of the text.
+//! - [`parser`] reads a query and answers with facts ([`Query`]), all of them as byte ranges of the text, or with its relational form
+//!   ([`refresh::Tree`]).
 //! - [`mod@splice`] puts other tables in the place of those a query names. SQL is never printed back from a syntax tree.
 //! - [`dialect`] knows how an engine spells names, types and comparisons; one file an engine.
 //! - [`statement`] holds the statements that change tables.

@@ -51,7 +51,7 @@ pub(super) fn adapt(tokens: &[TokenWithSpan]) -> Adapted {
         text.star(at);
         text.pivot(at);
     }
-    text.complete_from_first();
+    text.complete();
     Adapted { tokens: text.tokens, samples: text.samples, hidden: text.hidden }
 }
 
@@ -357,17 +357,30 @@ impl Text {
         }
     }
 
-    /// `from t where x` becomes `from t select * where x`.
-    fn complete_from_first(&mut self) {
+    /// `from t where x` becomes `from t select * where x`, and `filter (x)` of an aggregate `filter (where x)`.
+    fn complete(&mut self) {
         let mut inserts = Vec::new();
         for at in 0..self.tokens.len() {
-            if self.word(at) == "from" && self.begins_query(at) {
-                inserts.extend(self.place_of_select(at));
+            match self.word(at).as_str() {
+                "from" if self.begins_query(at) => {
+                    inserts.extend(self.place_of_select(at).map(|place| (place, ["SELECT", "*"].as_slice())));
+                }
+                "filter"
+                    if at > 0
+                        && self.is(at - 1, &Token::RParen)
+                        && self.is(at + 1, &Token::LParen)
+                        && self.word(at + 2) != "where" =>
+                {
+                    inserts.push((at + 2, ["WHERE"].as_slice()));
+                }
+                _ => {}
             }
         }
-        for at in inserts.into_iter().rev() {
-            let start = self.tokens[at].span.start;
-            for token in [Token::Mul, Token::make_keyword("SELECT")] {
+        inserts.sort_by_key(|(at, _)| *at);
+        for (at, words) in inserts.into_iter().rev() {
+            let Some(start) = self.tokens.get(at).map(|token| token.span.start) else { continue };
+            for word in words.iter().rev() {
+                let token = if *word == "*" { Token::Mul } else { Token::make_keyword(word) };
                 self.tokens.insert(at, TokenWithSpan::new(token, Span::new(start, start)));
             }
         }

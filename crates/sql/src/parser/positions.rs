@@ -7,15 +7,20 @@ use sqlparser::tokenizer::{Location, Span};
 /// A text with the offsets of its lines.
 pub(super) struct Positions<'a> {
     text: &'a str,
-    lines: Vec<usize>,
+    /// Where each line begins, and whether it is ASCII.
+    lines: Vec<(usize, bool)>,
 }
 
 impl<'a> Positions<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         // Only a line feed ends a line for the tokenizer; a carriage return is a character like any other.
-        let lines =
-            std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1));
-        Self { text, lines: lines.collect() }
+        let mut start = 0;
+        let mut lines = Vec::new();
+        for line in text.split('\n') {
+            lines.push((start, line.is_ascii()));
+            start += line.len() + 1;
+        }
+        Self { text, lines }
     }
 
     /// Length of the text.
@@ -27,10 +32,15 @@ impl<'a> Positions<'a> {
     pub(super) fn offset(&self, location: Location) -> usize {
         let line = usize::try_from(location.line).unwrap_or(0).saturating_sub(1);
         let column = usize::try_from(location.column).unwrap_or(0).saturating_sub(1);
-        let Some(&start) = self.lines.get(line) else { return self.text.len() };
+        let Some(&(start, ascii)) = self.lines.get(line) else { return self.text.len() };
         let rest = &self.text[start..];
-        // The usual line is ASCII up to the place.
-        if rest.as_bytes().get(..column).is_some_and(<[u8]>::is_ascii) {
+        // A place beyond its line counts into the next one.
+        if ascii
+            && rest
+                .as_bytes()
+                .get(..column)
+                .is_some_and(|_| self.lines.get(line + 1).is_none_or(|(next, _)| start + column <= *next))
+        {
             return start + column;
         }
         rest.char_indices().nth(column).map_or(self.text.len(), |(at, _)| start + at)

@@ -7,6 +7,7 @@ mod from;
 mod functions;
 mod group;
 mod items;
+mod order;
 mod places;
 mod query;
 mod scope;
@@ -34,10 +35,32 @@ const MOST_COLUMNS: usize = 400_000;
 /// How deeply selects may nest.
 const NESTING: usize = 60;
 
+/// Bytes of stack for reading a query: expressions may be thousands of operators long, and the syntax tree is as deep as they are long.
+const STACK: usize = 64 << 20;
+
 /// The relational form of a query in whose text every table is a stored one.
 ///
 /// Never panics, whatever the text.
 pub fn parse_relation(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables) -> Result<Tree, Obstacle> {
+    let failed = || Obstacle {
+        reason: "the query cannot be read: no thread is to be had".to_owned(),
+        span: 0..0,
+        instead: None,
+    };
+    std::thread::scope(|scope| {
+        let reading = std::thread::Builder::new()
+            .name("reading a query".to_owned())
+            .stack_size(STACK)
+            .spawn_scoped(scope, || read_whole(sql, dialect, inputs))
+            .map_err(|_| failed())?;
+        match reading.join() {
+            Ok(read) => read,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+fn read_whole(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables) -> Result<Tree, Obstacle> {
     let positions = Positions::new(sql);
     let grammar = super::grammar_of(dialect);
     let reading = super::read(sql, &grammar, &positions).map_err(|error| Obstacle {
@@ -244,6 +267,11 @@ fn filter(input: Relation, conditions: Vec<Scalar>) -> Relation {
     }
     let columns = input.columns.clone();
     Relation { kind: Kind::Filter { input: Box::new(input), conditions }, columns }
+}
+
+/// A relation that takes the place of one that is being worked on.
+fn nothing_at_all() -> Relation {
+    Relation { kind: Kind::Constant { text: expression(0..0, Vec::new()), query: true }, columns: Vec::new() }
 }
 
 fn has(relation: &Relation, column: ColumnId) -> bool {

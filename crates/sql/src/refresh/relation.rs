@@ -23,7 +23,7 @@ pub struct InputTable {
 }
 
 /// The tables a query may name.
-pub trait InputTables {
+pub trait InputTables: Sync {
     /// The table of a name as the query writes it (parts without quotes); `None` when it is none whose changes are seen.
     fn table(&self, name: &[String]) -> Option<InputTable>;
 }
@@ -46,7 +46,8 @@ pub struct Tree {
     pub text: String,
     /// The query, without ORDER BY at its top.
     pub root: Relation,
-    /// Names of the root's columns as the engine would name them, in order; the same length as `root.columns`.
+    /// Names of the root's columns as the engine would name them, in order; the same length as `root.columns`. Empty where the text
+    /// gives none (`sum(x)` without AS): such a column is known by its position only.
     pub names: Vec<String>,
     /// The tables of the text, in order of the text: what a scan's `table` counts. The same order as
     /// [`crate::query::Query::tables`].
@@ -154,7 +155,8 @@ pub enum Kind {
         /// Two or more for UNION, two otherwise.
         inputs: Vec<Relation>,
     },
-    /// What cannot be followed: its tables are still known, its columns are all unknown.
+    /// What cannot be followed: its tables are still known, its columns are all unknown, also those that have the identity of a column
+    /// of its inputs.
     Opaque {
         /// Why.
         obstacle: Obstacle,
@@ -197,7 +199,10 @@ pub enum JoinKind {
 /// * Not correlated and tested by `EXISTS`/`IN`: `right` is the whole subquery.
 /// * Correlated: `right` is what the subquery reads (its FROM and the conditions of its WHERE that are not correlated), before
 ///   aggregation, windows and limits, and `on` holds the correlated conditions that compare its columns with those of the left. What
-///   cannot be put so is left out of `on`: more is found then, never less.
+///   cannot be put so is left out of `on`: more is found then, never less. A test whose answer does not hang on there being a row
+///   (`exists (select max(x) ...)`) is a [`ApplyKind::Value`] with a condition above it.
+/// * Conditions on what a subquery chooses (by a window, LIMIT, DISTINCT ON) are never in `on`: which row it chooses depends on those
+///   it does not choose.
 #[derive(Debug, Clone)]
 pub struct Apply {
     /// The rows the expression is computed for.
@@ -256,7 +261,7 @@ pub struct Aggregate {
 pub struct Window {
     /// Of what; partition expressions are computed by a projection below.
     pub input: Box<Relation>,
-    /// The partition lists, each once, never empty (a window without PARTITION BY is [`Kind::Opaque`]).
+    /// The partition lists, each once, never empty (a window without PARTITION BY is [`Kind::Opaque`]). Their columns may be unknown.
     pub partitions: Vec<Vec<ColumnId>>,
     /// Columns computed by windows: unknown.
     pub computed: Vec<ColumnId>,

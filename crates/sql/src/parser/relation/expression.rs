@@ -16,6 +16,9 @@ use super::subquery::{Asked, Sub};
 use super::{Env, Outcome, Reader, expression, stop};
 use crate::refresh::{ColumnId, Scalar};
 
+/// Operators in a row up to which a grouping expression is looked for at the left of each.
+const LONG_CHAIN: usize = 64;
+
 /// A name of the select list that other expressions may use.
 #[derive(Debug, Clone)]
 pub(super) struct Alias {
@@ -79,8 +82,8 @@ pub(super) struct Read<'a> {
     pub(super) expands: usize,
     /// A function of which nothing is known.
     pub(super) unlisted: Option<(String, Range<usize>)>,
-    /// Window calls.
-    pub(super) windows: Vec<&'a WindowType>,
+    /// Window calls and their places.
+    pub(super) windows: Vec<(&'a WindowType, Range<usize>)>,
     pub(super) subqueries: Vec<Sub>,
     /// Subqueries within aggregates.
     pub(super) below: Vec<Sub>,
@@ -257,6 +260,20 @@ impl<'a> Reader<'a> {
                     }
                 }
             }
+            // Long chains of operators are as deep as they are long.
+            Expr::BinaryOp { .. } => {
+                let mut rights: Vec<&'a Expr> = Vec::new();
+                let mut first = expr;
+                while let Expr::BinaryOp { left, right, .. } = first {
+                    rights.push(right);
+                    first = left;
+                    if rights.len() < LONG_CHAIN && walk.aggregates == 0 && grouped(first, context).is_some() {
+                        break;
+                    }
+                }
+                self.walk(first, context, walk)?;
+                rights.into_iter().rev().try_for_each(|right| self.walk(right, context, walk))
+            }
             _ => match parts_of(expr) {
                 Some(parts) => parts.into_iter().try_for_each(|part| self.walk(part, context, walk)),
                 None => Err(self.not_understood(expr)),
@@ -411,7 +428,7 @@ impl<'a> Reader<'a> {
         let aggregate = function.over.is_none()
             && (looked == Looks::Group || (looked == Looks::Unknown && (for_groups || context.groups.is_some())));
         if let Some(over) = &function.over {
-            walk.read.windows.push(over);
+            walk.read.windows.push((over, whole.clone()));
             self.looking_beyond.push(whole.clone());
             if let WindowType::WindowSpec(spec) = over {
                 for by in &spec.order_by {
@@ -664,7 +681,6 @@ fn parts_of(expr: &Expr) -> Option<Vec<&Expr>> {
         | Expr::Prefixed { value: one, .. } => parts.push(one),
         Expr::Interval(interval) => parts.push(&interval.value),
         Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => parts.extend([&**left, &**right]),
-        Expr::BinaryOp { left, right, .. } => parts.extend([&**left, &**right]),
         Expr::AtTimeZone { timestamp, time_zone } => parts.extend([&**timestamp, &**time_zone]),
         Expr::Position { expr, r#in } => parts.extend([&**expr, &**r#in]),
         Expr::InUnnest { expr, array_expr, .. } => parts.extend([&**expr, &**array_expr]),

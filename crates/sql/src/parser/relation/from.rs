@@ -69,10 +69,27 @@ impl<'a> Reader<'a> {
         let mut from = From { relation: None, scope, pending: Vec::new(), lifted: Vec::new() };
         for table in tables {
             let first = from.scope.sources.len();
+            // Right and full joins keep rows of what stands before them: of their own joins only, not of what is before the comma.
+            let apart = table.joins.iter().any(|join| keeps_left_apart(&join.join_operator) || join.global);
+            let before = if apart { from.relation.take() } else { None };
+            let lifted = from.lifted.len();
             let factor = self.factor(&table.relation, env, &from.scope)?;
+            let span = factor.span.clone();
             self.join(&mut from, factor, Manner::Inner, None, false, (env, first))?;
             for join in &table.joins {
                 self.next(&mut from, join, env, first)?;
+            }
+            if let Some(left) = before {
+                let Some(right) = from.relation.take().filter(|_| from.lifted.len() == lifted) else {
+                    return Err(stop(
+                        "a right or full join names columns from before a comma",
+                        span,
+                        Some("write the joins without commas"),
+                    ));
+                };
+                let on = Conditions::default();
+                let pair = Pair { left, right, on, manner: Manner::Inner, nearest: false, beyond: false, span };
+                from.relation = Some(self.pair(&mut from, pair)?);
             }
         }
         Ok(from)
@@ -688,6 +705,11 @@ impl Conditions {
     fn is_empty(&self) -> bool {
         self.known.is_empty() && self.unknown.is_empty() && self.outer.is_empty() && self.subqueries.is_empty()
     }
+}
+
+/// Whether a join must not have more on its left side than is written there.
+fn keeps_left_apart(operator: &JoinOperator) -> bool {
+    matches!(operator, JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_))
 }
 
 /// Gives columns the names of an alias list.

@@ -7,7 +7,7 @@ use sqlparser::ast::{OrderByKind, Spanned, Visit, Visitor};
 
 use super::expression::Context;
 use super::scope::{Scope, distinct, same};
-use super::{CteEntry, Env, Outcome, Reader, Stop, expression, stop};
+use super::{CteEntry, Env, Outcome, Reader, Stop, expression, nothing_at_all, stop};
 use crate::refresh::{ColumnId, Expression, Kind, Obstacle, OutputColumn, Relation, Scalar, SetOperator};
 
 /// How much of a query is wanted.
@@ -122,7 +122,10 @@ impl<'a> Reader<'a> {
             (None, Some(fetch)) => fetch.quantity.as_ref(),
             _ => return Err(stop("this LIMIT is not understood", place, Some("write `limit N`"))),
         };
-        let near = limit.map_or(place.clone(), |limit| self.places.near(limit));
+        let near = limit.map_or(place.clone(), |limit| {
+            let near = self.places.near(limit);
+            self.places.word_before(near.start, "limit").unwrap_or(near.start)..near.end
+        });
         if ordered_by_query || limit.is_some_and(holds_query) {
             return Err(stop("a subquery decides which rows LIMIT keeps", near, Some("compute it in a column first")));
         }
@@ -262,8 +265,7 @@ impl<'a> Reader<'a> {
                     }
                 }
             }
-            let empty = Relation { kind: Kind::Constant { text: nothing(), query: true }, columns: Vec::new() };
-            let input = Box::new(std::mem::replace(&mut bound.relation, empty));
+            let input = Box::new(std::mem::replace(&mut bound.relation, nothing_at_all()));
             bound.relation = Relation { kind: Kind::Project { input, computed }, columns };
         }
         Ok(names)

@@ -15,7 +15,7 @@ use super::query::{Bound, Mode, Rows, nothing};
 use super::scope::{Found, Scope, same};
 use super::subquery::{Use, test_of};
 use super::window::Windows;
-use super::{Env, Outcome, Reader, expression, extend, filter, has, stop};
+use super::{Env, Outcome, Reader, expression, extend, filter, has, nothing_at_all, order, stop};
 use crate::refresh::{ColumnId, Join, JoinKind, Kind, Obstacle, OutputColumn, Relation, Scalar};
 
 /// A select under way.
@@ -53,8 +53,7 @@ impl<'a> Block<'a, '_> {
 
     /// Takes the relation, to put another in its place.
     pub(super) fn take(&mut self) -> Relation {
-        let nothing = Relation { kind: Kind::Constant { text: nothing(), query: true }, columns: Vec::new() };
-        std::mem::replace(&mut self.relation, nothing)
+        std::mem::replace(&mut self.relation, nothing_at_all())
     }
 
     pub(super) fn extend(&mut self, computed: Vec<(ColumnId, Scalar)>) {
@@ -267,7 +266,7 @@ impl<'a> Reader<'a> {
         for condition in known {
             rest.extend(into_join(&mut relation, condition));
         }
-        relation = filter(relation, rest);
+        relation = filter(order::linked(relation), rest);
         for (sub, wanted) in attached {
             let (attached, value) = self.attach(relation, sub, wanted);
             relation = attached;
@@ -360,7 +359,7 @@ impl<'a> Reader<'a> {
             if !read.windows.is_empty() {
                 let id = self.column();
                 block.computed[index] = None;
-                windows.calls.extend(read.windows.iter().copied());
+                windows.calls.extend(read.windows);
                 windows.computed.push((Some(index), id));
                 below.extend(read.below);
                 subqueries.extend(read.subqueries);
@@ -513,8 +512,8 @@ impl<'a> Reader<'a> {
         }
         let (mode, mut rows) = (block.mode, block.rows);
         let aggregated = block.groups.is_some();
-        let grouped =
-            block.groups.as_ref().is_some_and(|groups| !groups.columns.is_empty() || !groups.expressions.is_empty());
+        // The grand total of an empty set is there without any row.
+        let grouped = block.groups.as_ref().is_some_and(|groups| groups.sets.iter().all(|set| !set.is_empty()));
         if rows != Rows::Chosen {
             rows = match (aggregated, grouped) {
                 (true, false) => Rows::One,

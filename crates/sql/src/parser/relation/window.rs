@@ -1,5 +1,7 @@
 //! Windows and QUALIFY.
 
+use std::ops::Range;
+
 use sqlparser::ast::{Expr, NamedWindowExpr, Select, WindowSpec, WindowType};
 
 use super::expression::{Context, conjuncts};
@@ -16,7 +18,7 @@ use crate::refresh::{ColumnId, Kind, Obstacle, OutputColumn, Relation, Scalar, W
 /// The windows of a select, before they are computed.
 #[derive(Default)]
 pub(super) struct Windows<'a> {
-    pub(super) calls: Vec<&'a WindowType>,
+    pub(super) calls: Vec<(&'a WindowType, Range<usize>)>,
     /// The item and the column of each expression that holds windows.
     pub(super) computed: Vec<(Option<usize>, ColumnId)>,
     /// Items that use what windows compute.
@@ -57,7 +59,7 @@ impl<'a> Reader<'a> {
             }
             if !read.windows.is_empty() {
                 let id = self.column();
-                windows.calls.extend(read.windows.iter().copied());
+                windows.calls.extend(read.windows);
                 windows.computed.push((None, id));
                 kept.push(Scalar::Unknown(vec![id]));
             } else {
@@ -118,10 +120,10 @@ impl<'a> Reader<'a> {
         let span = self.places.range(select.select_token.0.span);
         let mut partitions: Vec<Vec<ColumnId>> = Vec::new();
         let mut undivided = None;
-        for call in &windows.calls {
+        for (call, place) in &windows.calls {
             let by = self.partition_by(call, select)?;
             if by.is_empty() {
-                undivided = Some(call);
+                undivided = Some(place.clone());
                 continue;
             }
             let mut columns = Vec::new();
@@ -142,10 +144,10 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let input = block.take();
-        if undivided.is_some() {
+        if let Some(place) = undivided {
             let obstacle = Obstacle {
                 reason: "a window without PARTITION BY looks at all rows".to_owned(),
-                span,
+                span: place,
                 instead: Some("add PARTITION BY".to_owned()),
             };
             let before: Vec<ColumnId> = input.columns.iter().map(|column| column.id).collect();
