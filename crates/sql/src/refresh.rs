@@ -18,6 +18,7 @@ mod render;
 mod restricted;
 pub mod rule;
 pub mod shape;
+mod used;
 
 pub use relation::{
     Aggregate, Apply, ApplyKind, ColumnId, Expression, InputTable, InputTables, Join, JoinKind, Kind, Obstacle,

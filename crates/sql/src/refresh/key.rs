@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::columns::{Columns, ids};
+use super::push::{coalesced_pair, equalities};
 use super::relation::{ColumnId, JoinKind, Kind, Obstacle, Relation, Scalar, Tree};
 
 /// K as positions in the output, and why.
@@ -65,6 +66,11 @@ pub(super) fn choose(tree: &Tree, columns: &Columns, declared: &[String]) -> Res
     if let Some(candidate) = candidate {
         return Ok(Key { positions: positions(&candidate.columns), reason: candidate.reason });
     }
+    let mut coalesced = Vec::new();
+    full_join_keys(&tree.root, &reach, columns, tree, &mut coalesced);
+    if !coalesced.is_empty() {
+        return Ok(Key { positions: positions(&coalesced), reason: "the key of its full join".to_owned() });
+    }
     let plain: Vec<usize> = known
         .iter()
         .copied()
@@ -82,13 +88,39 @@ pub(super) fn choose(tree: &Tree, columns: &Columns, declared: &[String]) -> Res
     })
 }
 
-/// Whether no other column has the same name.
+/// The output columns that are the coalesced key of the uppermost full join.
+fn full_join_keys(
+    relation: &Relation,
+    reach: &BTreeSet<ColumnId>,
+    columns: &Columns,
+    tree: &Tree,
+    found: &mut Vec<ColumnId>,
+) {
+    match &relation.kind {
+        Kind::Filter { input, .. } | Kind::Project { input, .. } | Kind::Distinct { input } => {
+            full_join_keys(input, reach, columns, tree, found);
+        }
+        Kind::Apply(apply) => full_join_keys(&apply.left, reach, columns, tree, found),
+        Kind::Join(join) if join.kind == JoinKind::Full => {
+            let pairs = equalities(&join.on, &join.left, &join.right);
+            let coalesced = |column: &ColumnId| coalesced_pair(*column, &pairs, columns, &tree.text).is_some();
+            found.extend(reach.iter().copied().filter(coalesced));
+        }
+        Kind::Join(join) => full_join_keys(&join.left, reach, columns, tree, found),
+        _ => {}
+    }
+}
+
+/// Whether the column has a name that no other has.
 fn is_sole(tree: &Tree, position: usize) -> bool {
+    if tree.names[position].is_empty() {
+        return false;
+    }
     tree.names.iter().filter(|name| name.eq_ignore_ascii_case(&tree.names[position])).count() == 1
 }
 
 fn nothing_known(tree: &Tree) -> Obstacle {
-    if let Kind::Opaque { obstacle, .. } = &tree.root.kind {
+    if let Some(obstacle) = opaque(&tree.root) {
         return obstacle.clone();
     }
     Obstacle {
@@ -96,6 +128,23 @@ fn nothing_known(tree: &Tree) -> Obstacle {
             .to_owned(),
         span: 0..tree.text.len(),
         instead: Some("add the column it groups by, or a key of a table it reads, to the output".to_owned()),
+    }
+}
+
+/// Why the columns of the output are unknown, if that lies in something that is not followed.
+fn opaque(relation: &Relation) -> Option<&Obstacle> {
+    match &relation.kind {
+        Kind::Opaque { obstacle, .. } => Some(obstacle),
+        Kind::Filter { input, .. }
+        | Kind::Project { input, .. }
+        | Kind::Distinct { input }
+        | Kind::DistinctOn { input, .. } => opaque(input),
+        Kind::Window(window) => opaque(&window.input),
+        Kind::Aggregate(aggregate) => opaque(&aggregate.input),
+        Kind::Apply(apply) => opaque(&apply.left),
+        Kind::Join(join) => opaque(&join.left).or_else(|| opaque(&join.right)),
+        Kind::SetOperation { inputs, .. } => inputs.iter().find_map(opaque),
+        Kind::Scan { .. } | Kind::Constant { .. } => None,
     }
 }
 

@@ -199,15 +199,7 @@ impl Pusher<'_> {
 
     /// Of a full join only the coalesced key is pushed, to both sides.
     fn coalesced(&self, members: &[Member], pairs: &[(ColumnId, ColumnId)]) -> (Vec<Member>, Vec<Member>) {
-        let pair = |column: ColumnId| {
-            let both = match self.columns.definition(column) {
-                Definition::Computed(Scalar::Coalesce(both)) => both.clone(),
-                Definition::Computed(Scalar::Text(expression)) => coalesce_of(expression, &self.tree.text)?,
-                _ => return None,
-            };
-            let [one, other] = both.as_slice() else { return None };
-            pairs.iter().copied().find(|pair| *pair == (*one, *other) || *pair == (*other, *one))
-        };
+        let pair = |column| coalesced_pair(column, pairs, self.columns, &self.tree.text);
         let left = translated(members, |column| pair(column).map(|(left, _)| left));
         let right = translated(members, |column| pair(column).map(|(_, right)| right));
         (left, right)
@@ -325,8 +317,25 @@ impl Pusher<'_> {
     }
 }
 
+/// The pair of equal columns, one of either side of a full join, that a column is the coalesced key of.
+pub(super) fn coalesced_pair(
+    column: ColumnId,
+    pairs: &[(ColumnId, ColumnId)],
+    columns: &Columns,
+    text: &str,
+) -> Option<(ColumnId, ColumnId)> {
+    let both = match columns.definition(column) {
+        Definition::Computed(Scalar::Column(inner)) => return coalesced_pair(*inner, pairs, columns, text),
+        Definition::Computed(Scalar::Coalesce(both)) => both.clone(),
+        Definition::Computed(Scalar::Text(expression)) => coalesce_of(expression, text)?,
+        _ => return None,
+    };
+    let [one, other] = both.as_slice() else { return None };
+    pairs.iter().copied().find(|pair| *pair == (*one, *other) || *pair == (*other, *one))
+}
+
 /// The equalities among conditions, as pairs of a column of the left and one of the right.
-fn equalities(on: &[Scalar], left: &Relation, right: &Relation) -> Vec<(ColumnId, ColumnId)> {
+pub(super) fn equalities(on: &[Scalar], left: &Relation, right: &Relation) -> Vec<(ColumnId, ColumnId)> {
     let (left, right) = (ids(left), ids(right));
     on.iter()
         .filter_map(|condition| match condition {

@@ -23,6 +23,8 @@ pub(super) struct Restricted<'a> {
     pub(super) prefix: &'a str,
     pub(super) uses: Vec<Use>,
     pub(super) waves: Vec<Wave>,
+    /// For each of the tree's tables the places of the columns its text needs.
+    pub(super) used: Vec<Vec<usize>>,
 }
 
 impl Restricted<'_> {
@@ -38,27 +40,34 @@ impl Restricted<'_> {
         let text = replaced(&self.tree.text, replacements);
         // The text ends with a line end of its own: its last line may be a comment.
         let body = text.trim_end().trim_end_matches(';');
-        let outputs: Vec<String> = (0..self.tree.names.len()).map(|index| format!("_o{index}")).collect();
-        let mut selected = Vec::with_capacity(outputs.len());
-        for (output, name) in outputs.iter().zip(&self.tree.names) {
-            selected.push(format!("q.{output} as {}", self.dialect.quote_identifier(name)?));
-        }
         let writer = self.writer(&|_, _| Err(InvalidName::Empty));
+        // Where the engine gives a name, it is left to give it again.
+        let named = self.tree.names.iter().all(|name| !name.is_empty());
         let mut same = Vec::with_capacity(key.positions.len());
         for position in &key.positions {
             let source = self.dialect.quote_identifier(&self.tree.names[*position])?;
-            same.push(format!("f.{source} {} q._o{position}", writer.same()));
+            let own = if named { format!("_o{position}") } else { source.clone() };
+            same.push(format!("f.{source} {} q.{own}", writer.same()));
         }
-        let select = format!(
-            "select {} from ({body}\n) q({}) where exists (select 1 from {affected} f where {})",
-            selected.join(", "),
-            outputs.join(", "),
-            same.join(" and ")
-        );
+        let same = same.join(" and ");
+        let select = if named {
+            let outputs: Vec<String> = (0..self.tree.names.len()).map(|index| format!("_o{index}")).collect();
+            let mut selected = Vec::with_capacity(outputs.len());
+            for (output, name) in outputs.iter().zip(&self.tree.names) {
+                selected.push(format!("q.{output} as {}", self.dialect.quote_identifier(name)?));
+            }
+            format!(
+                "select {} from ({body}\n) q({}) where exists (select 1 from {affected} f where {same})",
+                selected.join(", "),
+                outputs.join(", "),
+            )
+        } else {
+            format!("select q.* from ({body}\n) q where exists (select 1 from {affected} f where {same})")
+        };
         Ok(Fresh { before, select, restrictions })
     }
 
-    /// The waves in order, each after the uses that several of them read.
+    /// The waves in order, each after the chosen rows it reads.
     fn statements(&self) -> Result<Vec<Statement>, InvalidName> {
         let chosen = |number: usize, columns: &[(ColumnId, usize)]| self.chosen(number, columns);
         let writer = self.writer(&chosen);
@@ -67,10 +76,9 @@ impl Restricted<'_> {
         for wave in &self.waves {
             let mut read = BTreeSet::new();
             numbers(&wave.found, &mut read);
-            for number in read.into_iter().filter(|number| self.uses[*number].waves > 1) {
+            for number in read.into_iter().filter(|number| self.is_kept(*number)) {
                 if made.insert(number) {
-                    let columns = self.wave_columns(number);
-                    let select = self.rows(number, &columns)?;
+                    let select = self.kept_rows(number)?;
                     statements.push(Statement { creates: self.use_name(number)?, select });
                 }
             }
@@ -84,6 +92,51 @@ impl Restricted<'_> {
             statements.push(Statement { creates: wave.name.clone(), select });
         }
         Ok(statements)
+    }
+
+    /// Whether the rows of a use are kept in a temporary table, because they are read again: by several waves, or by the text.
+    fn is_kept(&self, number: usize) -> bool {
+        let read = &self.uses[number];
+        read.waves > 1 || (read.waves == 1 && self.text_reads(number))
+    }
+
+    /// Whether the text reads the rows of this use and no others of its table.
+    fn text_reads(&self, number: usize) -> bool {
+        let read = &self.uses[number];
+        read.in_text
+            && !read.members.is_empty()
+            && self.tree.tables[read.table].fixed.is_none()
+            && self
+                .uses
+                .iter()
+                .enumerate()
+                .all(|(other, beside)| other == number || beside.table != read.table || !beside.in_text)
+    }
+
+    /// The rows of a use, for its temporary table: under the columns' own names what the text needs of them, and what waves do.
+    fn kept_rows(&self, number: usize) -> Result<String, InvalidName> {
+        let read = &self.uses[number];
+        let writer = self.writer(&|_, _| Err(InvalidName::Empty));
+        let mut selected = Vec::new();
+        for place in self.kept_places(number) {
+            selected.push(format!("{OWN}.{}", writer.table_column(read.table, place)?));
+        }
+        if selected.is_empty() {
+            selected.push("1 as _one".to_owned());
+        }
+        let condition = self.condition(read)?;
+        let condition = if condition.is_empty() { condition } else { format!(" where {condition}") };
+        Ok(format!("select {} from {} {OWN}{condition}", selected.join(", "), self.tables[read.table].current))
+    }
+
+    fn kept_places(&self, number: usize) -> BTreeSet<usize> {
+        let read = &self.uses[number];
+        let mut places: BTreeSet<usize> =
+            read.wave_columns.iter().filter_map(|column| read.columns.iter().position(|one| one == column)).collect();
+        if self.text_reads(number) {
+            places.extend(&self.used[read.table]);
+        }
+        places
     }
 
     fn writer<'a>(&'a self, chosen: &'a ChosenRows<'a>) -> Writer<'a> {
@@ -101,18 +154,17 @@ impl Restricted<'_> {
         self.dialect.quote_identifier(&format!("{}_rows_{number}", self.prefix))
     }
 
-    fn wave_columns(&self, number: usize) -> Vec<(ColumnId, usize)> {
-        let read = &self.uses[number];
-        let place = |column: &ColumnId| read.columns.iter().position(|one| one == column);
-        read.wave_columns.iter().filter_map(|column| place(column).map(|place| (*column, place))).collect()
-    }
-
     /// The rows of a use, for a wave.
     fn chosen(&self, number: usize, columns: &[(ColumnId, usize)]) -> Result<String, InvalidName> {
-        if self.uses.get(number).is_none_or(|read| read.waves < 2) {
+        if self.uses.get(number).is_none() || !self.is_kept(number) {
             return self.rows(number, columns);
         }
-        let mut selected: Vec<String> = columns.iter().map(|(column, _)| name(*column)).collect();
+        let writer = self.writer(&|_, _| Err(InvalidName::Empty));
+        let mut selected = Vec::with_capacity(columns.len());
+        for (column, place) in columns {
+            let table = self.uses[number].table;
+            selected.push(format!("{} as {}", writer.table_column(table, *place)?, name(*column)));
+        }
         if selected.is_empty() {
             selected.push("1 as _one".to_owned());
         }
@@ -189,6 +241,12 @@ impl Restricted<'_> {
                 conditions.truncate(1);
             }
         }
+        let kept = (0..self.uses.len())
+            .find(|number| self.uses[*number].table == table && self.text_reads(*number) && self.is_kept(*number));
+        if let Some(number) = kept {
+            let text = self.kept_in_place(number)?;
+            return Ok((restriction, Some(text)));
+        }
         let source = &self.tables[table].current;
         let mut columns = Vec::with_capacity(named.input.columns.len());
         for (column, _) in &named.input.columns {
@@ -205,11 +263,33 @@ impl Restricted<'_> {
         if branches.is_empty() {
             branches.push(format!("select {columns} from {source} {OWN}"));
         }
-        let mut text = format!("({})", branches.join(" union all "));
-        if !named.aliased {
-            text.push_str(&format!(" as {}", self.dialect.quote_identifier(&named.own_name)?));
-        }
+        let text = self.named(table, &branches.join(" union all "))?;
         Ok((restriction, Some(text)))
+    }
+
+    /// A query in the place of a table, under the table's name.
+    fn named(&self, table: usize, query: &str) -> Result<String, InvalidName> {
+        let named = &self.tree.tables[table];
+        if named.aliased {
+            return Ok(format!("({query})"));
+        }
+        Ok(format!("({query}) as {}", self.dialect.quote_identifier(&named.own_name)?))
+    }
+
+    /// The kept rows of a use in the place of its table: all declared columns, NULL for those that nobody needs.
+    fn kept_in_place(&self, number: usize) -> Result<String, InvalidName> {
+        let table = self.uses[number].table;
+        let places = self.kept_places(number);
+        let mut columns = Vec::new();
+        for (place, (column, engine_type)) in self.tree.tables[table].input.columns.iter().enumerate() {
+            let quoted = self.dialect.quote_identifier(column)?;
+            columns.push(if places.contains(&place) {
+                format!("{OWN}.{quoted}")
+            } else {
+                format!("cast(null as {engine_type}) as {quoted}")
+            });
+        }
+        self.named(table, &format!("select {} from {} {OWN}", columns.join(", "), self.use_name(number)?))
     }
 
     fn shown(&self, member: &Member, read: &Use) -> Vec<String> {

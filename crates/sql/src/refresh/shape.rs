@@ -11,6 +11,7 @@ use super::relation::{ColumnId, InputTables, Obstacle, Tree};
 use super::render::{self, TableSql, Writer};
 use super::restricted::Restricted;
 use super::rule::SwitchedOff;
+use super::used::used;
 use crate::dialect::{Dialect, InvalidName};
 
 /// A change of a table: two bags of rows. Several runs that have not been consumed are simply put together.
@@ -225,6 +226,7 @@ impl Shape {
             prefix,
             uses,
             waves,
+            used: used(&self.tree),
         }
         .write(affected, &self.key)
     }
