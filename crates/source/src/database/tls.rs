@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, ProtocolVersion, RootCertStore, SignatureScheme,
 };
@@ -124,14 +125,15 @@ fn verifier(
         Some("system") | None => system_authorities()?,
         Some(file) => project_folder.join(file),
     };
+    let certificates = read_certificates("sslrootcert", &path)?;
     let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(read_certificates("sslrootcert", &path)?);
+    let (added, _) = roots.add_parsable_certificates(certificates.iter().cloned());
     if added == 0 {
         return Err(denied(format!("sslrootcert: {} holds no certificate of an authority", path.display())));
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
     let verifier = verifier.map_err(|error| denied(format!("sslrootcert: {}: {error}", path.display())))?;
-    Ok(if verification == Verification::Host { verifier } else { Arc::new(AnyHost { verifier }) })
+    Ok(Arc::new(Verified { verifier, trusted: certificates, verification }))
 }
 
 fn system_authorities() -> Result<PathBuf, SourceError> {
@@ -194,13 +196,16 @@ impl ServerCertVerifier for Unverified {
     }
 }
 
-/// Checks who signed the certificate and not whose it is.
+/// Checks who signed the certificate and, where it is wanted, whose it is.
 #[derive(Debug)]
-struct AnyHost {
+struct Verified {
     verifier: Arc<WebPkiServerVerifier>,
+    /// Certificates that are trusted as they are: a server may be known by its own, which no authority signed.
+    trusted: Vec<CertificateDer<'static>>,
+    verification: Verification,
 }
 
-impl ServerCertVerifier for AnyHost {
+impl ServerCertVerifier for Verified {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -209,11 +214,17 @@ impl ServerCertVerifier for AnyHost {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let verified = if self.trusted.iter().any(|trusted| trusted == certificate) {
+            let parsed = ParsedCertificate::try_from(certificate)?;
+            verify_server_name(&parsed, host).map(|()| ServerCertVerified::assertion())
+        } else {
+            self.verifier.verify_server_cert(certificate, chain, host, ocsp, now)
+        };
         // The name is the last thing the verifier looks at: whoever fails by it has passed everything else.
-        match self.verifier.verify_server_cert(certificate, chain, host, ocsp, now) {
+        match verified {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if self.verification == Verification::Authority => Ok(ServerCertVerified::assertion()),
             other => other,
         }
     }

@@ -26,7 +26,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 4;
 
 /// How long a table that somebody alters is waited for.
-const LOCK_TIMEOUT: &str = "30s";
+const LOCK_TIMEOUT: &str = "10s";
 
 /// What sessions of sources are called at the server. They never write, so that no position waits for them.
 pub(super) const APPLICATION: &str = "thalweg source";

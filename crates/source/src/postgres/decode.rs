@@ -553,3 +553,140 @@ impl ListShape {
         if at != value.len() || fields.len() != expected { Err(NO_ARRAY) } else { Ok(fields) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::AsArray;
+    use proptest::prelude::*;
+
+    /// Decodes the values of one column, as the server would send them.
+    fn decoded(
+        engine_type: &str,
+        values: &[Option<Vec<u8>>],
+    ) -> Result<(ArrayRef, Vec<(usize, String, String)>), Malformed> {
+        let column_type = column_types::natural(engine_type, 2);
+        let plan = column_types::plan(engine_type, &column_type).expect("a natural type can be read");
+        let (mut bytes, mut fields) = (vec![0xAA; 3], Vec::new());
+        for value in values {
+            fields.push(Field::at(bytes.len(), value.as_ref().map(Vec::len)));
+            bytes.extend(value.iter().flatten());
+        }
+        let mut unfit = Vec::new();
+        let array = decode(&plan.decoder, &column_type, &bytes, &fields, &mut unfit)?;
+        Ok((array, unfit.into_iter().map(|Unfit { row, raw, reason }| (row, raw, reason)).collect()))
+    }
+
+    /// An array in binary form.
+    fn array(dimensions: &[(i32, i32)], elements: &[Option<Vec<u8>>]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(i32::try_from(dimensions.len()).expect("few").to_be_bytes());
+        bytes.extend([0; 8]);
+        for (length, lower) in dimensions {
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(lower.to_be_bytes());
+        }
+        for element in elements {
+            let length = element.as_ref().map_or(-1, |element| i32::try_from(element.len()).expect("short"));
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(element.iter().flatten());
+        }
+        bytes
+    }
+
+    /// A database in SQL_ASCII sends bytes of any encoding.
+    #[test]
+    fn texts_that_are_no_utf8_do_not_fit() {
+        let values = [Some(b"good".to_vec()), None, Some(b"M\xfcller".to_vec()), Some("Müller".into())];
+        let (array, unfit) = decoded("text", &values).expect("decoded");
+        let texts: Vec<Option<&str>> = array.as_string::<i32>().iter().collect();
+        assert_eq!(texts, [Some("good"), None, None, Some("Müller")]);
+        assert_eq!(unfit, [(2, "M\\xFCller".to_owned(), "is no UTF-8".to_owned())]);
+        // Half a character at the end of one value is not completed by the next.
+        let (_, unfit) = decoded("text", &[Some(vec![0xC3]), Some(vec![0xA4])]).expect("decoded");
+        assert_eq!(unfit.len(), 2);
+    }
+
+    #[test]
+    fn values_of_another_length_are_refused() {
+        for (engine_type, bytes) in
+            [("integer", 8), ("bigint", 4), ("boolean", 2), ("uuid", 15), ("date", 8), ("xid8", 4)]
+        {
+            assert!(decoded(engine_type, &[Some(vec![0; bytes])]).is_err(), "{engine_type}");
+        }
+        assert!(decoded("jsonb", &[Some(vec![])]).is_err() && decoded("jsonb", &[Some(b"\x02{}".to_vec())]).is_err());
+    }
+
+    const ENGINE_TYPES: [&str; 22] = [
+        "boolean",
+        "smallint",
+        "integer",
+        "bigint",
+        "oid",
+        "xid8",
+        "numeric(10,2)",
+        "numeric(38,38)",
+        "real",
+        "double precision",
+        "date",
+        "timestamp with time zone",
+        "time without time zone",
+        "text",
+        "character(3)",
+        "\"char\"",
+        "uuid",
+        "inet",
+        "jsonb",
+        "bytea",
+        "text[]",
+        "numeric(5,2)[]",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_answer(
+            values in proptest::collection::vec(proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40)), 0..6)
+        ) {
+            for engine_type in ENGINE_TYPES {
+                if let Ok((array, unfit)) = decoded(engine_type, &values) {
+                    prop_assert_eq!(array.len(), values.len());
+                    prop_assert!(unfit.iter().all(|(row, ..)| array.is_null(*row)));
+                }
+            }
+        }
+
+        #[test]
+        fn any_array_is_an_answer(
+            dimensions in proptest::collection::vec((-1i32..4, -1i32..3), 0..4),
+            elements in proptest::collection::vec(proptest::option::of(proptest::collection::vec(any::<u8>(), 0..10)), 0..6),
+            cut in 0usize..60,
+        ) {
+            let whole = array(&dimensions, &elements);
+            for engine_type in ["text[]", "integer[]", "numeric(5,2)[]", "timestamp with time zone[]"] {
+                let _ = decoded(engine_type, &[Some(whole.clone())]);
+                let _ = decoded(engine_type, &[Some(whole[..cut.min(whole.len())].to_vec())]);
+            }
+        }
+
+        #[test]
+        fn lists_survive(lists in proptest::collection::vec(
+            proptest::option::of(proptest::collection::vec(proptest::option::of(any::<i32>()), 0..5)), 0..6)
+        ) {
+            let element = |element: &Option<i32>| element.map(|number| number.to_be_bytes().to_vec());
+            let written = |list: &Vec<Option<i32>>| {
+                let elements: Vec<_> = list.iter().map(element).collect();
+                let length = i32::try_from(list.len()).expect("few");
+                if list.is_empty() { array(&[], &[]) } else { array(&[(length, 1)], &elements) }
+            };
+            let values: Vec<_> = lists.iter().map(|list| list.as_ref().map(written)).collect();
+            let (array, unfit) = decoded("integer[]", &values).expect("decoded");
+            prop_assert!(unfit.is_empty());
+            let got: Vec<Option<Vec<Option<i32>>>> = array
+                .as_list::<i32>()
+                .iter()
+                .map(|list| list.map(|list| list.as_primitive::<Int32Type>().iter().collect()))
+                .collect();
+            prop_assert_eq!(got, lists);
+        }
+    }
+}

@@ -32,11 +32,20 @@ impl Dialect for PostgresDialect {
     }
 
     fn literal(&self, value: &Value, column: &SourceColumn) -> String {
-        let engine_type = EngineType::parse(&column.engine_type).unbounded();
+        let mut engine_type = EngineType::parse(&column.engine_type).unbounded();
+        if let Value::Integer(number) = value
+            && let Some(wider) = wider_integer(&engine_type, *number)
+        {
+            engine_type = wider.to_owned();
+        }
         let text = match value {
             Value::Integer(number) => number.to_string(),
             Value::Decimal(digits, scale) => decimal_text(*digits, *scale),
+            // What lies before everything that Postgres can hold is still a bound.
+            Value::Date(days) if *days < moment::FIRST_DATE => "-infinity".to_owned(),
+            Value::Date(days) if *days > moment::LAST_DATE => "infinity".to_owned(),
             Value::Date(days) => moment::date_text(*days),
+            Value::Timestamp(micros) if *micros < moment::FIRST_TIMESTAMP => "-infinity".to_owned(),
             Value::Timestamp(micros) if engine_type == "timestamp with time zone" => {
                 // The zone stands before the era.
                 let text = moment::timestamp_text(*micros);
@@ -94,6 +103,21 @@ impl Dialect for PostgresDialect {
             _ => format!("pg_catalog.md5({text})"),
         };
         Some(format!("('x0' || pg_catalog.left({md5}, 15))::bit(64)::pg_catalog.int8"))
+    }
+}
+
+/// The type of a literal that does not fit the column's: a bound may lie outside.
+fn wider_integer(engine_type: &str, number: i128) -> Option<&'static str> {
+    let fits = match engine_type {
+        "smallint" => i16::try_from(number).is_ok(),
+        "integer" => i32::try_from(number).is_ok(),
+        "bigint" => i64::try_from(number).is_ok(),
+        _ => true,
+    };
+    match (fits, i64::try_from(number)) {
+        (true, _) => None,
+        (false, Ok(_)) => Some("bigint"),
+        (false, Err(_)) => Some("numeric"),
     }
 }
 
@@ -176,6 +200,10 @@ mod tests {
     fn literals_compare_in_the_columns_type() {
         for (engine_type, value, expected) in [
             ("bigint", Value::Integer(-5), "('-5'::bigint)"),
+            ("smallint", Value::Integer(40_000), "('40000'::bigint)"),
+            ("bigint", Value::Integer(i128::from(i64::MAX) + 1), "('9223372036854775808'::numeric)"),
+            ("date", Value::Date(i32::MIN), "('-infinity'::date)"),
+            ("timestamp with time zone", Value::Timestamp(i64::MIN), "('-infinity'::timestamp with time zone)"),
             ("numeric(12,2)", Value::Decimal(-5, 2), "('-0.05'::numeric)"),
             ("date", Value::Date(0), "('1970-01-01'::date)"),
             (

@@ -94,16 +94,18 @@ pub(super) fn missing(connection: &mut PostgresConnection, table: &TableRef) -> 
 fn tables_query(wanted: Option<&[TableRef]>) -> String {
     // Rows of a table that nobody has analysed are known by the counters of its changes. A partitioned table has the rows and bytes of
     // its partitions. The size on disk is exact, but asks every table for a lock that somebody may hold: it is taken only where tables
-    // are named.
+    // are named, and then held.
+    let pages = "p.relpages::int8 * pg_catalog.current_setting('block_size')::int8";
     let (restricted, size) = match wanted {
         None => (
             "not c.relispartition and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::regclass \
              and d.objid = c.oid and d.deptype = 'e')"
                 .to_owned(),
-            "p.relpages::int8 * pg_catalog.current_setting('block_size')::int8",
+            pages.to_owned(),
         ),
         Some(tables) => {
-            (format!("(n.nspname, c.relname) in (values {})", table_values(tables)), "pg_catalog.pg_table_size(p.oid)")
+            let exact = format!("case p.relkind when 'r' then pg_catalog.pg_table_size(p.oid) else {pages} end");
+            (format!("(n.nspname, c.relname) in (values {})", table_values(tables)), exact)
         }
     };
     format!(

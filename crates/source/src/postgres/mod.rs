@@ -1,7 +1,7 @@
 //! Postgres as a source.
 //!
-//! Rows are read with `COPY (SELECT ...) TO STDOUT (FORMAT BINARY)` and decoded a column at a time; [`column_types`] has the table of
-//! types, [`snapshot`] how it is known what was committed. Versions from 12 on.
+//! Rows are read with `COPY (SELECT ...) TO STDOUT (FORMAT BINARY)` and decoded a column at a time; `column_types.rs` has the table of
+//! types, `snapshot.rs` says how it is known what was committed. Versions from 12 on.
 
 mod address;
 mod column_types;

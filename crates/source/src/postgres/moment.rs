@@ -5,6 +5,12 @@ const EPOCH_DAYS: i32 = 10_957;
 const MICROS_OF_DAY: i64 = 86_400_000_000;
 const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * MICROS_OF_DAY;
 
+/// The first and last date that Postgres holds, in days since 1970-01-01: 4714-11-24 BC and 5874897-12-31.
+pub(super) const FIRST_DATE: i32 = -2_440_588;
+pub(super) const LAST_DATE: i32 = 2_145_042_905;
+/// The first timestamp, in microseconds. The last lies beyond 64 bits.
+pub(super) const FIRST_TIMESTAMP: i64 = FIRST_DATE as i64 * MICROS_OF_DAY;
+
 /// Why a value is no date or timestamp of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NoMoment {

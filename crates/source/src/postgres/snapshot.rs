@@ -50,11 +50,17 @@ pub(super) fn open(
     let mut looking = engine.connect_session()?;
     first.run(BEGIN)?;
     let refused = hold(&mut first, &mut looking, tables)?;
-    let open = look(&mut looking)?;
+    let seen = look(&mut looking)?;
     let mark = mark(&mut looking);
     drop(looking);
-    let snapshot = first.query("select pg_catalog.pg_export_snapshot()")?;
-    let snapshot = snapshot.into_iter().flatten().flatten().next().unwrap_or_default();
+    // Either statement takes the snapshot.
+    let export = if connections > 1 { "pg_catalog.pg_export_snapshot()" } else { "''" };
+    let snapshot = match first.query(&format!("select {export}")) {
+        Ok(snapshot) => snapshot.into_iter().flatten().flatten().next().unwrap_or_default(),
+        // Servers that only resemble Postgres may not have it. The transaction is lost: from the start again, with one connection.
+        Err(error) if connections > 1 && error.kind == SourceErrorKind::Denied => return open(engine, 1, tables),
+        Err(error) => return Err(error),
+    };
     let described = describe(&mut first, tables, refused)?;
     let (server, server_offset) = (first.server()?, first.about().offset);
     let mut all: Vec<Box<dyn Connection>> = vec![Box::new(first)];
@@ -74,9 +80,9 @@ pub(super) fn open(
     }
     Ok(OpenSnapshot {
         server,
-        now: open.now,
-        oldest_open: open.oldest,
-        safety: open.safety,
+        now: seen.now,
+        oldest_open: seen.oldest,
+        safety: seen.safety,
         server_offset,
         mark,
         tables: described,
@@ -245,7 +251,10 @@ fn describe(
     tables: &[TableRef],
     refused: Vec<Option<SourceError>>,
 ) -> Result<Vec<Result<Table, SourceError>>, SourceError> {
-    let mut described = discover::describe(first, Some(tables))?;
+    // What is in somebody's hands is not asked for: that would wait, too.
+    let asked = tables.iter().zip(&refused).filter(|(_, refused)| refused.is_none());
+    let asked: Vec<TableRef> = asked.map(|(table, _)| table.clone()).collect();
+    let described = discover::describe(first, Some(&asked))?;
     let mut answers = Vec::with_capacity(tables.len());
     for (table, refused) in tables.iter().zip(refused) {
         let found = described.iter().position(|known| known.table == *table);
@@ -260,6 +269,5 @@ fn describe(
             (None, None) => Err(discover::missing(first, table)?),
         });
     }
-    described.clear();
     Ok(answers)
 }

@@ -137,12 +137,16 @@ fn boundaries_divide_a_table() {
          create table amounts (id numeric(10,2) primary key); insert into amounts select n / 100.0 from generate_series(-5000, 5000) n; \
          create table days (id timestamptz primary key); insert into days select 'epoch'::timestamptz + n * interval '1 hour' from generate_series(1, 9000) n; \
          create table blobs (id bytea primary key); insert into blobs select decode(md5(n::text), 'hex') from generate_series(1, 5000) n; \
+         create table parts (id int primary key) partition by range (id); \
+         create table parts_1 partition of parts for values from (0) to (10000); \
+         create table parts_2 partition of parts for values from (10000) to (20000); \
+         insert into parts select generate_series(0, 19999); \
          create table few (id int primary key); insert into few values (1), (2); \
          create table none (id int primary key); analyze",
     );
     let engine = engine_of(server, &database);
     let mut connection = engine.connect().unwrap();
-    for name in ["numbers", "ids", "texts", "amounts", "days", "blobs"] {
+    for name in ["numbers", "ids", "texts", "amounts", "days", "blobs", "parts"] {
         let table = connection.describe(Some(&[TableRef::new("public", name)])).unwrap().remove(0);
         let column = &table.columns[0];
         let bounds = connection.boundaries(&table, column, 8).unwrap();

@@ -127,6 +127,31 @@ fn sessions_only_read_and_metadata_is_quick() {
     );
 }
 
+/// A certificate that a server made for itself, by which it is known.
+#[test]
+fn a_server_may_be_known_by_its_own_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    openssl(
+        path,
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout own.key -out own.pem -subj /CN=x -addext subjectAltName=DNS:localhost",
+    );
+    openssl(path, "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout other.key -out other.pem -subj /CN=x");
+    let files = [("server.crt", "own.pem"), ("server.key", "own.key")]
+        .map(|(name, file)| (name, std::fs::read(path.join(file)).unwrap()));
+    let server = PostgresServer::start_with_files(&["ssl=on"], &files);
+    let mut settings = settings(&server, &server.database());
+    let mut with = |mode: SslMode, roots: &str, host: &str| {
+        (settings.sslmode, settings.host) = (mode, host.to_owned());
+        settings.sslrootcert = Some(path.join(roots).display().to_string());
+        engine(settings.clone()).connect().is_ok()
+    };
+    assert!(with(SslMode::VerifyCa, "own.pem", "127.0.0.1"));
+    assert!(with(SslMode::VerifyFull, "own.pem", "localhost"));
+    assert!(!with(SslMode::VerifyFull, "own.pem", "127.0.0.1"));
+    assert!(!with(SslMode::VerifyCa, "other.pem", "localhost"));
+}
+
 /// A column of a read that is no table's.
 fn bigint(name: &str) -> SourceColumn {
     SourceColumn {
