@@ -560,11 +560,11 @@ mod tests {
     use arrow::array::AsArray;
     use proptest::prelude::*;
 
+    /// Row, value and reason of what does not fit.
+    type Told = (usize, String, String);
+
     /// Decodes the values of one column, as the server would send them.
-    fn decoded(
-        engine_type: &str,
-        values: &[Option<Vec<u8>>],
-    ) -> Result<(ArrayRef, Vec<(usize, String, String)>), Malformed> {
+    fn decoded(engine_type: &str, values: &[Option<Vec<u8>>]) -> Result<(ArrayRef, Vec<Told>), Malformed> {
         let column_type = column_types::natural(engine_type, 2);
         let plan = column_types::plan(engine_type, &column_type).expect("a natural type can be read");
         let (mut bytes, mut fields) = (vec![0xAA; 3], Vec::new());
