@@ -45,6 +45,11 @@ pub enum Verb {
     /// Each table with how it would be refreshed and why. Sources are not read, so that a model may still turn out to
     /// have nothing to do; the run records what was decided.
     Plan(command::plan::Arguments),
+    /// Say how a model is refreshed, and why so.
+    ///
+    /// By which keys its rows are replaced, how a change of each table it reads finds them, and what is sent; for a model that is
+    /// computed anew at each change, what stands in the way, where, and what to write instead.
+    Explain(command::explain::Arguments),
     /// Extract what is new, merge it, refresh the models, test and publish.
     ///
     /// Everything is published at once: readers see the warehouse as it was before or as it is after, never between.
@@ -83,6 +88,11 @@ pub enum Verb {
     Status(command::status::Arguments),
     /// List past runs, newest first, or show one.
     Runs(command::runs::Arguments),
+    /// Say where a row comes from.
+    ///
+    /// Which run wrote it last, from which changed rows of which tables, and at the end from which line of which file.
+    /// With `--history`, what it was before, as far as that is remembered.
+    Why(command::why::Arguments),
     /// Show a table's rows or a query's answer, as published.
     Show(command::show::Arguments),
     /// List rejected records, or read them again.
@@ -101,6 +111,7 @@ impl Verb {
             Self::Demo(_) | Self::Completions(_) => OutputOptions::default(),
             Self::Validate(arguments) => arguments.output,
             Self::Plan(arguments) => arguments.output,
+            Self::Explain(arguments) => arguments.output,
             Self::Build(arguments) => arguments.output,
             Self::Load(arguments) => arguments.output,
             Self::Run(arguments) => arguments.output,
@@ -110,6 +121,7 @@ impl Verb {
             Self::Ls(arguments) => arguments.output,
             Self::Status(arguments) => arguments.output,
             Self::Runs(arguments) => arguments.output(),
+            Self::Why(arguments) => arguments.output,
             Self::Show(arguments) => arguments.output,
             Self::Rejects(arguments) => arguments.output(),
         }
@@ -122,6 +134,7 @@ impl Verb {
             Self::Demo(arguments) => command::demo::run(arguments, invocation),
             Self::Validate(arguments) => command::validate::run(arguments, invocation),
             Self::Plan(arguments) => command::plan::run(arguments, invocation),
+            Self::Explain(arguments) => command::explain::run(arguments, invocation),
             Self::Build(arguments) => command::build::run(arguments, invocation),
             Self::Load(arguments) => command::load::run(arguments, invocation),
             Self::Run(arguments) => command::run::run(arguments, invocation),
@@ -131,6 +144,7 @@ impl Verb {
             Self::Ls(arguments) => command::ls::run(arguments, invocation),
             Self::Status(arguments) => command::status::run(arguments, invocation),
             Self::Runs(arguments) => command::runs::run(arguments, invocation),
+            Self::Why(arguments) => command::why::run(arguments, invocation),
             Self::Show(arguments) => command::show::run(arguments, invocation),
             Self::Rejects(arguments) => command::rejects::run(arguments, invocation),
             Self::Completions(arguments) => command::completions::run(arguments),
@@ -238,6 +252,13 @@ impl MachineOptions {
             ..BuildOptions::new(command)
         }
     }
+}
+
+/// A part of the whole: `1%`, `0.01`.
+pub fn share(text: &str) -> Result<f64, String> {
+    let (number, of) = text.trim().strip_suffix('%').map_or((text.trim(), 1.0), |number| (number.trim(), 100.0));
+    let share = number.parse::<f64>().map(|number| number / of).unwrap_or(0.0);
+    if share > 0.0 && share <= 1.0 { Ok(share) } else { Err("expected a part of the whole, such as 1% or 0.01".into()) }
 }
 
 /// A length of time: a number and a unit (`ms`, `s`, `m`, `h`); seconds without one.

@@ -103,6 +103,7 @@ fn planned(table: &str, kind: &str, strategy: Strategy, depends: bool, reason: &
         strategy,
         depends_on_inputs: depends,
         reason: reason.into(),
+        refresh: None,
         inputs: Vec::new(),
     }
 }
@@ -112,6 +113,15 @@ fn plans() {
     let mut steps = vec![
         planned("store.orders", "store", Strategy::Merge, true, "2 new files"),
         planned("pres.totals", "table", Strategy::FullDifference, true, "reads store.orders"),
+        PlanStep {
+            refresh: Some(RefreshFigures {
+                upstream: Some(1_208),
+                expected_incremental: Some(0.02),
+                expected_full: Some(1.5),
+                ..RefreshFigures::default()
+            }),
+            ..planned("pres.by_month", "table", Strategy::Incremental, false, "store.orders changed")
+        },
         planned("pres.prices", "table", Strategy::Full, false, "its definition changed"),
     ];
     steps.extend(

@@ -16,6 +16,7 @@ pub fn step(table: &str, kind: &str, strategy: Strategy, counts: Counts, rows: (
         rows_before: rows.0,
         rows_after: rows.1,
         seconds: 0.12,
+        refresh: None,
     }
 }
 
@@ -48,10 +49,12 @@ pub fn busy_run() -> RunOutcome {
     merged.counts.rejected = 2;
     merged.counts.duplicate = 2;
     let log = step("store.access", "store", Strategy::Append, counts(1_234_567, 1_234_567, 0, 0), (0, 1_234_567));
+    let mut by_keys = step("pres.by_month", "table", Strategy::Incremental, counts(0, 0, 2, 0), (96, 96));
+    by_keys.refresh = Some(RefreshFigures { keys: Some(2), upstream: Some(19), ..RefreshFigures::default() });
     let mut full =
         step("pres.report_order_lines", "table", Strategy::FullDifference, counts(0, 12, 3, 0), (48_204, 48_212));
     full.counts.deleted_missing = 4;
-    full.reason = "models are refreshed in full".into();
+    full.reason = "store.order_lines changed; random() gives another answer each time".into();
     full.seconds = 1.43;
     let mut anew = step("pres.monthly_sales", "table", Strategy::Full, counts(0, 120, 0, 0), (0, 120));
     anew.reason = "its definition changed".into();
@@ -60,13 +63,14 @@ pub fn busy_run() -> RunOutcome {
         run: 12,
         published_run: Some(12),
         state: RunState::Published,
-        steps: vec![merged, log, full, anew, view, unchanged("pres.product_popularity", 1_000)],
+        steps: vec![merged, log, full, by_keys, anew, view, unchanged("pres.product_popularity", 1_000)],
         tests: (0..12).map(|n| test(&format!("test_{n}"), "pres.monthly_sales", TestState::Pass, 0)).collect(),
         failed_streams: Vec::new(),
         stale: Vec::new(),
         removed: Vec::new(),
         reports: Vec::new(),
         failed_reports: Vec::new(),
+        verified: Vec::new(),
         notes: Vec::new(),
         seconds: 2.04,
         message: None,

@@ -41,6 +41,8 @@ pub struct Project {
     pub schedules: Vec<Schedule>,
     /// What happens to the rest of a run when a source cannot be reached.
     pub on_source_error: OnSourceError,
+    /// How long it is remembered what rows were before they changed.
+    pub change_log: ChangeLogSettings,
     /// Tables that the files name and that could not be read because of a reported mistake. A reference to one of them is no mistake
     /// of its own. Empty when no error was reported.
     pub unreadable: Vec<TableName>,
@@ -60,6 +62,15 @@ impl Project {
             }
         }
     }
+}
+
+/// How long it is remembered what rows were before they changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeLogSettings {
+    /// For people, and of every table; `None`: only what models still need.
+    pub history: Option<std::time::Duration>,
+    /// For models that are left out of builds, at most.
+    pub readers: std::time::Duration,
 }
 
 /// A named warehouse.

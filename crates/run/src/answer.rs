@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use thalweg_project::Diagnostic;
 
-use crate::outcome::{RunState, StepOutcome, Strategy, TestOutcome, TextTable};
+use crate::outcome::{RefreshFigures, RunState, StepOutcome, Strategy, TestOutcome, TextTable};
 
 /// What `validate` found.
 #[derive(Debug, Default)]
@@ -54,6 +54,9 @@ pub struct PlanStep {
     pub depends_on_inputs: bool,
     /// Why, in words.
     pub reason: String,
+    /// Changed rows upstream and the seconds that are expected, as far as they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<RefreshFigures>,
     /// Tables it reads.
     pub inputs: Vec<String>,
 }

@@ -5,15 +5,18 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thalweg_project::diagnostic::nearest;
-use thalweg_project::{Diagnostic, Location, Project, Severity, TableName, TestKind, locate};
+use thalweg_project::{Diagnostic, Location, Materialized, Project, RefreshPin, Severity, TableName, TestKind, locate};
+use thalweg_sql::refresh::{InputTable, InputTables, Shape};
 use thalweg_sql::{Compiled, Dialect, NodeKind, dialect_of};
 use thalweg_warehouse::{Connection, DescribedColumn, WarehouseError};
 
 use crate::answer::Validation;
 use crate::error::RunError;
+use crate::explain::place;
 use crate::folder;
 use crate::options::OpenOptions;
-use crate::publish::model::column_problem;
+use crate::publish::model::{column_problem, tracked_inputs};
+use crate::publish::refresh::shapes::enforced_key;
 use crate::table_state::{StateColumn, TableKind, TableState};
 
 /// Columns of store tables and seeds as last seen, kept beside the project so that checking needs no warehouse. May be deleted.
@@ -212,6 +215,34 @@ impl Checker<'_> {
         {
             self.columns[node] = Some(names);
         }
+        if model.refresh == RefreshPin::Incremental && model.materialized == Materialized::Table {
+            self.check_pin(node, model);
+        }
+    }
+
+    /// A model that is pinned to incremental refreshes must be one that can be refreshed so.
+    fn check_pin(&mut self, node: usize, model: &thalweg_project::Model) {
+        let Some(text) = self.compiled.refresh_sql(node) else { return };
+        let mut tables = BTreeMap::new();
+        for input in tracked_inputs(self.project, self.compiled, node) {
+            let id = &self.compiled.nodes[input].id;
+            let Ok(name) = self.dialect.published_table(id, &self.project.target.schema_prefix) else { continue };
+            let columns = self.connection.describe(&format!("select * from {name}")).unwrap_or_default();
+            let schema = format!("{}{}", self.project.target.schema_prefix, id.schema);
+            let columns = columns.into_iter().map(|column| (column.name, column.engine_type)).collect();
+            tables.insert(vec![schema, id.name.clone()], InputTable { columns, key: enforced_key(self.project, id) });
+        }
+        if let Err(obstacle) = Shape::read(text, self.dialect, &Described(tables), &model.primary_key) {
+            let file = |path: &str| self.files.get(path).cloned();
+            let mut diagnostic = place(self.project, self.compiled, &file, node, &obstacle);
+            diagnostic.severity = Severity::Error;
+            diagnostic.code = "pinned-refresh";
+            diagnostic.message = format!(
+                "{} is pinned to `refresh: incremental` and can only be computed anew: {}",
+                model.table, obstacle.reason
+            );
+            self.diagnostics.push(diagnostic);
+        }
     }
 
     /// Puts something with a model's columns in its place, for the queries that read it. An empty table is looked at more quickly
@@ -300,6 +331,15 @@ impl Checker<'_> {
         }
         diagnostic.severity = Severity::Error;
         self.diagnostics.push(diagnostic);
+    }
+}
+
+/// Tables as the engine describes them.
+struct Described(BTreeMap<Vec<String>, InputTable>);
+
+impl InputTables for Described {
+    fn table(&self, name: &[String]) -> Option<InputTable> {
+        self.0.get(name).cloned()
     }
 }
 

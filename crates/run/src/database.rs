@@ -101,6 +101,44 @@ impl<'a> Database<'a> {
         name
     }
 
+    /// A beginning for names of temporary tables that somebody else makes up, and that no query uses.
+    pub fn prefix(&mut self) -> String {
+        self.next += 1;
+        format!("thalweg_r{}_", self.next)
+    }
+
+    /// Makes a temporary table under a name of [`Database::temporary`] or with a [`Database::prefix`].
+    pub fn make(&mut self, name: &str, select: &str) -> Result<(), RunError> {
+        self.make_counted(name, select).map(drop)
+    }
+
+    /// The same; the number of its rows.
+    pub fn make_counted(&mut self, name: &str, select: &str) -> Result<u64, RunError> {
+        if !self.temporary.iter().any(|known| known == name) {
+            self.temporary.push(name.to_owned());
+        }
+        self.execute(&format!("create temporary table {name} as {select}"))
+    }
+
+    /// Drops the temporary tables whose names begin so.
+    pub fn forget(&mut self, prefix: &str) -> Result<(), RunError> {
+        let (gone, kept) = std::mem::take(&mut self.temporary)
+            .into_iter()
+            .partition::<Vec<_>, _>(|name| name.trim_start_matches('"').starts_with(prefix));
+        self.temporary = kept;
+        for name in gone {
+            self.execute(&format!("drop table if exists {name}"))?;
+        }
+        Ok(())
+    }
+
+    /// Sends a query whose answer is one row of integers.
+    pub fn counts(&mut self, sql: &str) -> Result<Vec<u64>, RunError> {
+        let answer = self.texts(sql)?;
+        let row = answer.rows.first().cloned().unwrap_or_default();
+        Ok(row.iter().map(|cell| cell.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)).collect())
+    }
+
     /// A new name for a staged relation, forgotten by [`Database::drop_temporary`].
     pub fn stage_name(&mut self) -> String {
         self.next += 1;

@@ -1,6 +1,6 @@
 //! Why something could not be done.
 
-use thalweg_project::Diagnostic;
+use thalweg_project::{Diagnostic, TableName};
 use thalweg_source::SourceError;
 use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
 
@@ -30,6 +30,14 @@ pub enum RunError {
         /// What happened.
         error: WarehouseError,
     },
+    /// A statement that was made to refresh a model by changes failed: no fault of the model. The run begins again and computes it anew.
+    #[error("{table}: a statement of its incremental refresh failed: {reason}")]
+    Incremental {
+        /// The model.
+        table: TableName,
+        /// What the warehouse said.
+        reason: String,
+    },
     /// The rows do not add up: a fault in Thalweg itself, or somebody wrote to its tables. Nothing was published.
     #[error("the rows of {table} do not add up: {equation}; nothing was published")]
     Unbalanced {
@@ -58,10 +66,15 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// The error that a test asks for at a failpoint: as if a statement had failed.
+    pub fn failed_at(failpoint: &str) -> Self {
+        Self::Warehouse(WarehouseError::new(WarehouseErrorKind::Statement, format!("failpoint {failpoint}")))
+    }
+
     /// Exit code of the command: 2 when it could not run, 1 when it ran and failed.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Table { .. } | Self::Unbalanced { .. } | Self::Stopped(_) => 1,
+            Self::Table { .. } | Self::Incremental { .. } | Self::Unbalanced { .. } | Self::Stopped(_) => 1,
             Self::Warehouse(error) => match error.kind {
                 WarehouseErrorKind::Statement | WarehouseErrorKind::Fenced => 1,
                 _ => 2,

@@ -9,7 +9,8 @@ use thalweg_warehouse::ledger::{self, Ledger, Microseconds};
 
 use crate::answer::{ExtractRecord, RejectFilter, RejectRecord, RunDetail, RunRecord};
 use crate::error::RunError;
-use crate::outcome::{Counts, FailedStream, RunState, StepOutcome, Strategy, TestOutcome, TestState};
+use crate::outcome::{Counts, FailedStream, RefreshFigures, RunState, StepOutcome, Strategy, TestOutcome, TestState};
+use crate::publish::change_log::LogState;
 use crate::publish::testing::KnownTest;
 use crate::table_state::{StateColumn, TableKind, TableState};
 
@@ -24,6 +25,8 @@ pub struct Known {
     pub tables: BTreeMap<TableName, TableState>,
     /// (reader, input) → run of the input that was consumed.
     pub consumed: BTreeMap<(TableName, TableName), i64>,
+    /// The change logs.
+    pub change_logs: BTreeMap<TableName, LogState>,
     /// (source, stream) → position.
     pub positions: BTreeMap<(String, String), Position>,
     /// How each test ended the last time.
@@ -77,6 +80,9 @@ pub fn load(ledger: &Ledger, connection: &mut dyn Connection) -> Result<Known, R
     }
     for ((reader, input), run) in state.consumed {
         known.consumed.insert((table_name(&reader)?, table_name(&input)?), run);
+    }
+    for (table, log) in state.change_logs {
+        known.change_logs.insert(table_name(&table)?, LogState { physical: log.physical, since: log.since });
     }
     for (name, test) in state.tests {
         known.tests.insert(name, KnownTest { fingerprint: test.fingerprint, passed: test.passed });
@@ -434,7 +440,7 @@ pub fn run_detail(ledger: &Ledger, connection: &mut dyn Connection, run: i64) ->
     }
     Ok(Some(RunDetail {
         record: run_record(detail.run),
-        steps: detail.steps.into_iter().map(step_outcome).collect(),
+        steps: detail.steps.into_iter().map(|row| step_outcome(row, &detail.refreshes)).collect(),
         tests: detail
             .tests
             .into_iter()
@@ -469,8 +475,23 @@ pub fn run_detail(ledger: &Ledger, connection: &mut dyn Connection, run: i64) ->
     }))
 }
 
-fn step_outcome(row: ledger::StepRow) -> StepOutcome {
+/// What a refresh looked at.
+pub fn figures(row: &ledger::RefreshRow) -> RefreshFigures {
+    let number = |number: i64| u64::try_from(number).unwrap_or(0);
+    RefreshFigures {
+        keys: row.keys.map(number),
+        upstream: row.upstream.map(number),
+        rows_read: number(row.rows_read),
+        rows_written: number(row.rows_written),
+        expected_incremental: row.expected_incremental,
+        expected_full: row.expected_full,
+    }
+}
+
+fn step_outcome(row: ledger::StepRow, refreshes: &[ledger::RefreshRow]) -> StepOutcome {
+    let refresh = refreshes.iter().find(|refresh| refresh.table_name == row.step).map(figures);
     StepOutcome {
+        refresh,
         table: row.step,
         kind: row.kind,
         strategy: serde_json::from_value(serde_json::Value::String(row.strategy)).unwrap_or_default(),

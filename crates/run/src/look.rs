@@ -10,12 +10,15 @@ use crate::answer::*;
 use crate::choice::Choice;
 use crate::database::Database;
 use crate::error::RunError;
-use crate::event::Observer;
+use crate::event::{Observer, Silent};
 use crate::known::{self, Known};
 use crate::options::BuildOptions;
 use crate::outcome::{RunState, Strategy, TestOutcome};
+use crate::plan::{Expected, expect};
 use crate::publish::Publication;
+use crate::publish::change_log::{ChangeLogs, Retention};
 use crate::publish::model::{Need, facts, need, stale_models};
+use crate::publish::refresh::Refreshing;
 use crate::publish::stream::store_fingerprint;
 use crate::publish::testing::TestOptions;
 use crate::runner::now;
@@ -43,7 +46,11 @@ pub fn plan(bench: &Workbench, options: &BuildOptions) -> Result<Plan, RunError>
     let project = bench.project();
     let compiled = bench.compiled();
     let choice = Choice::new(project, compiled, options.select.as_deref(), options.exclude.as_deref())?;
-    let (known, _) = known(bench)?;
+    let (known, connection) = known(bench)?;
+    // What models would be refreshed by can be said where something was built.
+    let mut connection = connection;
+    let mut publication =
+        connection.as_mut().map(|connection| looking(bench, connection.as_mut(), known.clone(), &Silent));
     let resumes = known.last_run.as_ref().is_some_and(|last| last.state == RunState::Running);
     let run = known.last_run.as_ref().map_or(1, |last| if resumes { last.run } else { last.run + 1 });
     let mut moving: Vec<bool> = vec![false; compiled.nodes.len()];
@@ -51,6 +58,7 @@ pub fn plan(bench: &Workbench, options: &BuildOptions) -> Result<Plan, RunError>
     for &node in &compiled.order {
         let id = &compiled.nodes[node].id;
         let state = known.tables.get(id);
+        let mut figures = None;
         let (kind, strategy, depends, reason) = match compiled.nodes[node].kind {
             NodeKind::Stream(source, stream) => {
                 let stream = &project.sources[source].streams[stream];
@@ -110,9 +118,28 @@ pub fn plan(bench: &Workbench, options: &BuildOptions) -> Result<Plan, RunError>
                     Strategy::Full
                 };
                 let consumed = |input: &TableName| known.consumed.get(&(id.clone(), input.clone())).copied();
+                let expected = match (&mut publication, state) {
+                    (Some(publication), Some(_)) if kind == "table" => Some(expect(publication, node, &facts, full)?),
+                    _ => None,
+                };
+                // Why it would not be refreshed by changes stands behind why it would be refreshed.
+                let by = |reason: String| match &expected {
+                    None => (full, reason),
+                    Some(Expected { strategy, because: None, .. }) => (*strategy, reason),
+                    Some(Expected { strategy, because: Some(because), .. }) if reason.contains(because) => {
+                        (*strategy, reason)
+                    }
+                    Some(Expected { strategy, because: Some(because), .. }) => {
+                        (*strategy, format!("{reason}; {because}"))
+                    }
+                };
+                figures = expected.as_ref().map(|expected| expected.figures.clone());
                 match need(&facts, state, &known.tables, options.full_refresh, consumed) {
                     Need::Rebuild(reason) => (kind, if kind == "view" { full } else { Strategy::Full }, false, reason),
-                    Need::Refresh(reason) => (kind, full, false, reason),
+                    Need::Refresh(reason) => {
+                        let (strategy, reason) = by(reason);
+                        (kind, strategy, false, reason)
+                    }
                     Need::Blocked(_) if state.is_none() => (kind, full, false, "first build".to_owned()),
                     Need::Blocked(reason) => (kind, full, true, reason),
                     Need::Current => {
@@ -127,7 +154,8 @@ pub fn plan(bench: &Workbench, options: &BuildOptions) -> Result<Plan, RunError>
                         } else if kind == "view" {
                             (kind, Strategy::Unchanged, false, "a view needs no refresh".to_owned())
                         } else {
-                            (kind, full, true, format!("if {} changes", from.join(" or ")))
+                            let (strategy, reason) = by(format!("if {} changes", from.join(" or ")));
+                            (kind, strategy, true, reason)
                         }
                     }
                 }
@@ -140,7 +168,9 @@ pub fn plan(bench: &Workbench, options: &BuildOptions) -> Result<Plan, RunError>
         let passes_on = kind == "view" && compiled.stored_inputs(project, node).iter().any(|&input| moving[input]);
         moving[node] = choice.nodes[node] && (depends || strategy != Strategy::Unchanged || passes_on);
         if choice.nodes[node] {
-            steps.push(step(bench, node, kind, strategy, depends, reason));
+            let refresh = figures
+                .filter(|_| matches!(strategy, Strategy::Incremental | Strategy::Full | Strategy::FullDifference));
+            steps.push(PlanStep { refresh, ..step(bench, node, kind, strategy, depends, reason) });
         }
     }
     Ok(Plan { run, resumes, steps, removed: removed(bench, &known) })
@@ -154,6 +184,7 @@ fn step(bench: &Workbench, node: usize, kind: &str, strategy: Strategy, depends:
         strategy,
         depends_on_inputs: depends,
         reason,
+        refresh: None,
         inputs: nodes[node].inputs.iter().map(|&input| nodes[input].id.to_string()).collect(),
     }
 }
@@ -202,6 +233,9 @@ pub fn looking<'a>(
         tables: known.tables,
         touched: Vec::new(),
         changes: BTreeMap::new(),
+        logs: ChangeLogs::new(known.change_logs),
+        retention: Retention { history: 0, readers: 0, every_table: false },
+        refreshing: Refreshing::default(),
         consumed: known.consumed,
         consumed_now: BTreeMap::new(),
         superseded: Vec::new(),

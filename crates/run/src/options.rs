@@ -49,6 +49,9 @@ pub struct BuildOptions {
     pub full_tests: bool,
     /// `--drop-removed`: tables of models and streams that are no longer in the project are dropped.
     pub drop_removed: bool,
+    /// `--sample` of `verify`, and `--verify` of `build`: this share of the keys is compared; with `verify`, everything without it, with
+    /// `build`, nothing.
+    pub sample: Option<f64>,
     /// `--threads`: streams extracted at the same time, and threads of a source.
     pub threads: Option<usize>,
     /// `--lock-timeout`: how long to wait for a warehouse that another program holds.
@@ -65,6 +68,7 @@ impl BuildOptions {
             full_refresh: false,
             full_tests: false,
             drop_removed: false,
+            sample: None,
             threads: None,
             lock_timeout: Duration::from_secs(60),
         }

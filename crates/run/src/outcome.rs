@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::answer::VerifyOutcome;
+
 /// What a run did, from its first stream to its last report.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunOutcome {
@@ -25,6 +27,9 @@ pub struct RunOutcome {
     pub reports: Vec<ReportAnswer>,
     /// Reports that could not be answered. The data they ask about is published.
     pub failed_reports: Vec<FailedReport>,
+    /// What comparing a sample with what it ought to be has shown, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub verified: Vec<VerifyOutcome>,
     /// What a person should know.
     pub notes: Vec<OutcomeNote>,
     /// Time from start to end.
@@ -36,7 +41,8 @@ pub struct RunOutcome {
 impl RunOutcome {
     /// 0 when all is well, 1 when something failed.
     pub fn exit_code(&self) -> u8 {
-        let failed = !self.failed_streams.is_empty() || !self.failed_reports.is_empty();
+        let differs = self.verified.iter().any(|outcome| outcome.equal == Some(false));
+        let failed = !self.failed_streams.is_empty() || !self.failed_reports.is_empty() || differs;
         u8::from(self.state == RunState::Failed || failed)
     }
 }
@@ -75,6 +81,26 @@ pub struct StepOutcome {
     pub rows_after: u64,
     /// Time taken.
     pub seconds: f64,
+    /// What is known of a model's refresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<RefreshFigures>,
+}
+
+/// What a refresh of a model looked at, and what it was expected to cost.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RefreshFigures {
+    /// Keys that the changes could touch; absent where they were not counted.
+    pub keys: Option<u64>,
+    /// Changed rows of its inputs, those gone and those that came; absent where that is not known.
+    pub upstream: Option<u64>,
+    /// Rows that were computed and rows they were compared with.
+    pub rows_read: u64,
+    /// Rows deleted and rows inserted.
+    pub rows_written: u64,
+    /// Seconds an incremental refresh was expected to take; absent where nothing was known.
+    pub expected_incremental: Option<f64>,
+    /// Seconds a full refresh was expected to take; absent where nothing was known.
+    pub expected_full: Option<f64>,
 }
 
 /// How a table was brought up to date.
@@ -92,6 +118,8 @@ pub enum Strategy {
     Append,
     /// Replaced by the extract, writing only what differs.
     Replace,
+    /// The keys that changes could touch were computed anew, only the difference written.
+    Incremental,
     /// A model computed anew, as a new version of its table.
     Full,
     /// A model computed anew, only the difference written.
@@ -111,6 +139,7 @@ impl Strategy {
             Self::Merge => "merge",
             Self::Append => "append",
             Self::Replace => "replace",
+            Self::Incremental => "incremental",
             Self::Full => "full",
             Self::FullDifference => "full, by difference",
             Self::View => "view",
@@ -154,6 +183,11 @@ impl Counts {
         self.deleted_missing += other.deleted_missing;
         self.rejected += other.rejected;
         self.duplicate += other.duplicate;
+    }
+
+    /// Rows that stood in the table and do so no more, or not as they were.
+    pub fn replaced(&self) -> u64 {
+        self.updated + self.deleted_by_mark + self.deleted_missing
     }
 
     /// Whether any row of the table changed.

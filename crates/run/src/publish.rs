@@ -2,9 +2,11 @@
 //!
 //! Everything here happens inside one transaction that somebody else begins, commits or rolls back.
 
+pub mod change_log;
 pub mod difference;
 pub mod model;
 pub mod physical;
+pub mod refresh;
 pub mod staging;
 pub mod store;
 pub mod stream;
@@ -21,6 +23,8 @@ use crate::database::Database;
 use crate::error::RunError;
 use crate::event::{Event, Observer};
 use crate::outcome::{Counts, OutcomeNote, StepOutcome};
+use crate::publish::change_log::{ChangeLogs, Retention};
+use crate::publish::refresh::Refreshing;
 use crate::table_state::TableState;
 
 /// The work of one run inside its publishing transaction.
@@ -41,6 +45,12 @@ pub struct Publication<'a> {
     pub touched: Vec<TableName>,
     /// What changed so far.
     pub changes: BTreeMap<TableName, Change>,
+    /// What was replaced or deleted, by this run and earlier ones.
+    pub logs: ChangeLogs,
+    /// How long that is kept.
+    pub retention: Retention,
+    /// What refreshes by changes know.
+    pub refreshing: Refreshing,
     /// Which run of each input a reader has consumed: (reader, input) → run.
     pub consumed: BTreeMap<(TableName, TableName), i64>,
     /// The same, for what this run consumed.
@@ -104,13 +114,16 @@ impl Publication<'_> {
         {
             self.drop_physical(&state.physical)?;
         }
+        self.break_log(table)?;
         self.definitions_changed = true;
         Ok(())
     }
 
     /// Notes the state of a table for the ledger.
     pub fn put_table(&mut self, table: &TableName, state: TableState) {
-        self.tables.insert(table.clone(), state);
+        if let Some(old) = self.tables.insert(table.clone(), state) {
+            self.logs.note_before(table, old.changed_run);
+        }
         if !self.touched.contains(table) {
             self.touched.push(table.clone());
         }

@@ -5,11 +5,12 @@ mod publish;
 mod read;
 mod replay;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use thalweg_project::{Source as SourceDefinition, Stream};
+use thalweg_project::{Source as SourceDefinition, Stream, TableName};
 use thalweg_source::Context;
 use thalweg_source::landing::Manifest;
 use thalweg_sql::NodeKind;
@@ -47,6 +48,8 @@ pub struct Run<'a> {
     reads: bool,
     notes: Vec<OutcomeNote>,
     failed: Vec<FailedStream>,
+    /// Models that must be computed anew, because a statement of their incremental refresh failed, and what it said.
+    in_full: BTreeMap<TableName, String>,
 }
 
 /// What was extracted of one stream.
@@ -128,6 +131,7 @@ pub fn begin<'a>(
         reads: false,
         notes: Vec::new(),
         failed: Vec::new(),
+        in_full: BTreeMap::new(),
     })
 }
 

@@ -1,5 +1,7 @@
 //! Comparing every table with what it ought to be.
 
+mod sample;
+
 use thalweg_project::{Materialized, Stream, TableName, WriteDisposition};
 use thalweg_source::Column;
 use thalweg_sql::NodeKind;
@@ -7,7 +9,7 @@ use thalweg_sql::statement::condition::is_marked;
 use thalweg_sql::statement::difference::missing_rows;
 use thalweg_sql::statement::relation::{FILE_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list, qualified};
 use thalweg_sql::statement::{Sameness, TypedColumn};
-use thalweg_warehouse::{Access, Wait};
+use thalweg_warehouse::{Access, Connection, Wait};
 
 use crate::answer::VerifyOutcome;
 use crate::choice::Choice;
@@ -27,6 +29,7 @@ use crate::publish::stream::store_fingerprint;
 use crate::seeds;
 use crate::table_state::{TableKind, TableState};
 use crate::text::text_table;
+use crate::verify::sample::Sample;
 use crate::workbench::Workbench;
 
 /// Differing rows shown for a table, of each kind.
@@ -53,31 +56,58 @@ pub fn verify(
         return Err(nothing_built(bench));
     }
     let _watch = bench.interrupt_when_cancelled(connection.interrupter());
+    let everything = Wanted { chosen: &|node| choice.nodes[node], models_only: false, sample: options.sample };
+    verify_on(bench, connection.as_mut(), &everything, observer)
+}
+
+/// What is to be compared.
+pub struct Wanted<'a> {
+    /// Which nodes.
+    pub chosen: &'a dyn Fn(usize) -> bool,
+    /// Only models that a sample can be taken of.
+    pub models_only: bool,
+    /// The share of the keys; all of them without.
+    pub sample: Option<f64>,
+}
+
+/// Compares on a connection, in one snapshot.
+pub fn verify_on(
+    bench: &Workbench,
+    connection: &mut dyn Connection,
+    wanted: &Wanted<'_>,
+    observer: &dyn Observer,
+) -> Result<Vec<VerifyOutcome>, RunError> {
+    let (project, compiled, ledger) = (bench.project(), bench.compiled(), bench.ledger());
     connection.begin()?;
-    let known = known::load(&ledger, connection.as_mut())?;
-    let landings = known::landings(&ledger, connection.as_mut())?;
-    let mut publication = looking(bench, connection.as_mut(), known, observer);
+    let known = known::load(&ledger, connection)?;
+    let landings = known::landings(&ledger, connection)?;
+    let sample = wanted.sample.filter(|share| *share < 1.0).map(|share| Sample { share, seed: crate::runner::now() });
+    let mut publication = looking(bench, connection, known, observer);
     let seed_source = seeds::source(project);
     let mut outcomes = Vec::new();
-    for &node in compiled.order.iter().filter(|&&node| choice.nodes[node]) {
+    for &node in compiled.order.iter().filter(|&&node| (wanted.chosen)(node)) {
         bench.check_cancelled()?;
         let id = compiled.nodes[node].id.clone();
         publication.database.about(id.to_string());
         observer.event(&Event::StepStarted { table: id.to_string() });
         let outcome = match compiled.nodes[node].kind {
+            NodeKind::Stream(..) | NodeKind::Seed(_) if wanted.models_only => continue,
             NodeKind::Stream(source, stream) => {
                 let stream = &project.sources[source].streams[stream];
-                verify_store(bench, &mut publication, stream, &store_fingerprint(stream), &landings)?
+                verify_store(bench, &mut publication, stream, &store_fingerprint(stream), &landings, sample)?
             }
             NodeKind::Seed(index) => match &seed_source {
                 Some(source) => {
                     let made_by = seeds::fingerprint(&project.seeds[index]);
-                    verify_store(bench, &mut publication, &source.streams[index], &made_by, &landings)?
+                    verify_store(bench, &mut publication, &source.streams[index], &made_by, &landings, sample)?
                 }
                 None => continue,
             },
             NodeKind::Model(index) if project.models[index].materialized == Materialized::Table => {
-                verify_model(&mut publication, node, &id)?
+                if wanted.models_only && !publication.is_incremental(node) {
+                    continue;
+                }
+                verify_model(&mut publication, node, &id, sample)?
             }
             _ => continue,
         };
@@ -100,7 +130,12 @@ fn cannot(table: &TableName, against: &str, remark: String) -> VerifyOutcome {
     }
 }
 
-fn verify_model(publication: &mut Publication<'_>, node: usize, table: &TableName) -> Result<VerifyOutcome, RunError> {
+fn verify_model(
+    publication: &mut Publication<'_>,
+    node: usize,
+    table: &TableName,
+    sample: Option<Sample>,
+) -> Result<VerifyOutcome, RunError> {
     let against = "its query";
     let Some(facts) = facts(publication.project, publication.compiled, &publication.tables, node) else {
         return Ok(cannot(table, against, "it has no SQL".into()));
@@ -127,11 +162,16 @@ fn verify_model(publication: &mut Publication<'_>, node: usize, table: &TableNam
     }
     let clock = facts.clock;
     let columns = state.typed_columns(publication.database.dialect);
+    if let (Some(sample), Ok(shape)) = (sample, publication.shape(node).as_ref()) {
+        return sample::verify_model(publication, node, table, &state, &columns, shape, sample);
+    }
     // Computed once, so that both directions compare the same answer.
     let expected = publication.database.temporary("expected");
     let sql = facts.sql;
     publication.database.execute(&format!("create temporary table {expected} as select q.* from ({sql}\n) q"))?;
-    let mut outcome = compare(publication, table, against, &state, &columns, &expected)?;
+    let physical = publication.physical(&state.physical)?;
+    let compared = Compared { table, against, state: &state, stored: &physical, expected: &expected };
+    let mut outcome = compare(publication, &compared, &columns)?;
     if clock && outcome.equal == Some(false) {
         outcome.equal = None;
         outcome.remark = Some("it reads the time, which has gone on since its last refresh".into());
@@ -146,6 +186,7 @@ fn verify_store(
     stream: &Stream,
     made_by: &str,
     landings: &[PublishedLanding],
+    sample: Option<Sample>,
 ) -> Result<VerifyOutcome, RunError> {
     let against = "landing";
     let table = &stream.table;
@@ -166,9 +207,27 @@ fn verify_store(
     let columns = state.source_columns();
     let expected = expected_rows(publication, stream, &columns, extracts)?;
     let name = publication.database.temporary("expected");
-    publication.database.execute(&format!("create temporary table {name} as {expected}"))?;
     let typed = state.typed_columns(publication.database.dialect);
-    let outcome = compare(publication, table, against, &state, &typed, &name)?;
+    let mut stored = publication.physical(&state.physical)?;
+    let mut expected = expected;
+    if let Some(sample) = sample {
+        let key = &stream.primary_key;
+        let names: Vec<&str> = if key.is_empty() || stream.write_disposition == WriteDisposition::Append {
+            typed.iter().map(|column| column.name.as_str()).collect()
+        } else {
+            key.iter().map(String::as_str).collect()
+        };
+        let columns = publication.database.name(column_list(publication.database.dialect, "s", names))?;
+        let condition = sample.condition(publication, &columns);
+        stored = format!("(select s.* from {stored} s where {condition})");
+        expected = format!("select s.* from ({expected}) s where {condition}");
+    }
+    publication.database.execute(&format!("create temporary table {name} as {expected}"))?;
+    let compared = Compared { table, against, state: &state, stored: &stored, expected: &name };
+    let mut outcome = compare(publication, &compared, &typed)?;
+    if sample.is_some() {
+        outcome.remark = Some("a sample of its keys".into());
+    }
     publication.database.drop_temporary()?;
     Ok(outcome)
 }
@@ -240,30 +299,38 @@ fn expected_rows(
     ))
 }
 
-/// Compares a physical table with a relation, both ways.
+/// Two relations that ought to hold the same rows.
+struct Compared<'a> {
+    table: &'a TableName,
+    /// What the second is made from, in words.
+    against: &'a str,
+    state: &'a TableState,
+    /// The physical table or a part of it, with [`RUN_COLUMN`].
+    stored: &'a str,
+    expected: &'a str,
+}
+
+/// Compares both ways.
 fn compare(
     publication: &mut Publication<'_>,
-    table: &TableName,
-    against: &str,
-    state: &TableState,
+    compared: &Compared<'_>,
     columns: &[TypedColumn],
-    expected: &str,
 ) -> Result<VerifyOutcome, RunError> {
+    let Compared { table, against, state, stored, expected } = *compared;
     let dialect = publication.database.dialect;
     // Only a model may hold sums of floating-point numbers.
     let sameness = match state.kind {
         TableKind::Table | TableKind::View => Sameness::WithinTolerance,
         TableKind::Store | TableKind::Seed => Sameness::Identical,
     };
-    let physical = publication.physical(&state.physical)?;
-    let rows = publication.database.count(&format!("select count(*) from {physical}"))?;
+    let rows = publication.database.count(&format!("select count(*) from {stored} s"))?;
     let mut first = TextTable { columns: vec!["difference".to_owned()], numeric: vec![false], rows: Vec::new() };
     first.columns.extend(columns.iter().map(|column| column.name.clone()));
     first.columns.push("written by run".to_owned());
     first.numeric.resize(first.columns.len(), false);
-    let missing = publication.database.name(missing_rows(dialect, expected, &physical, columns, &[], sameness))?;
+    let missing = publication.database.name(missing_rows(dialect, expected, stored, columns, &[], sameness))?;
     let unexpected =
-        publication.database.name(missing_rows(dialect, &physical, expected, columns, &[RUN_COLUMN], sameness))?;
+        publication.database.name(missing_rows(dialect, stored, expected, columns, &[RUN_COLUMN], sameness))?;
     let mut numbers = [0, 0];
     for (index, (sql, word)) in [(missing, "missing"), (unexpected, "unexpected")].into_iter().enumerate() {
         numbers[index] = publication.database.count(&format!("select count(*) from ({sql}) d"))?;

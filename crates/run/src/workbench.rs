@@ -16,8 +16,10 @@ use crate::answer::*;
 use crate::choice::Choice;
 use crate::error::RunError;
 use crate::event::Observer;
+use crate::explain::{self, Explanation};
 use crate::options::{BuildOptions, OpenOptions};
 use crate::outcome::{RunOutcome, TestOutcome};
+use crate::why::{self, Why};
 use crate::{check, extract, folder, look, runner, show, verify};
 
 /// A project, opened for one target.
@@ -86,6 +88,11 @@ impl Workbench {
         look::plan(self, options)
     }
 
+    /// How a model is refreshed, and why so.
+    pub fn explain(&self, model: &str) -> Result<Explanation, RunError> {
+        explain::explain(self, model)
+    }
+
     /// Runs data tests alone, over everything that is published.
     pub fn test(&self, options: &BuildOptions, observer: &dyn Observer) -> Result<Vec<TestOutcome>, RunError> {
         look::test(self, options, observer)
@@ -129,6 +136,11 @@ impl Workbench {
     /// Compares every table with what it ought to be.
     pub fn verify(&self, options: &BuildOptions, observer: &dyn Observer) -> Result<Vec<VerifyOutcome>, RunError> {
         verify::verify(self, options, observer)
+    }
+
+    /// Where the rows of a key come from; with `history`, what they were before.
+    pub fn why(&self, table: &str, key: &[String], history: bool) -> Result<Why, RunError> {
+        why::why(self, table, key, history)
     }
 
     /// The SQL that is sent to the warehouse.

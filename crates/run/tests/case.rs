@@ -61,7 +61,10 @@ impl Case {
             ("write", Some(_)) => self.write(command),
             ("rejects", _) => return self.rejects(),
             ("status", _) => return self.status(),
-            ("verify", _) => return self.verify(),
+            ("verify", _) => return self.verify(command),
+            ("plan", _) => return self.plan(command),
+            ("explain", Some(model)) => return self.explain(model),
+            ("why", Some(table)) => return self.why(table, &words[2..]),
             ("files", _) => return self.files(),
             ("landing", _) => return self.landing(),
             (other, _) => panic!("{other} is no command of a case"),
@@ -175,8 +178,33 @@ impl Case {
         lines.join("\n")
     }
 
-    fn verify(&self) -> String {
-        let outcomes = match self.site.open().verify(&options(Verb::Build), &Silent) {
+    fn plan(&self, command: &Command) -> String {
+        let options = BuildOptions { select: command.setting("select"), ..options(Verb::Build) };
+        match self.site.open().plan(&options) {
+            Ok(plan) => transcript::plan(&plan),
+            Err(error) => transcript::error(&error),
+        }
+    }
+
+    fn explain(&self, model: &str) -> String {
+        match self.site.open().explain(model) {
+            Ok(explanation) => transcript::explanation(&explanation),
+            Err(error) => transcript::error(&error),
+        }
+    }
+
+    fn why(&self, table: &str, words: &[&str]) -> String {
+        let key: Vec<String> = words.iter().filter(|word| **word != "history").map(|word| (*word).to_owned()).collect();
+        match self.site.open().why(table, &key, words.contains(&"history")) {
+            Ok(why) => transcript::why(&why),
+            Err(error) => transcript::error(&error),
+        }
+    }
+
+    fn verify(&self, command: &Command) -> String {
+        let sample = command.setting("sample").map(|share| share.parse().unwrap());
+        let options = BuildOptions { sample, ..options(Verb::Build) };
+        let outcomes = match self.site.open().verify(&options, &Silent) {
             Ok(outcomes) => outcomes,
             Err(error) => return transcript::error(&error),
         };
@@ -188,7 +216,9 @@ impl Case {
         let lines: Vec<String> = outcomes
             .iter()
             .map(|outcome| {
-                let remark = outcome.remark.as_ref().map(|remark| format!(" ({remark})")).unwrap_or_default();
+                // Which keys are in a sample is left to chance.
+                let remark = outcome.remark.as_ref().filter(|_| options.sample.is_none());
+                let remark = remark.map(|remark| format!(" ({remark})")).unwrap_or_default();
                 format!("  {} {} {}{remark}", outcome.table, word(outcome.equal), outcome.against)
             })
             .collect();

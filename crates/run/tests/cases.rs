@@ -23,6 +23,10 @@ cases! {
     definition_changes,
     failed_landing,
     failing_source,
+    incremental,
+    incremental_definitions,
+    incremental_left_out,
+    incremental_pinned,
     json_rows,
     max_rejects,
     merge_by_arrival,
@@ -68,6 +72,7 @@ cases! {
     tests_other_types,
     tests_warn,
     two_projects,
+    why_history,
 }
 
 #[test]

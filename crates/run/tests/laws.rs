@@ -8,8 +8,17 @@ use thalweg_warehouse::Access;
 use crate::site::{Rows, Site, ask};
 
 /// What a run must leave as it was when it publishes nothing.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Snapshot(BTreeMap<String, Rows>);
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot(BTreeMap<String, Rows>, History);
+
+/// How the physical tables stood after each run so far.
+type History = Vec<(i64, BTreeMap<String, Rows>)>;
+
+impl PartialEq for Snapshot {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
 
 /// Which of the laws can be asked of a history. Everything by default.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +59,7 @@ pub fn snapshot(site: &Site) -> Snapshot {
             }
         }
     }
-    Snapshot(state)
+    Snapshot(state, Vec::new())
 }
 
 impl Snapshot {
@@ -66,6 +75,7 @@ impl Snapshot {
                 .filter(|(name, _)| !tables.contains(&name.as_str()))
                 .map(|(k, v)| (k.clone(), v.clone()))
                 .collect(),
+            Vec::new(),
         )
     }
 
@@ -90,7 +100,8 @@ pub fn assert_all(
     result: &Result<RunOutcome, RunError>,
     asked: Asked,
 ) -> Snapshot {
-    let after = snapshot(site);
+    let mut after = snapshot(site);
+    after.1.clone_from(&before.1);
     let published = matches!(result, Ok(outcome) if outcome.state == RunState::Published);
     if !published {
         // Where nothing failed, positions may have moved past files without rows.
@@ -110,6 +121,9 @@ pub fn assert_all(
     }
     assert_books(site);
     assert_verified(site);
+    if let (Ok(outcome), true) = (result, published) {
+        assert_logs(site, &mut after.1, outcome.run);
+    }
     if asked.again {
         assert_again(site, &after, options, result);
     }
@@ -154,7 +168,9 @@ fn assert_books(site: &Site) {
         return;
     }
     let tables = ask(connection, "select table_name, physical, rows, kind from thalweg.tables");
-    let mut known = Vec::new();
+    let logs: Vec<String> =
+        ask(connection, "select physical from thalweg.change_logs").iter().flatten().flatten().cloned().collect();
+    let mut known = logs.iter().map(|physical| format!("{physical}.changes")).collect::<Vec<_>>();
     for table in tables {
         let [Some(name), Some(physical), Some(rows), Some(kind)] = &table[..] else { panic!("{table:?}") };
         if kind == "view" {
@@ -176,9 +192,15 @@ fn assert_books(site: &Site) {
     }
     let physical =
         ask(connection, "select table_name from information_schema.tables where table_schema = 'thalweg_data'");
-    for table in physical {
-        let name = table[0].clone().unwrap();
-        assert!(known.contains(&name), "{name} is nobody's");
+    let physical: Vec<String> = physical.into_iter().flatten().flatten().collect();
+    for name in &physical {
+        assert!(known.contains(name), "{name} is nobody's");
+    }
+    for log in logs {
+        assert!(
+            physical.contains(&format!("{log}.changes")),
+            "the log of {log} is in the ledger and not in the warehouse"
+        );
     }
     for landing in ask(connection, "select manifest from thalweg.landings where state = 'published'") {
         let manifest = landing[0].clone().unwrap();
@@ -199,6 +221,59 @@ fn assert_books(site: &Site) {
 /// Whether a file lies in the folder of a landing; names are written with `%` for what file systems do not take.
 fn same_place(file: &str, manifest: &str) -> bool {
     file.replace("%20", " ").contains(&format!("/{manifest}/"))
+}
+
+/// Whoever saw a table after an earlier run, and reads its change log, comes to the table as it is now.
+fn assert_logs(site: &Site, history: &mut History, run: i64) {
+    let Some(mut connection) = site.connect(Access::Read) else { return };
+    let connection = connection.as_mut();
+    let columns = |connection: &mut dyn thalweg_warehouse::Connection, physical: &str| {
+        let names = ask(
+            connection,
+            &format!(
+                "select column_name from information_schema.columns where table_schema = 'thalweg_data' and table_name = '{physical}' \
+                 and column_name not in ('_run', '_origin', '_record') order by ordinal_position"
+            ),
+        );
+        let names: Vec<String> =
+            names.into_iter().flatten().flatten().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+        names.join(", ")
+    };
+    let mut now = BTreeMap::new();
+    for physical in ask(connection, "select physical from thalweg.tables where kind <> 'view'") {
+        let physical = physical[0].clone().unwrap();
+        let names = columns(connection, &physical);
+        let mut rows = ask(connection, &format!("select {names} from thalweg_data.\"{physical}\""));
+        rows.sort();
+        now.insert(physical, rows);
+    }
+    for log in ask(connection, "select physical, since from thalweg.change_logs") {
+        let [Some(physical), Some(since)] = &log[..] else { panic!("{log:?}") };
+        let since: i64 = since.parse().unwrap();
+        let names = columns(connection, physical);
+        for (seen, tables) in history.iter().filter(|(seen, _)| *seen >= since) {
+            let Some(old) = tables.get(physical) else { continue };
+            let gone = ask(
+                connection,
+                &format!(
+                    "select {names} from thalweg_data.\"{physical}.changes\" where _changed_run > {seen} and _run <= {seen}"
+                ),
+            );
+            let arrived =
+                ask(connection, &format!("select {names} from thalweg_data.\"{physical}\" where _run > {seen}"));
+            let mut rows = old.clone();
+            for row in &gone {
+                let at = rows.iter().position(|other| other == row);
+                rows.remove(
+                    at.unwrap_or_else(|| panic!("{physical}: {row:?} is gone and was not there after run {seen}")),
+                );
+            }
+            rows.extend(arrived.iter().cloned());
+            rows.sort();
+            assert_eq!(rows, now[physical], "{physical} since run {seen}: gone {gone:?}, arrived {arrived:?}");
+        }
+    }
+    history.push((run, now));
 }
 
 /// Law 1, as the program itself sees it.

@@ -1,6 +1,8 @@
 //! What a run did, as lines of a case.
 
-use thalweg_run::{Counts, RunError, RunOutcome, StepOutcome, Strategy, TestOutcome, TestState};
+use thalweg_run::{
+    Counts, Explanation, Plan, RowOrigin, RunError, RunOutcome, StepOutcome, Strategy, TestOutcome, TestState, Why,
+};
 
 use crate::site::{Rows, described};
 
@@ -36,6 +38,76 @@ pub fn outcome(outcome: &RunOutcome) -> String {
     lines.join("\n")
 }
 
+/// What a build would do.
+pub fn plan(plan: &Plan) -> String {
+    let lines =
+        plan.steps.iter().filter(|step| step.strategy != Strategy::Unchanged || step.depends_on_inputs).map(|step| {
+            let depends = if step.depends_on_inputs { "perhaps " } else { "" };
+            let upstream = step.refresh.as_ref().and_then(|refresh| refresh.upstream);
+            let upstream = upstream.map(|rows| format!(", changed rows upstream {rows}")).unwrap_or_default();
+            format!("  {} {depends}{} ({}){upstream}", step.table, word(&step.strategy), step.reason)
+        });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// How a model is refreshed.
+pub fn explanation(explanation: &Explanation) -> String {
+    let mut lines = Vec::new();
+    if let Some(because) = &explanation.because {
+        lines.push(format!("  in full: {because}"));
+    }
+    if let Some(obstacle) = &explanation.obstacle {
+        lines.push(format!("  at {}:{:?}", obstacle.location.file, obstacle.location.span));
+    }
+    if let Some(instead) = &explanation.instead {
+        lines.push(format!("  instead: {instead}"));
+    }
+    if explanation.incremental {
+        lines.push(format!("  by {}: {}", explanation.key.join(", "), explanation.key_reason));
+    }
+    lines.extend(explanation.how.iter().map(|line| format!("  {line}")));
+    lines.extend(explanation.restrictions.iter().map(|line| format!("  {line}")));
+    lines.join("\n")
+}
+
+/// Where a row comes from.
+pub fn why(why: &Why) -> String {
+    let mut lines = Vec::new();
+    for row in &why.rows {
+        origin(row, 1, &mut lines);
+    }
+    for version in why.history.iter().flatten() {
+        lines.push(format!("  was {} from run {} until run {}", cells(&version.row), version.run, version.until));
+    }
+    lines.extend(why.remark.iter().map(|remark| format!("  {remark}")));
+    lines.join("\n")
+}
+
+fn cells(row: &[(String, Option<String>)]) -> String {
+    let cells = row.iter().map(|(name, value)| format!("{name}={}", value.as_deref().unwrap_or("NULL")));
+    cells.collect::<Vec<_>>().join(" ")
+}
+
+fn origin(row: &RowOrigin, depth: usize, lines: &mut Vec<String>) {
+    let mut line = format!("{}{} [{}] of run {}", "  ".repeat(depth), row.table, cells(&row.row), row.run);
+    if let Some(refreshed) = &row.refreshed {
+        line.push_str(&format!(", {refreshed}"));
+    }
+    if let Some(place) = &row.place {
+        line.push_str(&format!(", {} record {}", place.file, place.record));
+    }
+    if let Some(gone) = row.gone_in {
+        line.push_str(&format!(", gone in run {gone}"));
+    }
+    if let Some(remark) = &row.remark {
+        line.push_str(&format!(" ({remark})"));
+    }
+    lines.push(line);
+    for below in &row.from {
+        origin(below, depth + 1, lines);
+    }
+}
+
 /// A run that could not be done.
 pub fn error(error: &RunError) -> String {
     format!("error: {}\n  exit code {}", described(error), error.exit_code())
@@ -58,6 +130,9 @@ fn step(step: &StepOutcome) -> String {
         if number > 0 {
             text.push_str(&format!(", {name} {number}"));
         }
+    }
+    if let Some(keys) = step.refresh.as_ref().and_then(|refresh| refresh.keys) {
+        text.push_str(&format!(", keys {keys}"));
     }
     if step.strategy != Strategy::Kept && step.kind != "view" {
         text.push_str(&format!(", rows {} -> {}", step.rows_before, step.rows_after));

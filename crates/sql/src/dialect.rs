@@ -61,6 +61,15 @@ pub trait Dialect: Debug + Send + Sync {
     /// A row's columns as one JSON text, `{"name": value, ...}`.
     fn row_as_json(&self, alias: &str, columns: &[&str]) -> Result<String, InvalidName>;
 
+    /// An aggregate that says about how many different rows of these columns (a list) there are.
+    fn approximate_distinct(&self, columns: &str) -> String {
+        format!("count(distinct ({columns}))")
+    }
+
+    /// A condition that holds for so many of a million different values of some expressions (a list), always for the same ones with
+    /// the same seed.
+    fn is_sampled(&self, expressions: &str, seed: i64, per_million: u64) -> String;
+
     /// The quoted name under which people read a table, with the schema prefix of a personal target.
     fn published_table(&self, table: &TableName, schema_prefix: &str) -> Result<String, InvalidName> {
         let schema = self.quote_identifier(&format!("{schema_prefix}{}", table.schema))?;

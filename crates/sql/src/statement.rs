@@ -3,11 +3,13 @@
 //! Everything here is text made from names and facts; which statement is sent when is decided in `thalweg_run`. Identifiers are
 //! quoted by the dialect, values are bound or are numbers of our own.
 
+pub mod change_log;
 pub mod condition;
 pub mod difference;
 pub mod merge;
 pub mod relation;
 
+pub use change_log::ChangeLog;
 pub use condition::{RowCondition, row_condition};
 pub use difference::{Difference, Sameness};
 pub use merge::Merge;

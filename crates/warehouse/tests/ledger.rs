@@ -9,9 +9,9 @@ use serde_json::json;
 use suite::{DuckDbSite, Site, ask, connect, kind, run};
 use thalweg_sql::dialect::duckdb::DuckDb;
 use thalweg_warehouse::ledger::{
-    ConsumedRow, ExtractRow, FORMAT, KnownTestRow, LandingRow, Ledger, LedgerState, Microseconds, RejectFilter,
-    RejectKind, RejectRow, RejectSource, RejectState, RunRow, RunState, StepRow, TableKind, TableRow, TestFailureRow,
-    TestResultRow, TestState, TroubleRow,
+    ChangeLogRow, ConsumedRow, ExtractRow, FORMAT, KnownTestRow, LandingRow, Ledger, LedgerState, Microseconds,
+    RefreshRow, RejectFilter, RejectKind, RejectRow, RejectSource, RejectState, RunRow, RunState, StepRow, TableKind,
+    TableRow, TestFailureRow, TestResultRow, TestState, TroubleRow,
 };
 use thalweg_warehouse::{Access, Connection, WarehouseErrorKind};
 
@@ -148,6 +148,7 @@ fn what_is_written_is_read() {
             epoch: 1,
             tables: tables.iter().map(|table| (table.table_name.clone(), table.clone())).collect(),
             consumed: BTreeMap::from([(("pres.x".to_owned(), "store.a".to_owned()), 1)]),
+            change_logs: BTreeMap::new(),
             positions: BTreeMap::new(),
             tests: BTreeMap::from([("unique".to_owned(), known)]),
             troubles: troubles.iter().map(|trouble| (trouble.table_name.clone(), trouble.clone())).collect(),
@@ -378,6 +379,51 @@ fn a_newer_ledger_is_refused() {
     assert_eq!(error.kind, WarehouseErrorKind::Incompatible);
     assert!(error.message.contains("newer version"), "{}", error.message);
     assert_eq!(kind(ledger("p").prepare(&mut *connection)), WarehouseErrorKind::Incompatible);
+}
+
+#[test]
+fn logs_and_refreshes_are_kept_also_in_an_older_ledger() {
+    let site = DuckDbSite::new();
+    let mut connection = prepared(&site);
+    let connection = &mut *connection;
+    let ledger = ledger("p");
+    run(connection, "drop table thalweg.change_logs");
+    run(connection, "drop table thalweg.refreshes");
+    run(connection, "update thalweg.meta set format = 1");
+    assert_eq!(ledger.load(connection).expect("loaded").change_logs, BTreeMap::new());
+    assert_eq!(ledger.past_refreshes(connection).expect("refreshes"), []);
+    assert!(ledger.prepare(connection).expect("brought up to date"));
+    assert!(!ledger.prepare(connection).expect("prepared"), "once is enough");
+
+    let log =
+        |table: &str, since| ChangeLogRow { table_name: table.to_owned(), physical: format!("{table}.v1"), since };
+    ledger.put_change_logs(connection, &[log("store.a", 1), log("store.b", 1)], &[]).expect("logs");
+    ledger.put_change_logs(connection, &[log("store.a", 2)], &["store.b".to_owned()]).expect("logs");
+    let expected = BTreeMap::from([("store.a".to_owned(), log("store.a", 2))]);
+    assert_eq!(ledger.load(connection).expect("loaded").change_logs, expected);
+    ledger.drop_table(connection, "store.a").expect("dropped");
+    assert_eq!(ledger.load(connection).expect("loaded").change_logs, BTreeMap::new());
+
+    let refresh = |run, keys| RefreshRow {
+        run,
+        table_name: "pres.x".to_owned(),
+        strategy: "incremental".to_owned(),
+        reason: "store.a changed".to_owned(),
+        shape: "s".to_owned(),
+        keys,
+        upstream: None,
+        rows_read: 4,
+        rows_written: 2,
+        rows_after: 10,
+        seconds: 0.5,
+        expected_incremental: Some(0.25),
+        expected_full: None,
+    };
+    ledger.put_refreshes(connection, 1, &[refresh(1, Some(3))]).expect("refreshes");
+    ledger.put_refreshes(connection, 2, &[refresh(2, Some(9))]).expect("refreshes");
+    ledger.put_refreshes(connection, 2, &[refresh(2, None)]).expect("in place of what was written");
+    assert_eq!(ledger.past_refreshes(connection).expect("refreshes"), [refresh(2, None), refresh(1, Some(3))]);
+    assert_eq!(ledger.refreshes(connection, 1).expect("refreshes"), [refresh(1, Some(3))]);
 }
 
 /// 200 models, 50 streams, 20,000 entries of positions. The bound is generous: debug builds on busy machines.

@@ -3,7 +3,9 @@
 use clap::Args;
 use thalweg_run::{BuildOptions, Command, RunError, RunOutcome, Workbench};
 
-use crate::arguments::{MachineOptions, OutputOptions, ProjectOptions, RefreshOptions, SelectionOptions, TestOptions};
+use crate::arguments::{
+    MachineOptions, OutputOptions, ProjectOptions, RefreshOptions, SelectionOptions, TestOptions, share,
+};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output;
@@ -23,6 +25,9 @@ pub struct Arguments {
     /// What tests look at.
     #[command(flatten)]
     pub tests: TestOptions,
+    /// Afterwards compare this part of the keys of each refreshed model with its query: `1%`, `0.01`.
+    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Run")]
+    pub verify: Option<f64>,
     /// How much of the machine.
     #[command(flatten)]
     pub machine: MachineOptions,
@@ -41,6 +46,7 @@ pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure
         full_refresh: arguments.refresh.full_refresh,
         drop_removed: arguments.refresh.drop_removed,
         full_tests: arguments.tests.full_tests,
+        sample: arguments.verify,
         ..arguments.machine.build_options(Command::Build, &arguments.selection)
     };
     run_and_tell(&workbench, invocation, |progress| workbench.build(&options, progress))

@@ -1,9 +1,9 @@
 //! `thalweg verify`
 
 use clap::Args;
-use thalweg_run::Command;
+use thalweg_run::{BuildOptions, Command};
 
-use crate::arguments::{MachineOptions, OutputOptions, ProjectOptions, SelectionOptions};
+use crate::arguments::{MachineOptions, OutputOptions, ProjectOptions, SelectionOptions, share};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output;
@@ -16,6 +16,9 @@ pub struct Arguments {
     /// Which tables.
     #[command(flatten)]
     pub selection: SelectionOptions,
+    /// Compare only this part of the keys, chosen anew each time: `1%`, `0.01`.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub sample: Option<f64>,
     /// How much of the machine.
     #[command(flatten)]
     pub machine: MachineOptions,
@@ -30,7 +33,10 @@ pub struct Arguments {
 /// Does it.
 pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
     let workbench = invocation.open(&arguments.project)?;
-    let options = arguments.machine.build_options(Command::Build, &arguments.selection);
+    let options = BuildOptions {
+        sample: arguments.sample,
+        ..arguments.machine.build_options(Command::Build, &arguments.selection)
+    };
     let progress = invocation.progress();
     let outcomes = workbench.verify(&options, progress.as_ref());
     progress.finish();

@@ -1,5 +1,6 @@
 //! Text for people. Each function takes values and answers with a text, without looking at the terminal.
 
+pub mod explanation;
 pub mod grid;
 pub mod listing;
 pub mod number;
@@ -12,6 +13,7 @@ pub mod summary;
 pub mod tests;
 pub mod text_table;
 pub mod verification;
+pub mod why;
 
 use jiff::tz::TimeZone;
 

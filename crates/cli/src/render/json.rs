@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use thalweg_run::{Event, RunOutcome, TestOutcome, TestState, Validation, VerifyOutcome};
+use thalweg_run::{Event, Explanation, RunOutcome, TestOutcome, TestState, Validation, VerifyOutcome};
 
 use crate::diagnostics::{self, ProjectFiles};
 
@@ -56,6 +56,15 @@ pub fn verification(outcomes: &[VerifyOutcome], exit_code: u8) -> String {
     });
     text.push_str(&with_exit_code(tagged_value("summary", &counts), exit_code));
     text
+}
+
+/// How a model is refreshed, with the place of what stands in the way.
+pub fn explanation(explanation: &Explanation, files: &ProjectFiles) -> String {
+    let mut object = tagged_value("explanation", explanation);
+    if let Some(obstacle) = &explanation.obstacle {
+        object["obstacle"] = diagnostics::json(obstacle, files);
+    }
+    object.to_string()
 }
 
 /// Every diagnostic of `validate` and its last line.

@@ -16,6 +16,7 @@ mod parallel;
 mod program;
 mod project;
 mod random;
+mod refreshing;
 mod signals;
 mod state;
 mod two_builds;

@@ -82,6 +82,10 @@ pub fn project() -> TestProject {
             "select c.country_name, count(*) as orders, sum(o.amount) as amount\nfrom staging.orders o join seeds.country c on c.code = o.country\ngroup by c.country_name\n",
         )
         .file(
+            "models/pres/by_product.sql",
+            "select p.product, p.price, count(o.order_id) as orders, sum(o.amount) as amount\nfrom store.prices p left join staging.orders o on o.product = p.product\ngroup by p.product, p.price\n",
+        )
+        .file(
             "models/pres/best.sql",
             "select country_name, amount from pres.by_country order by amount desc limit 1\n",
         )

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::text::TableText;
+use crate::duration::Span;
 
 /// `thalweg.yml`: what concerns the project as a whole.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -28,6 +29,8 @@ pub struct ProjectFile {
     pub vars: Option<Map<String, Value>>,
     /// Tables that exist in the warehouse and are not built by this project, as `schema.table`.
     pub external: Option<Vec<TableText>>,
+    /// How long it is remembered what rows were before they changed.
+    pub change_log: Option<ChangeLogForm>,
     /// When `thalweg serve` builds what, by name.
     pub schedules: Option<BTreeMap<String, ScheduleForm>>,
     /// What happens to the rest of a run when a source cannot be reached. Default: `continue`.
@@ -78,6 +81,17 @@ pub enum TargetForm {
         /// Put before the name of every schema, for a personal target: `dev_ana_`.
         schema_prefix: Option<String>,
     },
+}
+
+/// How long it is remembered what rows were before they changed. What the models that read a table have all seen is forgotten, unless
+/// `history` says otherwise.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeLogForm {
+    /// Keep earlier versions of the rows of every table at least this long, for `thalweg why --history`: `30d`. Default: not at all.
+    pub history: Option<Span>,
+    /// Keep them at most this long for a model that is left out of builds; after that it is computed anew. Default: `30d`.
+    pub readers: Option<Span>,
 }
 
 /// A time at which `thalweg serve` builds.

@@ -152,6 +152,7 @@ impl<'a> Reader<'a> {
             external: settings.external,
             schedules: settings.schedules,
             on_source_error: settings.on_source_error,
+            change_log: settings.change_log,
             unreadable: std::mem::take(&mut self.unreadable),
             variables_read: read.into_iter().map(|(name, content)| (name, Secret::new(content))).collect(),
         })

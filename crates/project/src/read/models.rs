@@ -224,17 +224,6 @@ impl<'a> Reader<'a> {
             None => Location::file(&file.path),
         };
         let refresh = in_file.refresh.or(in_yaml.refresh).unwrap_or(RefreshPin::Auto);
-        if refresh == RefreshPin::Incremental {
-            let yaml = description.and_then(|d| Some((d, d.node.get("config")?.entry("refresh")?)));
-            let (at, span) = match (rendered.config.entry("refresh"), yaml) {
-                (None, Some((description, entry))) => (&description.file.path, entry.value.span.clone()),
-                (entry, _) => (&file.path, entry.map_or(0..0, |entry| entry.key_span.clone())),
-            };
-            let message =
-                format!("the model `{}` asks for an incremental refresh, which is not there yet", source.table);
-            self.report("unsupported-refresh", message, at, span).help =
-                Some("use `auto` or `full`: today both refresh in full and publish only what differs".to_owned());
-        }
         let columns = description
             .and_then(|description| Some((description, description.form.columns.as_deref()?)))
             .map(|(description, forms)| self.columns(description.file, &source.table, forms, description.node))

@@ -1,6 +1,7 @@
 //! `thalweg.yml`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,13 +12,18 @@ use crate::input::InputFile;
 use crate::name::is_plain;
 use crate::variables::leave_unknown;
 use crate::yaml::{self, Content, Node};
-use crate::{Diagnostic, Location, OnSourceError, Schedule, Secret, TableName, Target, TargetConnection};
+use crate::{
+    ChangeLogSettings, Diagnostic, Location, OnSourceError, Schedule, Secret, TableName, Target, TargetConnection,
+};
 
 /// The file that makes a folder a project.
 pub const FILE: &str = "thalweg.yml";
 
 /// Where the warehouse is when a target does not say.
 const DEFAULT_PATH: &str = "warehouse.duckdb";
+
+/// How long before images are kept for a model that is left out.
+const READERS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Schemas that Thalweg or the engines keep for themselves.
 pub const RESERVED_SCHEMAS: &[&str] = &["thalweg", "thalweg_data", "information_schema", "main", "pg_catalog"];
@@ -33,6 +39,7 @@ pub struct Settings {
     pub external: Vec<(TableName, Location)>,
     pub schedules: Vec<Schedule>,
     pub on_source_error: OnSourceError,
+    pub change_log: ChangeLogSettings,
 }
 
 impl<'a> Reader<'a> {
@@ -111,6 +118,10 @@ impl<'a> Reader<'a> {
             vars,
             external,
             schedules: schedules.collect(),
+            change_log: ChangeLogSettings {
+                history: form.change_log.as_ref().and_then(|log| log.history).map(|span| span.0),
+                readers: form.change_log.and_then(|log| log.readers).map_or(READERS, |span| span.0),
+            },
             on_source_error: match form.on_source_error {
                 Some(OnSourceErrorWord::Stop) => OnSourceError::Stop,
                 Some(OnSourceErrorWord::Continue) | None => OnSourceError::Continue,

@@ -11,6 +11,8 @@ use crate::publish::Publication;
 pub struct NewContents {
     /// Quoted physical table.
     pub old: String,
+    /// Temporary table with those of its rows that are compared, as [`Difference::part`]; all of them without.
+    pub part: Option<String>,
     /// Temporary table with the new contents, bookkeeping columns included.
     pub new: String,
     /// Declared columns.
@@ -19,6 +21,8 @@ pub struct NewContents {
     pub bookkeeping: Vec<&'static str>,
     /// Columns that may be a key; used only when they are one on both sides.
     pub key: Vec<String>,
+    /// When two values count as the same.
+    pub sameness: Sameness,
 }
 
 impl Publication<'_> {
@@ -29,14 +33,16 @@ impl Publication<'_> {
         let mut difference = Difference {
             dialect: self.database.dialect,
             old: contents.old,
+            part: contents.part,
             new: contents.new,
             columns: contents.columns,
             written,
             key: contents.key,
-            sameness: Sameness::Identical,
+            sameness: contents.sameness,
         };
         if !difference.key.is_empty() {
-            for relation in [difference.new.clone(), difference.old.clone()] {
+            let old = difference.part.clone().unwrap_or_else(|| difference.old.clone());
+            for relation in [difference.new.clone(), old] {
                 let sql = self.database.name(difference.find_bad_key(&relation))?;
                 if self.database.any(&sql)? {
                     difference.key.clear();
@@ -46,11 +52,9 @@ impl Publication<'_> {
         }
         let (gone, fresh) = (self.database.temporary("gone"), self.database.temporary("fresh"));
         let sql = self.database.name(difference.create_gone(&gone))?;
-        self.database.execute(&sql)?;
+        let deleted = self.database.execute(&sql)?;
         let sql = self.database.name(difference.create_fresh(&fresh))?;
-        self.database.execute(&sql)?;
-        let deleted = self.database.count(&format!("select count(*) from {gone}"))?;
-        let inserted = self.database.count(&format!("select count(*) from {fresh}"))?;
+        let inserted = self.database.execute(&sql)?;
         if deleted == 0 && inserted == 0 {
             return Ok((Counts::default(), Change::None));
         }

@@ -2,8 +2,8 @@
 
 use thalweg_project::{Materialized, Model, TableName};
 use thalweg_sql::NodeKind;
-use thalweg_sql::statement::TypedColumn;
 use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
+use thalweg_sql::statement::{Sameness, TypedColumn};
 use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
 
 use crate::change::Change;
@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::outcome::{Counts, StepOutcome, Strategy};
 use crate::publish::Publication;
 use crate::publish::difference::NewContents;
+use crate::publish::refresh::{Attempt, Refreshed};
 use crate::table_state::{StateColumn, TableKind, TableState};
 
 /// A model nobody reads is compared with its new result, instead of being exchanged as a whole, up to this many rows: the
@@ -64,6 +65,7 @@ impl Publication<'_> {
             step.rows_before = state.rows;
             step.rows_after = state.rows;
         }
+        let changed_only = matches!(need, Need::Refresh(_));
         let reason = match need {
             Need::Current => {
                 step.reason = "nothing it reads changed".into();
@@ -83,15 +85,20 @@ impl Publication<'_> {
         };
         self.observer.event(&Event::StepStarted { table: table.to_string() });
         step.reason = reason;
-        let columns = self.describe(&facts.sql)?;
         for input in facts.inputs.iter().chain(&facts.external) {
             self.consumed_now.insert((table.clone(), input.clone()), self.run);
         }
-        match kind {
-            TableKind::View => self.refresh_view(&facts, columns, &mut step)?,
-            _ => self.refresh_table(node, &facts, columns, &mut step)?,
+        let by_changes =
+            changed_only && kind == TableKind::Table && self.refresh_incrementally(node, &facts, &mut step)?;
+        if !by_changes {
+            let columns = self.describe(&facts.sql)?;
+            match kind {
+                TableKind::View => self.refresh_view(&facts, columns, &mut step)?,
+                _ => self.refresh_table(node, &facts, columns, &mut step)?,
+            }
         }
         step.seconds = started.elapsed().as_secs_f64();
+        self.record_refresh(&facts, &step);
         self.finish_step(step)
     }
 
@@ -106,6 +113,7 @@ impl Publication<'_> {
         step.strategy = Strategy::View;
         (step.rows_before, step.rows_after) = (0, 0);
         self.define_view(table, &facts.sql)?;
+        self.break_log(table)?;
         if let Some(old) = old.as_ref().filter(|old| !old.physical.is_empty()) {
             self.superseded.push(old.physical.clone());
         }
@@ -122,6 +130,40 @@ impl Publication<'_> {
         self.put_table(table, state);
         self.changes.insert(table.clone(), Change::Everything);
         Ok(())
+    }
+
+    /// Refreshes a table by what changed in its inputs; whether that could be done.
+    fn refresh_incrementally(
+        &mut self,
+        node: usize,
+        facts: &ModelFacts<'_>,
+        step: &mut StepOutcome,
+    ) -> Result<bool, RunError> {
+        let table = &facts.model.table;
+        let Some(old) = self.tables.get(table).cloned() else { return Ok(false) };
+        let columns = old.typed_columns(self.database.dialect);
+        let refreshed = match self.refresh_by_changes(node, facts, &old, &columns, step)? {
+            Attempt::Done(refreshed) => refreshed,
+            Attempt::InFull(reason) => {
+                self.refuse_full(facts, &reason)?;
+                if !step.reason.contains(&reason) {
+                    step.reason = format!("{}; {reason}", step.reason);
+                }
+                return Ok(false);
+            }
+        };
+        let Refreshed { counts, change } = refreshed;
+        self.log_change(table, &old.physical, &columns, &change, counts.replaced())?;
+        step.strategy = Strategy::Incremental;
+        step.counts = counts;
+        if change.any() {
+            step.rows_after = self.count_rows(&old.physical)?;
+        }
+        let changed_run = if change.any() { self.run } else { old.changed_run };
+        let state = TableState { rows: step.rows_after, changed_run, refreshed_run: self.run, ..old };
+        self.put_table(table, state);
+        self.changes.insert(table.clone(), change);
+        Ok(true)
     }
 
     fn refresh_table(
@@ -145,12 +187,15 @@ impl Publication<'_> {
             self.database.execute(&format!("create temporary table {new} as {select}"))?;
             let contents = NewContents {
                 old: self.physical(&old.physical)?,
+                part: None,
                 new,
                 columns: columns.clone(),
                 bookkeeping: vec![RUN_COLUMN],
                 key: facts.model.primary_key.clone(),
+                sameness: Sameness::WithinTolerance,
             };
             let (counts, change) = self.apply_difference(contents)?;
+            self.log_change(table, &old.physical, &columns, &change, counts.replaced())?;
             (counts, change, old.physical.clone(), old.created_run)
         } else {
             step.strategy = Strategy::Full;
@@ -159,6 +204,7 @@ impl Publication<'_> {
             let quoted = self.physical(&physical)?;
             self.database.execute(&format!("create table {quoted} as {select}"))?;
             self.publish_view(table, &physical, &columns)?;
+            self.break_log(table)?;
             if let Some(old) = old.as_ref().filter(|old| !old.physical.is_empty()) {
                 self.superseded.push(old.physical.clone());
             }

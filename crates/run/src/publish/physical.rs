@@ -8,6 +8,7 @@ use thalweg_warehouse::{Value, WarehouseError, WarehouseErrorKind};
 
 use crate::error::RunError;
 use crate::publish::Publication;
+use crate::publish::change_log::log_name;
 
 /// Schema of the physical tables.
 pub const DATA_SCHEMA: &str = "thalweg_data";
@@ -100,8 +101,10 @@ impl Publication<'_> {
     pub fn drop_physical(&mut self, name: &str) -> Result<(), RunError> {
         let table = self.physical(name)?;
         self.database.execute(&format!("drop table if exists {table}"))?;
-        let tombstones = self.physical(&tombstones_name(name))?;
-        self.database.execute(&format!("drop table if exists {tombstones}"))?;
+        for beside in [tombstones_name(name), log_name(name)] {
+            let beside = self.physical(&beside)?;
+            self.database.execute(&format!("drop table if exists {beside}"))?;
+        }
         self.definitions_changed = true;
         Ok(())
     }

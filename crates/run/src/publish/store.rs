@@ -8,7 +8,7 @@ use thalweg_source::Column;
 use thalweg_source::landing::unify;
 use thalweg_sql::statement::condition::row_condition;
 use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
-use thalweg_sql::statement::{Merge, RowCondition, TypedColumn};
+use thalweg_sql::statement::{Merge, RowCondition, Sameness, TypedColumn};
 use thalweg_warehouse::StagedColumn;
 use thalweg_warehouse::ledger::{RejectKind, RejectSource};
 
@@ -270,10 +270,12 @@ impl Publication<'_> {
             self.database.execute(&format!("create temporary table {new} as select * from {rows} r"))?;
             let contents = NewContents {
                 old: merge.target.clone(),
+                part: None,
                 new,
                 columns: merge.columns.clone(),
                 bookkeeping: vec![RUN_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN],
                 key: Vec::new(),
+                sameness: Sameness::Identical,
             };
             let (written, change) = self.apply_difference(contents)?;
             counts.inserted = written.inserted;

@@ -120,6 +120,7 @@ impl Publication<'_> {
             }
             change = Change::Everything;
             self.publish_view(table, &physical, &typed(self.database.dialect, &columns))?;
+            self.break_log(table)?;
             if let Some(state) = &state {
                 self.superseded.push(state.physical.clone());
             }
@@ -133,6 +134,7 @@ impl Publication<'_> {
                     created_run = state.created_run;
                     if self.alter(work.stream, &physical, &known, &columns)? {
                         change = Change::Everything;
+                        self.break_log(table)?;
                         self.publish_view(table, &physical, &typed(self.database.dialect, &columns))?;
                     }
                 }
@@ -149,6 +151,8 @@ impl Publication<'_> {
             strategy = merged.strategy;
             if change == Change::None {
                 change = merged.change;
+                let typed = typed(self.database.dialect, &columns);
+                self.log_change(table, &physical, &typed, &change, merged.counts.replaced())?;
             }
             step.reason = match (&state, work.kind) {
                 (None, _) => "first load".into(),

@@ -7,26 +7,29 @@ use thalweg_project::{OnFailure, Source as SourceDefinition, Stream, TableName};
 use thalweg_source::landing::Manifest;
 use thalweg_source::{PositionChange, Source};
 use thalweg_sql::NodeKind;
-use thalweg_warehouse::ledger::RejectState;
+use thalweg_warehouse::ledger::{Microseconds, RejectState};
 use thalweg_warehouse::{Access, Connection, Wait, WarehouseError, WarehouseErrorKind};
 
 use super::{Landed, Run, now, tell_waiting};
 use crate::change::Change;
 use crate::database::Database;
 use crate::error::RunError;
-use crate::event::Event;
+use crate::event::{Event, Silent};
 use crate::extract::stream_name;
 use crate::known::{LandedFiles, PublishedLanding};
 use crate::landed::{becomes_text, landed_extracts, rebuild_because};
 use crate::options::Command;
 use crate::outcome::{
-    FailedStream, OutcomeNote, RunOutcome, RunState, StaleTable, StepOutcome, TestOutcome, TestState,
+    FailedStream, OutcomeNote, RunOutcome, RunState, StaleTable, StepOutcome, Strategy, TestOutcome, TestState,
 };
 use crate::publish::Publication;
+use crate::publish::change_log::{ChangeLogs, Retention};
 use crate::publish::model::stale_models;
+use crate::publish::refresh::Refreshing;
 use crate::publish::stream::{Rebuild, StreamWork, loaded_by, store_fingerprint};
 use crate::publish::testing::{self, KnownTest, TestOptions};
 use crate::table_state::TableKind;
+use crate::verify::{Wanted, verify_on};
 use crate::{check, known, seeds};
 
 impl Run<'_> {
@@ -45,7 +48,19 @@ impl Run<'_> {
         fail::fail_point!("run::before-open");
         let mut connection = warehouse.connect(Access::Write, &wait)?;
         let watch = self.bench.interrupt_when_cancelled(connection.interrupter());
-        let published = self.publish(connection.as_mut(), seed_source, &landed, replayed);
+        let published = loop {
+            let before = (self.notes.clone(), self.failed.clone());
+            match self.publish(connection.as_mut(), seed_source, &landed, replayed) {
+                // Not the model's error: the run begins again, and this one is computed anew.
+                Err(RunError::Incremental { table, reason }) if !self.in_full.contains_key(&table) => {
+                    connection.rollback()?;
+                    fail::fail_point!("run::before-again");
+                    (self.notes, self.failed) = before;
+                    self.in_full.insert(table, format!("a statement of its incremental refresh failed: {reason}"));
+                }
+                other => break other,
+            }
+        };
         let outcome = match published {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -55,7 +70,7 @@ impl Run<'_> {
                 }
                 let failed_run = match &error {
                     RunError::Warehouse(inner) => matches!(inner.kind, WarehouseErrorKind::Statement),
-                    RunError::Table { .. } | RunError::Unbalanced { .. } => true,
+                    RunError::Table { .. } | RunError::Incremental { .. } | RunError::Unbalanced { .. } => true,
                     _ => false,
                 };
                 if failed_run {
@@ -65,7 +80,9 @@ impl Run<'_> {
             }
         };
         let mut outcome = outcome;
-        let after = self.after(connection.as_mut(), sources, &mut outcome);
+        let after = self
+            .after(connection.as_mut(), sources, &mut outcome)
+            .and_then(|()| self.verify_sample(connection.as_mut(), &mut outcome));
         // A run that died before it could share what it published leaves that to the next one.
         let published_at = after.and_then(|()| {
             let published = self.bench.ledger().published_run(connection.as_mut())?;
@@ -109,6 +126,7 @@ impl Run<'_> {
         if !replayed.is_empty() {
             ledger.set_reject_state(connection, replayed, RejectState::Replayed, Some(self.number))?;
         }
+        let retention = self.retention(connection)?;
         let dialect = thalweg_sql::dialect_of(&project.target.connection);
         let mut publication = Publication {
             database: Database::new(connection, dialect),
@@ -119,6 +137,9 @@ impl Run<'_> {
             tables: self.known.tables.clone(),
             touched: Vec::new(),
             changes: BTreeMap::new(),
+            logs: ChangeLogs::new(self.known.change_logs.clone()),
+            retention,
+            refreshing: Refreshing::new(self.in_full.clone()),
             consumed: self.known.consumed.clone(),
             consumed_now: BTreeMap::new(),
             superseded: Vec::new(),
@@ -216,6 +237,7 @@ impl Run<'_> {
             failed_streams: self.failed.clone(),
             reports: Vec::new(),
             failed_reports: Vec::new(),
+            verified: Vec::new(),
             notes: std::mem::take(&mut self.notes),
             seconds: 0.0,
             message: None,
@@ -237,6 +259,12 @@ impl Run<'_> {
         for name in std::mem::take(&mut publication.superseded) {
             publication.drop_physical(&name)?;
         }
+        // A run that published nothing leaves the logs alone.
+        if !publication.touched.is_empty() {
+            publication.prune_logs()?;
+        }
+        let (logs, without_log) = publication.touched_logs();
+        let refreshes = std::mem::take(&mut publication.refreshing.records);
         publication.database.about("");
         publication.database.drop_temporary()?;
         // A position that moved without a row, such as a file gone to the archive, is nothing that readers could see.
@@ -249,6 +277,10 @@ impl Run<'_> {
         }
         let touched = touched.iter().filter_map(|name| Some((name, tables.get(name)?)));
         known::put_tables(&ledger, connection, touched)?;
+        if !refreshes.is_empty() {
+            ledger.put_refreshes(connection, self.number, &refreshes)?;
+        }
+        ledger.put_change_logs(connection, &logs, &without_log)?;
         known::put_consumed(&ledger, connection, &consumed_now)?;
         for (entry, base) in &landings {
             self.record_landing(connection, entry, *base)?;
@@ -274,6 +306,37 @@ impl Run<'_> {
             self.observer.event(&Event::Published { run: self.number });
         }
         Ok(outcome)
+    }
+
+    /// Compares a sample of the models that were refreshed, where that is wanted.
+    fn verify_sample(&self, connection: &mut dyn Connection, outcome: &mut RunOutcome) -> Result<(), RunError> {
+        let Some(share) = self.options.sample.filter(|_| outcome.state == RunState::Published) else { return Ok(()) };
+        let nodes = &self.bench.compiled().nodes;
+        let refreshed = |node: usize| {
+            let name = nodes[node].id.to_string();
+            outcome.steps.iter().any(|step| step.table == name && step.strategy != Strategy::Unchanged)
+        };
+        let wanted = Wanted { chosen: &refreshed, models_only: true, sample: Some(share) };
+        outcome.verified = verify_on(self.bench, connection, &wanted, &Silent)?;
+        Ok(())
+    }
+
+    /// How long before images are kept, in runs.
+    fn retention(&self, connection: &mut dyn Connection) -> Result<Retention, RunError> {
+        let settings = self.bench.project().change_log;
+        let ledger = self.bench.ledger();
+        let mut last_before = |age: std::time::Duration| {
+            let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+            ledger.last_run_before(connection, Microseconds(self.started_at.saturating_sub(age)))
+        };
+        Ok(Retention {
+            history: match settings.history {
+                Some(age) => last_before(age)?,
+                None => i64::MAX,
+            },
+            readers: last_before(settings.readers)?,
+            every_table: settings.history.is_some(),
+        })
     }
 
     /// An error after the commit, which must not be taken for one of the run.

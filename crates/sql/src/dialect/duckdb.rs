@@ -116,6 +116,14 @@ impl Dialect for DuckDb {
         "rowid"
     }
 
+    fn approximate_distinct(&self, columns: &str) -> String {
+        format!("approx_count_distinct(hash({columns}))")
+    }
+
+    fn is_sampled(&self, expressions: &str, seed: i64, per_million: u64) -> String {
+        format!("hash({seed}, {expressions}) % 1000000 < {per_million}")
+    }
+
     fn row_as_json(&self, alias: &str, columns: &[&str]) -> Result<String, InvalidName> {
         let mut fields = Vec::with_capacity(columns.len());
         for column in columns {

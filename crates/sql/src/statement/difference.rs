@@ -13,7 +13,11 @@ pub struct Difference<'a> {
     pub dialect: &'a dyn Dialect,
     /// The physical table, quoted.
     pub old: String,
-    /// Its new contents: a quoted relation with all columns of the table, bookkeeping included.
+    /// Only these rows of it are compared, with everything in `new`: a quoted relation with the declared columns, [`RUN_COLUMN`] and
+    /// the identifiers of the rows as [`ROW_COLUMN`]. Without it, all rows are.
+    pub part: Option<String>,
+    /// Its new contents: a quoted relation with all columns of the table, bookkeeping included. A table, so that its rows can be
+    /// told apart.
     pub new: String,
     /// Declared columns.
     pub columns: Vec<TypedColumn>,
@@ -24,6 +28,9 @@ pub struct Difference<'a> {
     /// When two values count as the same.
     pub sameness: Sameness,
 }
+
+/// Column of [`Difference::part`] with the identifiers of the table's rows.
+pub const ROW_COLUMN: &str = "_row";
 
 /// When two values count as the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +43,14 @@ pub enum Sameness {
 }
 
 impl Difference<'_> {
+    /// The rows of the table that are compared, and what identifies one of them (alias `o`).
+    fn compared(&self) -> (&str, &str) {
+        match &self.part {
+            Some(part) => (part, ROW_COLUMN),
+            None => (&self.old, self.dialect.row_identifier()),
+        }
+    }
+
     fn declared(&self, alias: &str) -> Result<String, InvalidName> {
         column_list(self.dialect, alias, self.columns.iter().map(|column| column.name.as_str()))
     }
@@ -80,9 +95,9 @@ impl Difference<'_> {
 
     /// Writes the identifiers of the rows to delete into a temporary table, column `_row`.
     pub fn create_gone(&self, gone: &str) -> Result<String, InvalidName> {
-        let identifier = self.dialect.row_identifier();
+        let (compared, identifier) = self.compared();
         if self.key.is_empty() {
-            let old = self.numbered(&self.old, &format!("r.{identifier} as _row"))?;
+            let old = self.numbered(compared, &format!("r.{identifier} as {ROW_COLUMN}"))?;
             let new = self.numbered(&self.new, "1 as _row")?;
             return Ok(format!(
                 "create temporary table {gone} as select o._row from {old} o where not exists (select 1 from {new} n where {})",
@@ -91,8 +106,7 @@ impl Difference<'_> {
         }
         let same = self.same("o", "n")?;
         Ok(format!(
-            "create temporary table {gone} as select o.{identifier} as _row from {} o where not exists (select 1 from {} n where {} and {same})",
-            self.old,
+            "create temporary table {gone} as select o.{identifier} as {ROW_COLUMN} from {compared} o where not exists (select 1 from {} n where {} and {same})",
             self.new,
             equal_keys(self.dialect, "o", "n", &self.key)?
         ))
@@ -102,7 +116,7 @@ impl Difference<'_> {
     pub fn create_fresh(&self, fresh: &str) -> Result<String, InvalidName> {
         if self.key.is_empty() {
             let identifier = self.dialect.row_identifier();
-            let old = self.numbered(&self.old, "1 as _row")?;
+            let old = self.numbered(self.compared().0, "1 as _row")?;
             let new = self.numbered(&self.new, &format!("r.{identifier} as _row"))?;
             return Ok(format!(
                 "create temporary table {fresh} as select {} from {} f where f.{identifier} in (select n._row from {new} n where not exists \
@@ -117,7 +131,7 @@ impl Difference<'_> {
             "create temporary table {fresh} as select {} from {} n where not exists (select 1 from {} o where {} and {same})",
             self.written("n")?,
             self.new,
-            self.old,
+            self.compared().0,
             equal_keys(self.dialect, "o", "n", &self.key)?
         ))
     }
@@ -143,18 +157,17 @@ impl Difference<'_> {
     pub fn count_updates(&self, fresh: &str) -> Result<String, InvalidName> {
         Ok(format!(
             "select count(*) from {fresh} f where exists (select 1 from {} o where {})",
-            self.old,
+            self.compared().0,
             equal_keys(self.dialect, "o", "f", &self.key)?
         ))
     }
 
     /// Keeps the rows to delete, with the run that had written them, in a temporary table.
     pub fn create_before(&self, before: &str, gone: &str) -> Result<String, InvalidName> {
-        let identifier = self.dialect.row_identifier();
+        let (compared, identifier) = self.compared();
         Ok(format!(
-            "create temporary table {before} as select {}, o.{RUN_COLUMN} from {} o where o.{identifier} in (select _row from {gone})",
-            self.declared("o")?,
-            self.old
+            "create temporary table {before} as select {}, o.{RUN_COLUMN} from {compared} o where o.{identifier} in (select {ROW_COLUMN} from {gone})",
+            self.declared("o")?
         ))
     }
 
@@ -183,6 +196,7 @@ pub fn missing_rows(
     let difference = Difference {
         dialect,
         old: left.to_owned(),
+        part: None,
         new: right.to_owned(),
         columns: columns.to_vec(),
         written: Vec::new(),

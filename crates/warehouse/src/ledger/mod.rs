@@ -9,8 +9,10 @@
 //! * A newer format than [`FORMAT`] is refused before anything else is read.
 
 mod cell;
+mod change_log;
 mod extract;
 mod position;
+mod refresh;
 mod reject;
 pub mod rows;
 mod run;
@@ -35,7 +37,7 @@ pub const LEDGER_SCHEMA: &str = "thalweg";
 /// Schema of the physical tables behind the published views.
 pub const DATA_SCHEMA: &str = "thalweg_data";
 /// Version of the ledger's tables that this program writes. A higher one is refused.
-pub const FORMAT: i64 = 2;
+pub const FORMAT: i64 = 3;
 
 /// What this program says of itself.
 const WRITTEN_BY: &str = concat!("thalweg ", env!("CARGO_PKG_VERSION"));

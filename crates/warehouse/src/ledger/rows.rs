@@ -429,6 +429,50 @@ record! {
     }
 }
 
+record! {
+    /// How far back a table's change log reaches.
+    ChangeLogRow in "change_logs" {
+        /// The table.
+        table_name: String,
+        /// The physical table the log stands beside.
+        physical: String,
+        /// Who has seen this run of the table, or a later one, finds in the log everything that changed since.
+        since: i64,
+    }
+}
+
+record! {
+    /// How a model was refreshed in a run.
+    RefreshRow in "refreshes" {
+        /// The run.
+        run: i64,
+        /// The model.
+        table_name: String,
+        /// How: `incremental`, `full`, `full_difference`.
+        strategy: String,
+        /// Why so, in words.
+        reason: String,
+        /// Hash of the query and the types it read: figures of another query say nothing of this one.
+        shape: String,
+        /// Keys the changes could touch; NULL where they were not counted.
+        keys: Option<i64>,
+        /// Changed rows of its inputs; NULL where that is not known.
+        upstream: Option<i64>,
+        /// Rows of the table that were compared, and rows computed.
+        rows_read: i64,
+        /// Rows deleted and rows inserted.
+        rows_written: i64,
+        /// Rows of the table afterwards.
+        rows_after: i64,
+        /// Time taken.
+        seconds: f64,
+        /// Time an incremental refresh was expected to take; NULL where nothing was known.
+        expected_incremental: Option<f64>,
+        /// Time a full refresh was expected to take; NULL where nothing was known.
+        expected_full: Option<f64>,
+    }
+}
+
 /// Every table with its columns after `project`.
 pub(super) fn tables() -> Vec<(&'static str, Vec<LedgerColumn>)> {
     fn table<R: Record>() -> (&'static str, Vec<LedgerColumn>) {
@@ -448,5 +492,7 @@ pub(super) fn tables() -> Vec<(&'static str, Vec<LedgerColumn>)> {
         table::<TestFailureRow>(),
         table::<KnownTestRow>(),
         table::<TroubleRow>(),
+        table::<ChangeLogRow>(),
+        table::<RefreshRow>(),
     ]
 }

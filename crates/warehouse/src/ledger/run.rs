@@ -3,8 +3,10 @@
 use fail::fail_point;
 use serde_json::Value as Json;
 
-use super::rows::{ExtractRow, LeaseRow, Microseconds, RunRow, RunState, StepRow, TestFailureRow, TestResultRow};
-use super::{LEDGER_SCHEMA, Ledger};
+use super::rows::{
+    ExtractRow, LeaseRow, Microseconds, RefreshRow, RunRow, RunState, StepRow, TestFailureRow, TestResultRow,
+};
+use super::{LEDGER_SCHEMA, Ledger, one_number};
 use crate::contract::{Connection, Value, WarehouseError, WarehouseErrorKind};
 
 /// Everything the ledger knows of one run.
@@ -18,6 +20,8 @@ pub struct RunDetail {
     pub tests: Vec<TestResultRow>,
     /// Rows that failed its tests, in order.
     pub failures: Vec<TestFailureRow>,
+    /// How it refreshed its models.
+    pub refreshes: Vec<RefreshRow>,
     /// The files it loaded.
     pub extracts: Vec<ExtractRow>,
 }
@@ -122,6 +126,19 @@ impl Ledger {
         self.select(connection, &format!("order by run desc{limit}"), &[])
     }
 
+    /// The last run that began before a moment; 0 when there is none.
+    pub fn last_run_before(
+        &self,
+        connection: &mut dyn Connection,
+        moment: Microseconds,
+    ) -> Result<i64, WarehouseError> {
+        let rows = connection.query(
+            &format!("select max(run) from {LEDGER_SCHEMA}.runs where project = ? and started_at < ?"),
+            &[self.project_value(), Value::Timestamp(moment.0)],
+        )?;
+        Ok(one_number(&rows)?.unwrap_or(0))
+    }
+
     /// The run that readers see, if there is one.
     pub fn published_run(&self, connection: &mut dyn Connection) -> Result<Option<RunRow>, WarehouseError> {
         let published = [Value::Text(RunState::Published.word().to_owned())];
@@ -135,6 +152,7 @@ impl Ledger {
         Ok(Some(RunDetail {
             run: row,
             steps: self.steps(connection, run)?,
+            refreshes: self.refreshes(connection, run)?,
             tests: self.select(connection, "and run = ? order by test", &number)?,
             failures: self.select(connection, "and run = ? order by test, row_number", &number)?,
             extracts: self.select(connection, "and run = ? order by id", &number)?,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::rows::{ConsumedRow, KnownTestRow, LandingRow, LeaseRow, PositionRow, RunRow, TableRow, TroubleRow};
+use super::rows::{
+    ChangeLogRow, ConsumedRow, KnownTestRow, LandingRow, LeaseRow, PositionRow, RunRow, TableRow, TroubleRow,
+};
 use super::{LEDGER_SCHEMA, Ledger, one_number};
 use crate::contract::{Connection, WarehouseError};
 
@@ -21,6 +23,8 @@ pub struct LedgerState {
     pub tables: BTreeMap<String, TableRow>,
     /// By reader and input: the run of the input that the reader last consumed.
     pub consumed: BTreeMap<(String, String), i64>,
+    /// The change logs, by logical name of the table.
+    pub change_logs: BTreeMap<String, ChangeLogRow>,
     /// By source and stream: the position published last.
     pub positions: BTreeMap<(String, String), BTreeMap<String, Json>>,
     /// How each test ended the last time.
@@ -59,6 +63,7 @@ impl Ledger {
             epoch: lease.iter().map(|lease| lease.epoch).max().unwrap_or(0),
             tables: tables.into_iter().map(|table| (table.table_name.clone(), table)).collect(),
             consumed: consumed.into_iter().map(|row| ((row.reader, row.input), row.run)).collect(),
+            change_logs: self.change_logs(connection)?.into_iter().map(|log| (log.table_name.clone(), log)).collect(),
             positions,
             tests: tests.into_iter().map(|test| (test.test.clone(), test)).collect(),
             troubles: troubles.into_iter().map(|trouble| (trouble.table_name.clone(), trouble)).collect(),

@@ -32,9 +32,13 @@ impl Ledger {
 
     /// Forgets a table, what it consumed, and that others consumed it.
     pub fn drop_table(&self, connection: &mut dyn Connection, table: &str) -> Result<(), WarehouseError> {
-        for (from, column) in
-            [("tables", "table_name"), ("troubles", "table_name"), ("consumed", "reader"), ("consumed", "input")]
-        {
+        for (from, column) in [
+            ("tables", "table_name"),
+            ("troubles", "table_name"),
+            ("consumed", "reader"),
+            ("consumed", "input"),
+            ("change_logs", "table_name"),
+        ] {
             self.delete_listed(connection, from, column, [table])?;
         }
         Ok(())

@@ -4,7 +4,7 @@ use thalweg_run::{Plan, PlanStep, Strategy};
 
 use super::Page;
 use super::grid::{self, Side, Value};
-use super::number::counted;
+use super::number::{counted, seconds};
 
 /// More tables with nothing to do than this are folded into one line.
 const FOLD_BEYOND: usize = 10;
@@ -16,8 +16,13 @@ pub fn draw(page: &Page, plan: &Plan) -> String {
     let shown: Vec<_> = plan.steps.iter().filter(|step| !(fold && is_idle(step))).collect();
     let mut text = String::new();
     if !shown.is_empty() {
-        let columns = [("table", Side::Left), ("kind", Side::Left), ("refresh", Side::Left), ("why", Side::Left)];
-        text.push_str(&grid::draw(page, &columns, shown.iter().map(|step| row(step)).collect()));
+        let figures = shown.iter().any(|step| step.refresh.is_some());
+        let mut columns = vec![("table", Side::Left), ("kind", Side::Left), ("refresh", Side::Left)];
+        if figures {
+            columns.extend([("changed rows", Side::Right), ("expected", Side::Right), ("in full", Side::Right)]);
+        }
+        columns.push(("why", Side::Left));
+        text.push_str(&grid::draw(page, &columns, shown.iter().map(|step| row(step, figures)).collect()));
     }
     if fold {
         text.push_str(&format!(
@@ -41,7 +46,7 @@ fn is_idle(step: &PlanStep) -> bool {
     step.strategy == Strategy::Unchanged && !step.depends_on_inputs
 }
 
-fn row(step: &PlanStep) -> Vec<Value> {
+fn row(step: &PlanStep, figures: bool) -> Vec<Value> {
     let words = if step.depends_on_inputs {
         match step.strategy {
             Strategy::Unchanged => "unchanged unless its inputs change".to_owned(),
@@ -51,5 +56,14 @@ fn row(step: &PlanStep) -> Vec<Value> {
         step.strategy.words().to_owned()
     };
     let strategy = if is_idle(step) { Value::Faint(words) } else { Value::Text(words) };
-    vec![Value::text(&step.table), Value::Faint(step.kind.clone()), strategy, Value::Faint(step.reason.clone())]
+    let mut row = vec![Value::text(&step.table), Value::Faint(step.kind.clone()), strategy];
+    if figures {
+        let known = step.refresh.clone().unwrap_or_default();
+        let time = |expected: Option<f64>| expected.map_or(Value::Empty, |expected| Value::text(seconds(expected)));
+        row.push(known.upstream.map_or(Value::Empty, Value::Count));
+        row.push(if step.strategy == Strategy::Incremental { time(known.expected_incremental) } else { Value::Empty });
+        row.push(time(known.expected_full));
+    }
+    row.push(Value::Faint(step.reason.clone()));
+    row
 }

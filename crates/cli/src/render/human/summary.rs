@@ -4,7 +4,7 @@ use thalweg_run::{Counts, RunOutcome, RunState, StepOutcome, Strategy};
 
 use super::grid::{self, Side, Value};
 use super::number::{counted, grouped, seconds};
-use super::{Page, tests};
+use super::{Page, tests, verification};
 use crate::output::Paint;
 
 /// More unchanged tables than this are folded into one line.
@@ -17,6 +17,9 @@ pub fn draw(page: &Page, outcome: &RunOutcome) -> String {
     let mut sections = vec![steps(page, &outcome.steps)];
     sections.push(tests::draw(page, &outcome.tests));
     sections.push(attention(page, outcome, Talk::Everything));
+    if !outcome.verified.is_empty() {
+        sections.push(verification::draw(page, &outcome.verified));
+    }
     sections.push(last_line(page, outcome));
     sections.retain(|section| !section.is_empty());
     sections.join("\n")
@@ -25,6 +28,9 @@ pub fn draw(page: &Page, outcome: &RunOutcome) -> String {
 /// What is left of the summary with `--quiet`: failures and warnings, nothing when all is well.
 pub fn draw_quiet(page: &Page, outcome: &RunOutcome) -> String {
     let mut sections = vec![tests::draw_failures(page, &outcome.tests), attention(page, outcome, Talk::Warnings)];
+    if outcome.verified.iter().any(|verified| verified.equal == Some(false)) {
+        sections.push(verification::draw(page, &outcome.verified));
+    }
     if outcome.exit_code() != 0 {
         sections.push(last_line(page, outcome));
     }
@@ -119,9 +125,23 @@ fn row(step: &StepOutcome, duplicates: bool, reasons: bool) -> Vec<Value> {
     row.push(if step.kind == "view" { Value::Empty } else { Value::Count(step.rows_after) });
     row.push(if step.strategy == Strategy::Unchanged { Value::Empty } else { Value::text(seconds(step.seconds)) });
     if reasons {
-        row.push(if has_reason(step) { Value::Faint(step.reason.clone()) } else { Value::Empty });
+        row.push(match looked_at(step) {
+            Some(words) => Value::Faint(words),
+            None if has_reason(step) => Value::Faint(step.reason.clone()),
+            None => Value::Empty,
+        });
     }
     row
+}
+
+/// What a refresh by changes looked at, in words.
+fn looked_at(step: &StepOutcome) -> Option<String> {
+    let figures = step.refresh.as_ref().filter(|_| step.strategy == Strategy::Incremental)?;
+    let keys = counted(figures.keys.unwrap_or(0), "key");
+    Some(match figures.upstream {
+        Some(upstream) => format!("{keys} touched by {}", counted(upstream, "changed row")),
+        None => format!("{keys} touched"),
+    })
 }
 
 /// Whether the strategy raises the question why. Of a table that was kept, the lines below the summary tell more.

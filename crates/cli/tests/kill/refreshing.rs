@@ -1,0 +1,38 @@
+//! A statement of an incremental refresh fails: no fault of the model, which is computed anew in the same run.
+
+use crate::history::History;
+use crate::program::{BUILD, Build, finish, program, start};
+use crate::state::{State, assert_same};
+
+/// What is said of a table's step.
+fn step<'a>(build: &'a Build, table: &str) -> Vec<&'a str> {
+    let summary = build.events("summary").next().unwrap();
+    let steps = summary["steps"].as_array().unwrap();
+    let step = steps.iter().find(|step| step["table"] == table).unwrap();
+    ["strategy", "reason"].iter().map(|key| step[*key].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_failing_statement_of_a_refresh_is_not_the_models_error() {
+    let history = History::undisturbed();
+    for place in ["run::refresh-discovered", "run::refresh-computed", "run::refresh-stored", "run::refresh-applied"] {
+        let project = history.before(2);
+        let failing = program().env("FAILPOINTS", format!("{place}=return"));
+        let build = finish(start(&failing, &project, &BUILD));
+        assert_eq!((build.code, build.state()), (Some(0), Some("published")), "{place}: {build:#?}");
+        for table in ["pres.by_country", "pres.by_product"] {
+            let step = step(&build, table);
+            assert_eq!(step[0].trim_end_matches("_difference"), "full", "{place}: {step:?}");
+            assert!(step[1].contains("a statement of its incremental refresh failed"), "{place}: {step:?}");
+        }
+        assert_same(place, &history.after(2).published, &State::published(&project));
+    }
+}
+
+#[test]
+fn the_history_is_refreshed_incrementally() {
+    let build = finish(start(&program(), &History::undisturbed().before(2), &BUILD));
+    for table in ["pres.by_country", "pres.by_product"] {
+        assert_eq!(step(&build, table)[0], "incremental", "{build:#?}");
+    }
+}

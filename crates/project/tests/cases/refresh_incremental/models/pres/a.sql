@@ -1,2 +1,0 @@
-{{ config(refresh='incremental') }}
-select 1 as x

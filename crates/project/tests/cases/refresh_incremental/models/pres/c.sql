@@ -1,2 +1,0 @@
-{{ config(refresh='full') }}
-select 1 as x

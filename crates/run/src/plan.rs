@@ -1,0 +1,77 @@
+//! How a model would be refreshed, as far as that can be said before anything is read.
+
+use thalweg_project::{RefreshPin, TableName};
+
+use crate::error::RunError;
+use crate::outcome::{RefreshFigures, Strategy};
+use crate::publish::Publication;
+use crate::publish::change_log::Delta;
+use crate::publish::model::{ModelFacts, is_view, tracked_inputs};
+use crate::publish::refresh::cost::hopeless;
+
+/// What is expected of a model's refresh.
+#[derive(Debug)]
+pub struct Expected {
+    /// How.
+    pub strategy: Strategy,
+    /// Why not by changes, if not.
+    pub because: Option<String>,
+    /// Changed rows upstream and seconds, as far as they are known.
+    pub figures: RefreshFigures,
+}
+
+/// What is expected of a model's refresh, now that its inputs changed or when they do. Sends nothing but counts of change logs.
+pub fn expect(
+    publication: &mut Publication<'_>,
+    node: usize,
+    facts: &ModelFacts<'_>,
+    full: Strategy,
+) -> Result<Expected, RunError> {
+    let table = facts.model.table.clone();
+    let rows = publication.tables.get(&table).map_or(0, |state| state.rows);
+    let mut figures = publication.expected(&table, &facts.fingerprint, rows)?;
+    let in_full = |because: String, figures: RefreshFigures| {
+        let pinned = facts.model.refresh == RefreshPin::Incremental;
+        let because =
+            if pinned { format!("an error, for it is pinned to `refresh: incremental`: {because}") } else { because };
+        Ok(Expected { strategy: full, because: Some(because), figures })
+    };
+    if let Err(full) = publication.shape(node).as_ref() {
+        return in_full(full.reason.clone(), figures);
+    }
+    let mut upstream = 0;
+    for input in tracked_inputs(publication.project, publication.compiled, node) {
+        if is_view(publication.project, publication.compiled, input) {
+            continue;
+        }
+        let id = publication.compiled.nodes[input].id.clone();
+        match changed(publication, &table, &id)? {
+            Ok(number) => upstream += number,
+            Err(reason) => return in_full(reason, figures),
+        }
+    }
+    figures.upstream = Some(upstream);
+    if facts.model.refresh != RefreshPin::Incremental && hopeless(upstream, rows) {
+        return in_full(format!("{upstream} rows changed upstream, and it has {rows} itself"), figures);
+    }
+    Ok(Expected { strategy: Strategy::Incremental, because: None, figures })
+}
+
+/// Rows of a table that a model has not seen, those gone and those that came.
+fn changed(
+    publication: &mut Publication<'_>,
+    reader: &TableName,
+    table: &TableName,
+) -> Result<Result<u64, String>, RunError> {
+    let consumed = publication.consumed.get(&(reader.clone(), table.clone())).copied();
+    match publication.delta_since(table, consumed)? {
+        Delta::None => Ok(Ok(0)),
+        Delta::Unknown(reason) => Ok(Err(reason)),
+        Delta::Rows { before, after } => {
+            publication.database.about(table.to_string());
+            let gone = publication.database.count(&format!("select count(*) from {before} d"))?;
+            let came = publication.database.count(&format!("select count(*) from {after} d"))?;
+            Ok(Ok(gone + came))
+        }
+    }
+}

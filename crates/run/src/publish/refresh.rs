@@ -1,0 +1,238 @@
+//! Refreshing a model by what changed in its inputs: the keys a change can touch are found, recomputed, compared with what is stored,
+//! and only the difference is written.
+//!
+//! What is sent is decided by [`Shape`]; here it is sent. Whatever stands in the way is a reason to compute the model anew, never an
+//! error. An error in a statement made here is not the model's error either: the transaction is lost by it, and the run begins again
+//! with that model marked ([`RunError::Incremental`]).
+
+mod apply;
+pub mod cost;
+mod deltas;
+pub mod shapes;
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use thalweg_project::{RefreshPin, TableName};
+use thalweg_sql::refresh::{ChangedInput, Discovery, Inputs, Shape};
+use thalweg_sql::statement::TypedColumn;
+use thalweg_warehouse::ledger::RefreshRow;
+use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
+
+use crate::change::Change;
+use crate::error::RunError;
+use crate::outcome::{Counts, RefreshFigures, StepOutcome};
+use crate::publish::Publication;
+use crate::publish::model::{ModelFacts, is_view, tracked_inputs};
+use crate::publish::refresh::cost::Costs;
+use crate::publish::refresh::deltas::Rows;
+use crate::table_state::TableState;
+
+/// What the refreshes of a run know.
+#[derive(Debug, Default)]
+pub struct Refreshing {
+    /// Shapes that were read, by node.
+    shapes: HashMap<usize, Rc<Result<Shape, shapes::Full>>>,
+    /// What changed in a table since a run of it, as relations that are cheap to read.
+    deltas: HashMap<(TableName, i64), Rows>,
+    /// Models that must be computed anew, because a statement of their refresh failed.
+    in_full: BTreeMap<TableName, String>,
+    /// What earlier refreshes cost, once it was asked for.
+    costs: Option<Costs>,
+    /// What this run's refreshes were.
+    pub records: Vec<RefreshRow>,
+}
+
+impl Refreshing {
+    /// Of a run in which some models must be computed anew, with the reasons.
+    pub fn new(in_full: BTreeMap<TableName, String>) -> Self {
+        Self { in_full, ..Self::default() }
+    }
+}
+
+/// How an attempt to refresh by changes ended.
+#[derive(Debug)]
+pub enum Attempt {
+    /// It is done.
+    Done(Refreshed),
+    /// The model must be computed anew, and why.
+    InFull(String),
+}
+
+/// What a refresh by changes did.
+#[derive(Debug)]
+pub struct Refreshed {
+    /// Rows written.
+    pub counts: Counts,
+    /// What changed for readers.
+    pub change: Change,
+}
+
+impl Publication<'_> {
+    /// Brings a model's table up to date by what changed in its inputs, if that can be done and is cheaper.
+    pub fn refresh_by_changes(
+        &mut self,
+        node: usize,
+        facts: &ModelFacts<'_>,
+        old: &TableState,
+        columns: &[TypedColumn],
+        step: &mut StepOutcome,
+    ) -> Result<Attempt, RunError> {
+        let table = facts.model.table.clone();
+        if let Some(reason) = self.refreshing.in_full.get(&table) {
+            return Ok(Attempt::InFull(reason.clone()));
+        }
+        let shape = self.shape(node);
+        let shape = match shape.as_ref() {
+            Ok(shape) => shape,
+            Err(full) => return Ok(Attempt::InFull(full.reason.clone())),
+        };
+        let figures = step.refresh.get_or_insert_with(RefreshFigures::default);
+        *figures = self.expected(&table, &facts.fingerprint, old.rows)?;
+        let (inputs, upstream) = match self.inputs(node, &table)? {
+            Ok(found) => found,
+            Err(reason) => return Ok(Attempt::InFull(reason)),
+        };
+        if let Some(figures) = &mut step.refresh {
+            figures.upstream = Some(upstream);
+        }
+        let pinned = facts.model.refresh == RefreshPin::Incremental;
+        if !pinned && cost::hopeless(upstream, old.rows) {
+            return Ok(Attempt::InFull(format!("{upstream} rows changed upstream, and it has {} itself", old.rows)));
+        }
+        let attempt = self.by_keys(facts, shape, &inputs, old, columns, step, pinned);
+        attempt.map_err(|error| generated(&table, error))
+    }
+
+    /// The tables of a model as they are now, and what changed in them since the model consumed them: why that is not known, or the
+    /// inputs and the number of changed rows.
+    fn inputs(&mut self, node: usize, table: &TableName) -> Result<Result<(Inputs, u64), String>, RunError> {
+        let mut inputs = Inputs::default();
+        let mut upstream = 0;
+        for input in tracked_inputs(self.project, self.compiled, node) {
+            let id = self.compiled.nodes[input].id.clone();
+            let consumed = self.consumed.get(&(table.clone(), id.clone())).copied();
+            if is_view(self.project, self.compiled, input) {
+                let defined = self.tables.get(&id).map_or(self.run, |view| view.changed_run);
+                if consumed.is_none_or(|consumed| consumed < defined) {
+                    return Ok(Err(format!("the view {id} was defined anew in run {defined}")));
+                }
+                continue;
+            }
+            let name = self.published_parts(&id);
+            let state = match self.tables.get(&id) {
+                Some(state) => state.physical.clone(),
+                None => return Ok(Err(format!("{id} is not built by this project"))),
+            };
+            inputs.current.insert(name.clone(), self.physical(&state)?);
+            match self.changed_rows(&id, consumed)? {
+                Ok(None) => {}
+                Ok(Some(rows)) => {
+                    upstream += rows.number;
+                    inputs.changed.insert(name, ChangedInput { before: rows.before, after: rows.after });
+                }
+                Err(reason) => return Ok(Err(reason)),
+            }
+        }
+        Ok(Ok((inputs, upstream)))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one refresh is made of these")]
+    fn by_keys(
+        &mut self,
+        facts: &ModelFacts<'_>,
+        shape: &Shape,
+        inputs: &Inputs,
+        old: &TableState,
+        columns: &[TypedColumn],
+        step: &mut StepOutcome,
+        pinned: bool,
+    ) -> Result<Attempt, RunError> {
+        let dialect = self.database.dialect;
+        let prefix = self.database.prefix();
+        let nothing = || Refreshed { counts: Counts::default(), change: Change::None };
+        let statements =
+            match shape.discover(dialect, inputs, &prefix).map_err(|error| self.database.bad_name(error))? {
+                Discovery::Nothing => {
+                    set_keys(step, 0);
+                    return Ok(Attempt::Done(nothing()));
+                }
+                Discovery::Everything(obstacle) => return Ok(Attempt::InFull(obstacle.reason)),
+                Discovery::Keys(statements) => statements,
+            };
+        for statement in &statements {
+            self.database.make(&statement.creates, &statement.select)?;
+        }
+        fail::fail_point!("run::refresh-discovered", |_| Err(RunError::failed_at("run::refresh-discovered")));
+        let Some(affected) = statements.last().map(|statement| statement.creates.clone()) else {
+            return Ok(Attempt::InFull("no statement finds its keys".into()));
+        };
+        let (keys, nulls) = self.affected(&affected, shape.key_columns())?;
+        set_keys(step, keys);
+        if keys == 0 {
+            self.database.forget(&prefix)?;
+            return Ok(Attempt::Done(nothing()));
+        }
+        if !pinned && let Some(reason) = self.too_many(facts, old, shape.key_columns(), keys, step)? {
+            self.database.forget(&prefix)?;
+            return Ok(Attempt::InFull(reason));
+        }
+        let fresh = shape
+            .restrict(dialect, inputs, &prefix, &affected, &nulls)
+            .map_err(|error| self.database.bad_name(error))?;
+        for statement in &fresh.before {
+            self.database.make(&statement.creates, &statement.select)?;
+        }
+        let refreshed =
+            self.replace_keys(facts, old, columns, &fresh.select, shape.key_columns(), &affected, &nulls, step)?;
+        self.database.forget(&prefix)?;
+        Ok(Attempt::Done(refreshed))
+    }
+
+    /// The number of affected keys, and which of their columns hold a NULL.
+    fn affected(&mut self, affected: &str, key: &[String]) -> Result<(u64, Vec<bool>), RunError> {
+        let mut counts = vec!["count(*)".to_owned()];
+        for name in key {
+            counts.push(format!("count({})", self.database.name(self.database.dialect.quote_identifier(name))?));
+        }
+        let numbers = self.database.counts(&format!("select {} from {affected}", counts.join(", ")))?;
+        let keys = numbers.first().copied().unwrap_or(0);
+        Ok((keys, numbers.iter().skip(1).map(|number| *number < keys).collect()))
+    }
+
+    /// Refuses to compute a model anew that is pinned to incremental refreshes.
+    pub fn refuse_full(&self, facts: &ModelFacts<'_>, reason: &str) -> Result<(), RunError> {
+        if facts.model.refresh != RefreshPin::Incremental {
+            return Ok(());
+        }
+        Err(self.database.error(WarehouseError::new(
+            WarehouseErrorKind::Statement,
+            format!(
+                "it is pinned to `refresh: incremental` and would have to be computed anew: {reason}; `thalweg explain {}` says more, \
+                 `refresh: auto` allows it, `--full-refresh` does it once",
+                facts.model.table
+            ),
+        )))
+    }
+}
+
+fn set_keys(step: &mut StepOutcome, keys: u64) {
+    step.refresh.get_or_insert_with(RefreshFigures::default).keys = Some(keys);
+}
+
+/// An error of a statement that was made here.
+fn generated(table: &TableName, error: RunError) -> RunError {
+    match error {
+        RunError::Table { error, .. } => {
+            RunError::Incremental { table: table.clone(), reason: first_line(&error.message) }
+        }
+        RunError::Warehouse(error) if error.kind == WarehouseErrorKind::Statement => {
+            RunError::Incremental { table: table.clone(), reason: first_line(&error.message) }
+        }
+        other => other,
+    }
+}
+
+fn first_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,73 @@
+//! Putting the rows of some keys in the place of those that are stored.
+
+use thalweg_sql::statement::difference::ROW_COLUMN;
+use thalweg_sql::statement::relation::{RUN_COLUMN, column_list, qualified};
+use thalweg_sql::statement::{Sameness, TypedColumn};
+
+use super::Refreshed;
+use crate::error::RunError;
+use crate::outcome::StepOutcome;
+use crate::publish::Publication;
+use crate::publish::difference::NewContents;
+use crate::publish::model::ModelFacts;
+use crate::table_state::TableState;
+
+impl Publication<'_> {
+    /// Computes the rows of the affected keys, compares them with those that are stored and writes what differs.
+    #[expect(clippy::too_many_arguments, reason = "one refresh is made of these")]
+    pub(super) fn replace_keys(
+        &mut self,
+        facts: &ModelFacts<'_>,
+        old: &TableState,
+        columns: &[TypedColumn],
+        select: &str,
+        key: &[String],
+        affected: &str,
+        nulls: &[bool],
+        step: &mut StepOutcome,
+    ) -> Result<Refreshed, RunError> {
+        let dialect = self.database.dialect;
+        let new = self.database.temporary("new");
+        let computed = self
+            .database
+            .make_counted(&new, &format!("select q.*, {}::bigint as {RUN_COLUMN} from ({select}\n) q", self.run))?;
+        fail::fail_point!("run::refresh-computed", |_| Err(RunError::failed_at("run::refresh-computed")));
+        let mut pairs = Vec::with_capacity(key.len());
+        for (name, holds_null) in key.iter().zip(nulls) {
+            let stored = self.database.name(qualified(dialect, "t", name))?;
+            let wanted = self.database.name(qualified(dialect, "a", name))?;
+            let operator = if *holds_null { "is not distinct from" } else { "=" };
+            pairs.push(format!("{wanted} {operator} {stored}"));
+        }
+        let physical = self.physical(&old.physical)?;
+        let names = columns.iter().map(|column| column.name.as_str());
+        let declared = self.database.name(column_list(dialect, "t", names))?;
+        let stored = self.database.temporary("stored");
+        let compared = self.database.make_counted(
+            &stored,
+            &format!(
+                "select {declared}, t.{RUN_COLUMN}, t.{} as {ROW_COLUMN} from {physical} t where exists (select 1 from {affected} a where {})",
+                dialect.row_identifier(),
+                pairs.join(" and ")
+            ),
+        )?;
+        fail::fail_point!("run::refresh-stored", |_| Err(RunError::failed_at("run::refresh-stored")));
+        let (counts, change) = self.apply_difference(NewContents {
+            old: physical,
+            part: Some(stored.clone()),
+            new: new.clone(),
+            columns: columns.to_vec(),
+            bookkeeping: vec![RUN_COLUMN],
+            key: facts.model.primary_key.clone(),
+            sameness: Sameness::WithinTolerance,
+        })?;
+        fail::fail_point!("run::refresh-applied", |_| Err(RunError::failed_at("run::refresh-applied")));
+        self.database.forget(&stored)?;
+        self.database.forget(&new)?;
+        if let Some(figures) = &mut step.refresh {
+            figures.rows_read = computed + compared;
+            figures.rows_written = counts.inserted + counts.updated + counts.replaced();
+        }
+        Ok(Refreshed { counts, change })
+    }
+}

@@ -1,0 +1,218 @@
+//! Whether it is cheaper to find what changed or to compute everything anew.
+//!
+//! Decided when the number of affected keys is known: in full when they are more than a quarter of all, or when earlier refreshes of
+//! the same query say that it takes longer. Both are looked at only where it matters: a few keys of a quick model are not worth the
+//! question.
+
+use std::collections::HashMap;
+
+use thalweg_project::TableName;
+use thalweg_sql::statement::relation::column_list;
+use thalweg_warehouse::ledger::RefreshRow;
+
+use crate::error::RunError;
+use crate::outcome::{RefreshFigures, StepOutcome, Strategy};
+use crate::publish::Publication;
+use crate::publish::model::ModelFacts;
+use crate::table_state::TableState;
+
+/// So few keys are always cheap, unless their groups are large.
+const FEW_KEYS: u64 = 1_000;
+/// A model that takes less is computed either way at no cost worth predicting.
+const QUICK: f64 = 0.1;
+/// So many changed rows are never looked through when they are more than half of the model's rows.
+const MANY_ROWS: u64 = 100_000;
+
+/// What refreshes of models cost so far, newest first.
+#[derive(Debug, Default)]
+pub struct Costs {
+    by_table: HashMap<String, Vec<RefreshRow>>,
+}
+
+impl Costs {
+    /// From what the ledger remembers, newest first.
+    pub fn new(rows: Vec<RefreshRow>) -> Self {
+        let mut by_table: HashMap<String, Vec<RefreshRow>> = HashMap::new();
+        for row in rows {
+            by_table.entry(row.table_name.clone()).or_default().push(row);
+        }
+        Self { by_table }
+    }
+
+    fn of<'a>(&'a self, table: &TableName, shape: &'a str) -> impl Iterator<Item = &'a RefreshRow> {
+        let rows = self.by_table.get(&table.to_string()).map_or(&[][..], Vec::as_slice);
+        rows.iter().filter(move |row| row.shape == shape)
+    }
+
+    /// Seconds that computing a table of so many rows anew is expected to take.
+    pub fn full(&self, table: &TableName, shape: &str, rows: u64) -> Option<f64> {
+        let known = self.of(table, shape).find(|row| row.strategy.starts_with("full"))?;
+        let then = known.rows_after.max(1) as f64;
+        Some(known.seconds * (rows.max(1) as f64 / then).max(0.1))
+    }
+
+    /// Seconds that a refresh of so many keys is expected to take; of any number that is usual, without it.
+    pub fn incremental(&self, table: &TableName, shape: &str, keys: Option<u64>) -> Option<f64> {
+        let known: Vec<(f64, f64)> = self
+            .of(table, shape)
+            .filter(|row| row.strategy == "incremental")
+            .filter_map(|row| Some((row.keys? as f64, row.seconds)))
+            .take(8)
+            .collect();
+        let least = known.iter().map(|(_, seconds)| *seconds).reduce(f64::min)?;
+        let Some(keys) = keys else { return known.first().map(|(_, seconds)| *seconds) };
+        // The largest says most about what a key costs.
+        let largest = known.iter().copied().reduce(|a, b| if b.0 > a.0 { b } else { a })?;
+        let each = (largest.1 - least).max(largest.1 * 0.5) / largest.0.max(1.0);
+        Some(least.max(least * 0.5 + each * keys as f64))
+    }
+}
+
+/// Whether so much changed upstream that it is not looked at.
+pub fn hopeless(upstream: u64, rows: u64) -> bool {
+    upstream > MANY_ROWS && upstream / 2 > rows
+}
+
+impl Publication<'_> {
+    fn costs(&mut self) -> Result<&Costs, RunError> {
+        if self.refreshing.costs.is_none() {
+            let rows =
+                self.ledger.past_refreshes(self.database.connection).map_err(|error| self.database.error(error))?;
+            self.refreshing.costs = Some(Costs::new(rows));
+        }
+        Ok(self.refreshing.costs.get_or_insert_with(Costs::default))
+    }
+
+    /// What a refresh of a model is expected to take.
+    pub fn expected(&mut self, table: &TableName, shape: &str, rows: u64) -> Result<RefreshFigures, RunError> {
+        let costs = self.costs()?;
+        Ok(RefreshFigures {
+            expected_incremental: costs.incremental(table, shape, None),
+            expected_full: costs.full(table, shape, rows),
+            ..RefreshFigures::default()
+        })
+    }
+
+    /// Why a model is rather computed anew, now that the number of affected keys is known.
+    pub(super) fn too_many(
+        &mut self,
+        facts: &ModelFacts<'_>,
+        old: &TableState,
+        key: &[String],
+        keys: u64,
+        step: &mut StepOutcome,
+    ) -> Result<Option<String>, RunError> {
+        let table = &facts.model.table;
+        let (full, incremental) = {
+            let costs = self.costs()?;
+            (costs.full(table, &facts.fingerprint, old.rows), costs.incremental(table, &facts.fingerprint, Some(keys)))
+        };
+        if let Some(figures) = &mut step.refresh {
+            figures.expected_incremental = incremental;
+        }
+        let slow = full.is_some_and(|seconds| seconds > QUICK);
+        if keys <= FEW_KEYS && !slow {
+            return Ok(None);
+        }
+        if keys > old.rows / 4 {
+            return Ok(Some(format!("{keys} keys are touched, and it has {} rows", old.rows)));
+        }
+        if let (Some(full), Some(incremental), true) = (full, incremental, slow)
+            && incremental > full
+        {
+            return Ok(Some(format!(
+                "{keys} keys are touched, which is expected to take {incremental:.2} s; computing it anew takes {full:.2} s"
+            )));
+        }
+        // Rows may share a key: a table of millions of rows may have twelve.
+        let all = self.number_of_keys(old, key)?;
+        if keys > all / 4 {
+            return Ok(Some(format!("{keys} of about {all} keys are touched")));
+        }
+        Ok(None)
+    }
+
+    /// About how many keys a table has.
+    fn number_of_keys(&mut self, old: &TableState, key: &[String]) -> Result<u64, RunError> {
+        let names = key.iter().map(String::as_str);
+        let columns = self.database.name(column_list(self.database.dialect, "t", names))?;
+        let physical = self.physical(&old.physical)?;
+        let counted = self.database.dialect.approximate_distinct(&columns);
+        self.database.count(&format!("select {counted} from {physical} t"))
+    }
+
+    /// Keeps what a refresh was, for the next ones and for people.
+    pub fn record_refresh(&mut self, facts: &ModelFacts<'_>, step: &StepOutcome) {
+        let word = match step.strategy {
+            Strategy::Incremental => "incremental",
+            Strategy::Full => "full",
+            Strategy::FullDifference => "full_difference",
+            _ => return,
+        };
+        let figures = step.refresh.clone().unwrap_or_default();
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.refreshing.records.push(RefreshRow {
+            run: self.run,
+            table_name: step.table.clone(),
+            strategy: word.to_owned(),
+            reason: step.reason.clone(),
+            shape: facts.fingerprint.clone(),
+            keys: figures.keys.map(number),
+            upstream: figures.upstream.map(number),
+            rows_read: number(figures.rows_read),
+            rows_written: number(figures.rows_written),
+            rows_after: number(step.rows_after),
+            seconds: step.seconds,
+            expected_incremental: figures.expected_incremental,
+            expected_full: figures.expected_full,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(strategy: &str, keys: Option<i64>, seconds: f64) -> RefreshRow {
+        RefreshRow {
+            run: 1,
+            table_name: "m.a".into(),
+            strategy: strategy.into(),
+            reason: String::new(),
+            shape: "s".into(),
+            keys,
+            upstream: None,
+            rows_read: 0,
+            rows_written: 0,
+            rows_after: 1_000,
+            seconds,
+            expected_incremental: None,
+            expected_full: None,
+        }
+    }
+
+    #[test]
+    fn what_was_is_what_is_expected() {
+        let table = TableName::new("m", "a");
+        let costs = Costs::new(vec![
+            row("incremental", Some(10), 0.1),
+            row("incremental", Some(1_000), 1.1),
+            row("full", None, 2.0),
+        ]);
+        assert_eq!(costs.full(&table, "s", 1_000), Some(2.0));
+        assert_eq!(costs.full(&table, "s", 2_000), Some(4.0));
+        assert_eq!(costs.full(&table, "other", 1_000), None);
+        let little = costs.incremental(&table, "s", Some(10)).unwrap_or_default();
+        let much = costs.incremental(&table, "s", Some(10_000)).unwrap_or_default();
+        assert!((0.05..0.2).contains(&little), "{little}");
+        assert!((8.0..12.0).contains(&much), "{much}");
+        assert_eq!(costs.incremental(&table, "s", None), Some(0.1));
+    }
+
+    #[test]
+    fn a_flood_is_not_looked_through() {
+        assert!(!hopeless(90_000, 10));
+        assert!(!hopeless(200_000, 150_000));
+        assert!(hopeless(400_001, 200_000));
+    }
+}

@@ -1,0 +1,57 @@
+//! What changed in the inputs, as relations that are cheap to read several times.
+
+use thalweg_project::TableName;
+use thalweg_sql::statement::relation::column_list;
+
+use crate::error::RunError;
+use crate::publish::Publication;
+use crate::publish::change_log::Delta;
+
+/// What changed in a table since a run of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// Relation with the rows that are gone.
+    pub before: String,
+    /// Relation with the rows that came.
+    pub after: String,
+    /// How many there are of both.
+    pub number: u64,
+}
+
+impl Publication<'_> {
+    /// What changed in a table since a reader consumed it: nothing (`None`), rows, or why that is not known.
+    pub fn changed_rows(
+        &mut self,
+        table: &TableName,
+        consumed: Option<i64>,
+    ) -> Result<Result<Option<Rows>, String>, RunError> {
+        let (before, after) = match self.delta_since(table, consumed)? {
+            Delta::None => return Ok(Ok(None)),
+            Delta::Unknown(reason) => return Ok(Err(reason)),
+            Delta::Rows { before, after } => (before, after),
+        };
+        let key = (table.clone(), consumed.unwrap_or_default());
+        if let Some(rows) = self.refreshing.deltas.get(&key) {
+            return Ok(Ok(Some(rows.clone())));
+        }
+        let mut number = 0;
+        let mut relations = [before, after];
+        for (relation, what) in relations.iter_mut().zip(["gone", "came"]) {
+            // A subquery would be computed at each of its uses.
+            if relation.starts_with('(') {
+                let columns = self.tables.get(table).map(|state| state.columns.clone()).unwrap_or_default();
+                let names = columns.iter().map(|column| column.name.as_str());
+                let columns = self.database.name(column_list(self.database.dialect, "d", names))?;
+                let name = self.database.temporary(what);
+                number += self.database.make_counted(&name, &format!("select {columns} from {relation} d"))?;
+                *relation = name;
+            } else {
+                number += self.database.count(&format!("select count(*) from {relation}"))?;
+            }
+        }
+        let [before, after] = relations;
+        let rows = Rows { before, after, number };
+        self.refreshing.deltas.insert(key, rows.clone());
+        Ok(Ok(Some(rows)))
+    }
+}

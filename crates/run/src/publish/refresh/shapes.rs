@@ -1,0 +1,110 @@
+//! What refresh makes of a model's text, before any data is looked at.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use thalweg_project::{Project, RefreshPin, TableName, WriteDisposition};
+use thalweg_sql::refresh::{InputTable, InputTables, Obstacle, Shape};
+use thalweg_sql::{Compiled, Dialect};
+
+use crate::publish::Publication;
+use crate::publish::model::facts;
+use crate::table_state::{TableKind, TableState};
+
+/// Why a model is always computed anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Full {
+    /// In words.
+    pub reason: String,
+    /// What stands in the way, with its place in the text of the refresh; `None` for what is no matter of the text.
+    pub obstacle: Option<Obstacle>,
+}
+
+impl Full {
+    fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), obstacle: None }
+    }
+}
+
+impl Publication<'_> {
+    /// What refresh makes of a model; read once.
+    pub fn shape(&mut self, node: usize) -> Rc<Result<Shape, Full>> {
+        if let Some(shape) = self.refreshing.shapes.get(&node) {
+            return Rc::clone(shape);
+        }
+        let shape = Rc::new(read_shape(self.project, self.compiled, &self.tables, self.database.dialect, node));
+        self.refreshing.shapes.insert(node, Rc::clone(&shape));
+        shape
+    }
+
+    /// Whether a model is ever refreshed by the changes of its inputs.
+    pub fn is_incremental(&mut self, node: usize) -> bool {
+        self.shape(node).is_ok()
+    }
+
+    /// The name under which a table stands in compiled texts, in parts.
+    pub fn published_parts(&self, table: &TableName) -> Vec<String> {
+        vec![format!("{}{}", self.project.target.schema_prefix, table.schema), table.name.clone()]
+    }
+}
+
+/// See [`Publication::shape`].
+pub fn read_shape(
+    project: &Project,
+    compiled: &Compiled,
+    tables: &BTreeMap<TableName, TableState>,
+    dialect: &dyn Dialect,
+    node: usize,
+) -> Result<Shape, Full> {
+    let Some(facts) = facts(project, compiled, tables, node) else {
+        return Err(Full::because("it has no table of its own"));
+    };
+    if facts.model.refresh == RefreshPin::Full {
+        return Err(Full::because("pinned to `refresh: full`"));
+    }
+    if let Some(external) = facts.external.first() {
+        return Err(Full::because(format!("reads {external}, whose changes are not seen")));
+    }
+    if facts.clock {
+        return Err(Full::because("reads the time"));
+    }
+    if let Some(missing) = facts.inputs.iter().find(|input| !tables.contains_key(input)) {
+        return Err(Full::because(format!("{missing} does not exist yet")));
+    }
+    let Some(text) = compiled.refresh_sql(node) else {
+        return Err(Full::because("its text cannot be put together"));
+    };
+    let known = KnownTables { project, tables, dialect };
+    Shape::read(text, dialect, &known, &facts.model.primary_key)
+        .map_err(|obstacle| Full { reason: obstacle.reason.clone(), obstacle: Some(obstacle) })
+}
+
+/// The stored tables of a warehouse, by the names compiled texts give them.
+struct KnownTables<'a> {
+    project: &'a Project,
+    tables: &'a BTreeMap<TableName, TableState>,
+    dialect: &'a dyn Dialect,
+}
+
+impl InputTables for KnownTables<'_> {
+    fn table(&self, name: &[String]) -> Option<InputTable> {
+        let [schema, table] = name else { return None };
+        let schema = schema.strip_prefix(self.project.target.schema_prefix.as_str())?;
+        let id = TableName::new(schema, table);
+        let state = self.tables.get(&id).filter(|state| state.kind != TableKind::View)?;
+        let columns = state.typed_columns(self.dialect);
+        Some(InputTable {
+            columns: columns.into_iter().map(|column| (column.name, column.engine_type)).collect(),
+            key: enforced_key(self.project, &id),
+        })
+    }
+}
+
+/// The columns that identify a row of a table because writing it makes sure of that.
+pub fn enforced_key(project: &Project, table: &TableName) -> Vec<String> {
+    let mut streams = project.sources.iter().flat_map(|source| &source.streams);
+    match streams.find(|stream| stream.table == *table) {
+        Some(stream) if stream.write_disposition != WriteDisposition::Append => stream.primary_key.clone(),
+        _ => Vec::new(),
+    }
+}
