@@ -1,7 +1,7 @@
 //! Whether it is cheaper to find what changed or to compute everything anew.
 //!
 //! Decided when the number of affected keys is known: in full when they are more than a quarter of all, or when earlier refreshes of
-//! the same query say that it takes longer. Both are looked at only where it matters: a few keys of a quick model are not worth the
+//! the same query say that it takes longer. Both are looked at only where it matters: a few keys of a small model are not worth the
 //! question.
 
 use std::collections::HashMap;
@@ -18,8 +18,8 @@ use crate::table_state::TableState;
 
 /// So few keys are always cheap, unless their groups are large.
 const FEW_KEYS: u64 = 1_000;
-/// A model that takes less is computed either way at no cost worth predicting.
-const QUICK: f64 = 0.1;
+/// Where the model and what it reads have no more rows than this together, it costs next to nothing either way.
+const SMALL: u64 = 100_000;
 /// So many changed rows are never looked through when they are more than half of the model's rows.
 const MANY_ROWS: u64 = 100_000;
 
@@ -110,14 +110,15 @@ impl Publication<'_> {
         if let Some(figures) = &mut step.refresh {
             figures.expected_incremental = incremental;
         }
-        let slow = full.is_some_and(|seconds| seconds > QUICK);
-        if keys <= FEW_KEYS && !slow {
+        let read: u64 = facts.inputs.iter().filter_map(|input| self.tables.get(input)).map(|state| state.rows).sum();
+        let small = old.rows + read <= SMALL;
+        if keys <= FEW_KEYS && small {
             return Ok(None);
         }
         if keys > old.rows / 4 {
             return Ok(Some(format!("{keys} keys are touched, and it has {} rows", old.rows)));
         }
-        if let (Some(full), Some(incremental), true) = (full, incremental, slow)
+        if let (Some(full), Some(incremental), false) = (full, incremental, small)
             && incremental > full
         {
             return Ok(Some(format!(
