@@ -9,7 +9,9 @@ mod answer;
 mod change;
 mod check;
 mod choice;
+mod connections;
 mod database;
+mod discovered;
 mod error;
 mod event;
 mod extract;
@@ -31,6 +33,8 @@ mod verify;
 mod workbench;
 
 pub use answer::*;
+pub use connections::{ConnectionTest, DiscoveredColumn, DiscoveredTable, SourceFileText};
+pub use discovered::AskSources;
 pub use error::RunError;
 pub use event::{Event, Observer, Silent};
 pub use options::{BuildOptions, Command, OpenOptions};

@@ -3,6 +3,7 @@
 //! Everything here happens inside one transaction that somebody else begins, commits or rolls back.
 
 pub mod difference;
+pub mod missing;
 pub mod model;
 pub mod physical;
 pub mod staging;
@@ -20,7 +21,7 @@ use crate::change::Change;
 use crate::database::Database;
 use crate::error::RunError;
 use crate::event::{Event, Observer};
-use crate::outcome::{Counts, OutcomeNote, StepOutcome};
+use crate::outcome::{Counts, FailedStream, OutcomeNote, StepOutcome};
 use crate::table_state::TableState;
 
 /// The work of one run inside its publishing transaction.
@@ -51,6 +52,8 @@ pub struct Publication<'a> {
     pub steps: Vec<StepOutcome>,
     /// What a person should know.
     pub notes: Vec<OutcomeNote>,
+    /// Streams of which rows are gone at the source that were not deleted, because they were too many.
+    pub refused: Vec<FailedStream>,
     /// Whether tables or views were created or dropped.
     pub definitions_changed: bool,
     /// The next free `thalweg.extracts.id`.

@@ -10,5 +10,5 @@ pub mod relation;
 
 pub use condition::{RowCondition, row_condition};
 pub use difference::{Difference, Sameness};
-pub use merge::Merge;
+pub use merge::{Merge, Missing, is_missing};
 pub use relation::{Relation, TypedColumn};
