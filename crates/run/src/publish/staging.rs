@@ -80,7 +80,8 @@ pub fn stage(database: &mut Database<'_>, columns: &[Column], extract: &ExtractF
     if converted.is_empty() {
         return Ok(Staged { relation: name, conditions: Vec::new(), raw: None });
     }
-    conversion(database.dialect, &name, columns, &converted, extract.has_matches()).map_err(|error| database.bad_name(error))
+    conversion(database.dialect, &name, columns, &converted, extract.has_matches())
+        .map_err(|error| database.bad_name(error))
 }
 
 /// The type of a column in the files of an extract, if it has values there.
