@@ -1,6 +1,6 @@
 //! Comparing every table with what it ought to be.
 
-use thalweg_project::{ColumnType, Materialized, Stream, TableName, WriteDisposition};
+use thalweg_project::{Materialized, Stream, TableName, WriteDisposition};
 use thalweg_source::Column;
 use thalweg_sql::NodeKind;
 use thalweg_sql::statement::condition::is_marked;

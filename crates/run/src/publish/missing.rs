@@ -115,6 +115,25 @@ impl Publication<'_> {
         Ok(Missing { keys, within })
     }
 
+    /// Makes files with keys readable; the quoted relation.
+    fn stage_keys(&mut self, columns: &[Column], parts: &[(PathBuf, Vec<Column>)]) -> Result<String, RunError> {
+        let name = self.database.stage_name();
+        let files: Vec<PathBuf> = parts.iter().map(|(path, _)| path.clone()).collect();
+        let staged: Vec<StagedColumn> = columns
+            .iter()
+            .map(|column| StagedColumn {
+                name: column.name.clone(),
+                column_type: column.column_type.clone(),
+                in_files: (0..parts.len())
+                    .filter(|&part| parts[part].1.iter().any(|other| other.name == column.name))
+                    .collect(),
+            })
+            .collect();
+        self.database.connection.stage(&name, &files, &staged).map_err(|error| self.database.error(error))?;
+        Ok(name)
+    }
+
+    /// The condition for rows whose keys were listed.
     fn within(&self, listed: &ListedKeys, first: Option<&Column>, alias: &str) -> Result<Option<String>, RunError> {
         let (Some(first), false) = (first, listed.ranges.is_empty()) else { return Ok(None) };
         let dialect = self.database.dialect;
