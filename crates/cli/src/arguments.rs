@@ -40,6 +40,8 @@ pub enum Verb {
     /// Every mistake of every file is reported at once. Exit code 2 when there are errors; warnings alone leave it at
     /// 0.
     Validate(command::validate::Arguments),
+    /// Reach sources, and see what a database holds.
+    Conns(command::conns::Arguments),
     /// Show what a build would do, without doing it.
     ///
     /// Each table with how it would be refreshed and why. Sources are not read, so that a model may still turn out to
@@ -110,6 +112,7 @@ impl Verb {
             Self::Init(arguments) => arguments.output,
             Self::Demo(_) | Self::Completions(_) => OutputOptions::default(),
             Self::Validate(arguments) => arguments.output,
+            Self::Conns(arguments) => arguments.output(),
             Self::Plan(arguments) => arguments.output,
             Self::Explain(arguments) => arguments.output,
             Self::Build(arguments) => arguments.output,
@@ -133,6 +136,7 @@ impl Verb {
             Self::Init(arguments) => command::init::run(arguments, invocation),
             Self::Demo(arguments) => command::demo::run(arguments, invocation),
             Self::Validate(arguments) => command::validate::run(arguments, invocation),
+            Self::Conns(arguments) => command::conns::run(arguments, invocation),
             Self::Plan(arguments) => command::plan::run(arguments, invocation),
             Self::Explain(arguments) => command::explain::run(arguments, invocation),
             Self::Build(arguments) => command::build::run(arguments, invocation),
@@ -212,12 +216,24 @@ fn joined(selectors: &[String]) -> Option<String> {
 #[derive(Debug, Clone, Copy, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct RefreshOptions {
-    /// Compute models anew and rebuild store tables from everything that landed.
+    /// Compute models anew and rebuild store tables from everything that landed; tables of databases are read again.
     #[arg(long, short = 'f')]
     pub full_refresh: bool,
     /// Drop the tables of models and streams that are no longer in the project.
     #[arg(long)]
     pub drop_removed: bool,
+}
+
+/// What is read of databases.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Databases")]
+pub struct DatabaseReadOptions {
+    /// Read tables of databases again from this value of their cursor on: `2026-01-31`, `"2026-01-31 10:00"`, `1000000`.
+    #[arg(long, value_name = "VALUE")]
+    pub from: Option<String>,
+    /// Delete what is gone at a source however much it is, where `max_delete_ratio` would not.
+    #[arg(long)]
+    pub confirm_deletes: bool,
 }
 
 /// `--full-tests`.

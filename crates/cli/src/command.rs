@@ -3,6 +3,7 @@
 pub mod build;
 pub mod compile;
 pub mod completions;
+pub mod conns;
 pub mod demo;
 pub mod explain;
 pub mod init;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use thalweg_project::Diagnostic;
-use thalweg_run::{OpenOptions, Workbench};
+use thalweg_run::{AskSources, OpenOptions, Workbench};
 
 use crate::arguments::{OutputOptions, ProjectOptions};
 use crate::diagnostics::{self, ProjectFiles};
@@ -60,7 +60,7 @@ impl Invocation {
             .map_err(|error| Failure::message(format!("the current folder cannot be read: {error}")))?;
         let folder = folder::find(options.project.as_deref(), &current)?;
         let vars = variables::read(&options.vars).map_err(Failure::message)?;
-        Ok((folder, OpenOptions { target: options.target.clone(), vars }))
+        Ok((folder, OpenOptions { target: options.target.clone(), vars, ask: AskSources::Remembered }))
     }
 
     /// Opens a project to look at it.
@@ -69,9 +69,19 @@ impl Invocation {
         self.open_folder(&folder, &open).map(|(workbench, _)| workbench)
     }
 
-    /// Opens a project to run it; its warnings are drawn at once.
+    /// Opens a project to run it without reading its sources; its warnings are drawn at once.
     pub fn open_to_run(&self, options: &ProjectOptions) -> Result<Workbench, Failure> {
+        self.open_and_warn(options, AskSources::Remembered)
+    }
+
+    /// Opens a project to read its sources; databases are asked for their tables.
+    pub fn open_to_load(&self, options: &ProjectOptions) -> Result<Workbench, Failure> {
+        self.open_and_warn(options, AskSources::Now)
+    }
+
+    fn open_and_warn(&self, options: &ProjectOptions, ask: AskSources) -> Result<Workbench, Failure> {
         let (folder, open) = self.project(options)?;
+        let open = OpenOptions { ask, ..open };
         let (workbench, warnings) = self.open_folder(&folder, &open)?;
         self.warn(&warnings, &ProjectFiles::of(&warnings, &folder));
         Ok(workbench)

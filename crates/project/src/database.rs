@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Secret;
+use crate::{Secret, TableRef};
 
 /// How a database is reached. Everything is resolved: defaults are filled in, a URL is taken apart.
 #[derive(Debug, Clone)]
@@ -87,4 +87,68 @@ pub enum SslMode {
     VerifyCa,
     /// The same, and it must be made out to the host.
     VerifyFull,
+}
+
+/// Options of a stream of a database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatabaseOptions {
+    /// The table, view or foreign table.
+    pub table: TableRef,
+    /// The column that finds changed rows, as named in the store.
+    pub cursor: Option<String>,
+    /// Where the first load starts, as written; it is read in the cursor's type.
+    pub initial_value: Option<String>,
+    /// How far before the position each run reads again; the default depends on what the source can tell of open transactions.
+    pub lag: Option<Duration>,
+    /// How rows are found that were deleted at the source.
+    pub deletes: Deletes,
+    /// What is compared in full from time to time, whatever the cursor says.
+    pub reconcile: Option<Reconcile>,
+    /// A greater part of a table than this is not deleted without consent, from 0 to 1.
+    pub max_delete_ratio: f64,
+    /// A condition in the database's own SQL: only rows that satisfy it are in the store.
+    pub filter: Option<String>,
+    /// What happens to a value that the store's type cannot hold.
+    pub on_unrepresentable: OnUnrepresentable,
+}
+
+/// How rows are found that were deleted at the source without a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletes {
+    /// The keys of source and store are compared.
+    CompareKeys {
+        /// Not more often than this; in every run without it.
+        every: Option<Duration>,
+    },
+    /// They are not: such rows stay, and `status` says so.
+    None,
+}
+
+/// A comparison of source and store that does not trust the cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reconcile {
+    /// What is compared.
+    pub what: ReconcileWhat,
+    /// Not more often than this; only with `--reconcile` without it.
+    pub every: Option<Duration>,
+}
+
+/// What a reconciliation compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReconcileWhat {
+    /// Which keys there are.
+    Keys,
+    /// Keys and values.
+    Rows,
+}
+
+/// What happens to a value that the store's type cannot hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnrepresentable {
+    /// Its row is rejected, with the reason.
+    Reject,
+    /// It is NULL in the store, and counted.
+    Null,
 }

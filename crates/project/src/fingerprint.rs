@@ -27,7 +27,16 @@ impl Stream {
             .filter_map(|column| Some([column.name.clone(), column.column_type.as_ref()?.to_string()]))
             .collect();
         types.sort();
-        let canonical = json!([
+        let database = self.database.as_ref().map(|options| {
+            json!([
+                options.table.to_string(),
+                options.cursor,
+                options.initial_value,
+                options.filter,
+                options.on_unrepresentable,
+            ])
+        });
+        let mut canonical = json!([
             1,
             self.source,
             self.name,
@@ -43,6 +52,10 @@ impl Stream {
             self.soft_delete,
             self.schema_contract,
         ]);
+        // Streams of files keep the fingerprint that they had before there were others.
+        if let (Some(database), Some(parts)) = (database, canonical.as_array_mut()) {
+            parts.push(database);
+        }
         blake3::hash(canonical.to_string().as_bytes()).to_hex()[..32].to_owned()
     }
 }

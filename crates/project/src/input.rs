@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::Table;
+
 /// Everything a project is read from. Whoever has the file system fills it in.
 #[derive(Debug, Clone, Default)]
 pub struct ProjectInput {
@@ -16,6 +18,8 @@ pub struct ProjectInput {
     pub target: Option<String>,
     /// Variables given on the command line; win over `vars:`.
     pub vars: serde_json::Map<String, serde_json::Value>,
+    /// What databases said of their tables when they were last asked, by the name of the source.
+    pub discovered: BTreeMap<String, Vec<Table>>,
 }
 
 /// One file of the project folder.

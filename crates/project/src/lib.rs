@@ -10,9 +10,11 @@
 
 mod catalog;
 mod column_choice;
+pub mod column_name;
 pub mod column_type;
 mod database;
 pub mod diagnostic;
+mod discovered;
 mod duration;
 mod env_file;
 mod fingerprint;
@@ -30,8 +32,11 @@ mod yaml;
 
 pub use column_choice::is_selected;
 pub use column_type::ColumnType;
-pub use database::{DatabaseKind, DatabaseSettings, SslMode};
+pub use database::{
+    DatabaseKind, DatabaseOptions, DatabaseSettings, Deletes, OnUnrepresentable, Reconcile, ReconcileWhat, SslMode,
+};
 pub use diagnostic::{Diagnostic, Location, Severity};
+pub use discovered::{SourceColumn, Table, TableKind, TableRef};
 pub use forms::json_schemas;
 pub use input::{InputFile, ProjectInput};
 pub use name::TableName;

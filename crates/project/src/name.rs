@@ -70,3 +70,38 @@ pub(crate) fn is_plain(text: &str) -> bool {
         && !text.starts_with(|c: char| c.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
+
+/// Whether a name is like a pattern, in which `*` stands for any characters and `?` for one.
+pub(crate) fn matches_wildcard(pattern: &str, name: &str) -> bool {
+    fn behind(pattern: &[char], name: &[char]) -> bool {
+        match (pattern.split_first(), name.split_first()) {
+            (None, None) => true,
+            (Some(('*', rest)), _) => behind(rest, name) || (!name.is_empty() && behind(pattern, &name[1..])),
+            (Some(('?', rest)), Some((_, after))) => behind(rest, after),
+            (Some((a, rest)), Some((b, after))) => a.eq_ignore_ascii_case(b) && behind(rest, after),
+            _ => false,
+        }
+    }
+    let characters = |text: &str| text.chars().collect::<Vec<_>>();
+    behind(&characters(pattern), &characters(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("ref_*", "ref_country", true),
+            ("ref_*", "preference", false),
+            ("*", "anything", true),
+            ("a?c*", "abcd", true),
+            ("a?c", "ac", false),
+            ("REF_*", "ref_x", true),
+            ("*_*_x", "a_b_c_x", true),
+        ] {
+            assert_eq!(matches_wildcard(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

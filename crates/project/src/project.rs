@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ColumnType, Diagnostic, Location, Secret, TableName};
+use crate::name::matches_wildcard;
+use crate::{ColumnType, DatabaseOptions, DatabaseSettings, Diagnostic, Location, Secret, TableName};
 
 /// A project, resolved for one target.
 #[derive(Debug, Clone)]
@@ -51,6 +52,19 @@ pub struct Project {
 }
 
 impl Project {
+    /// Whether a table that is not known may be one all the same: a mistake in its own description was reported, or it may be among
+    /// the tables of a wildcard whose database was not asked yet.
+    pub fn may_have(&self, table: &TableName) -> bool {
+        let same = |one: &TableName| one.to_string().to_lowercase() == table.to_string().to_lowercase();
+        let undiscovered = self.sources.iter().filter_map(|source| match &source.connection {
+            SourceConnection::Database(database) if !database.discovered => Some(&database.wildcards),
+            _ => None,
+        });
+        self.unreadable.iter().any(same)
+            || (table.schema.eq_ignore_ascii_case(&self.store_layer)
+                && undiscovered.flatten().any(|pattern| matches_wildcard(pattern, &table.name)))
+    }
+
     /// Writes `${NAME}` for the contents of environment variables that came into diagnostics with the SQL they are in.
     pub fn conceal(&self, diagnostics: &mut [Diagnostic]) {
         let mut read: Vec<_> = self.variables_read.iter().collect();
@@ -150,6 +164,20 @@ pub enum SourceConnection {
         /// MaxMind database for the country of an address, relative to the project folder.
         country_database: Option<String>,
     },
+    /// Tables of a database.
+    Database(Box<DatabaseConnection>),
+}
+
+/// A database as a source.
+#[derive(Debug, Clone)]
+pub struct DatabaseConnection {
+    /// How it is reached.
+    pub settings: DatabaseSettings,
+    /// Whether it was asked for its tables, now or earlier. Before that wildcards stand for nothing, and keys that the file does not give
+    /// are unknown: such a project can be looked at and not be run.
+    pub discovered: bool,
+    /// Patterns of the wildcard streams, as written.
+    pub wildcards: Vec<String>,
 }
 
 impl SourceConnection {
@@ -157,6 +185,7 @@ impl SourceConnection {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Files { .. } => "files",
+            Self::Database(database) => database.settings.kind.word(),
         }
     }
 }
@@ -190,8 +219,10 @@ pub struct Stream {
     pub tags: Vec<String>,
     /// Description, for people.
     pub description: Option<String>,
-    /// Options of a file stream.
+    /// Options of a file stream; without meaning for others.
     pub files: FileOptions,
+    /// Options of a stream of a database; `None` for others.
+    pub database: Option<DatabaseOptions>,
     /// Where it is declared.
     pub location: Location,
 }
@@ -263,6 +294,20 @@ pub struct FileOptions {
     pub archive: String,
     /// Numbered columns folded into one list column: name of the list → pattern with `*` for the number, as in the header.
     pub lists: BTreeMap<String, String>,
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self {
+            pattern: String::new(),
+            format: FileFormat::Csv(CsvOptions::default()),
+            mode: FileMode::Whole,
+            ready: Ready::Renamed,
+            after: AfterLoad::Keep,
+            archive: String::new(),
+            lists: BTreeMap::new(),
+        }
+    }
 }
 
 /// How files of a stream are written. The compression is told by the file name (`.gz`).

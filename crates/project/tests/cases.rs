@@ -1,6 +1,6 @@
 //! Cases as data: a folder of `tests/cases/` is a project, `expected.txt` in it every diagnostic it must give.
 //!
-//! Beside the project a case may hold `case.json` (`environment`, `target`, `vars`), `dotenv` (the text of `.env`) and `project.txt`: what
+//! Beside the project a case may hold `case.json` (`environment`, `target`, `vars`, `discovered`), `dotenv` (the text of `.env`) and `project.txt`: what
 //! the project must have been read as. `UPDATE_EXPECT=1 cargo test` rewrites `expected.txt`, and `project.txt` where there is one.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use thalweg_project::{Diagnostic, InputFile, ProjectInput, Severity, read};
+use thalweg_project::{Diagnostic, InputFile, ProjectInput, Severity, Table, read};
 
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
@@ -16,6 +16,7 @@ struct Case {
     environment: BTreeMap<String, String>,
     target: Option<String>,
     vars: serde_json::Map<String, serde_json::Value>,
+    discovered: BTreeMap<String, Vec<Table>>,
 }
 
 fn collect(root: &Path, folder: &Path, files: &mut Vec<InputFile>) {
@@ -78,7 +79,14 @@ fn every_case_gives_what_is_expected() {
             texts.insert(".env".to_owned(), text.clone());
         }
         let environment = settings.environment;
-        let input = ProjectInput { files, env_file, environment, target: settings.target, vars: settings.vars };
+        let input = ProjectInput {
+            files,
+            env_file,
+            environment,
+            target: settings.target,
+            vars: settings.vars,
+            discovered: settings.discovered,
+        };
         let (project, diagnostics) = read(&input);
         let diagnostics: String = diagnostics.iter().map(|diagnostic| shown(diagnostic, &texts)).collect();
         assert!(!diagnostics.contains("s3cret"), "{name} shows a secret:\n{diagnostics}");

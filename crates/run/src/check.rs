@@ -13,11 +13,11 @@ use thalweg_warehouse::{Connection, DescribedColumn, WarehouseError};
 use crate::answer::Validation;
 use crate::error::RunError;
 use crate::explain::place;
-use crate::folder;
 use crate::options::OpenOptions;
 use crate::publish::model::{column_problem, tracked_inputs};
 use crate::publish::refresh::shapes::enforced_key;
 use crate::table_state::{StateColumn, TableKind, TableState};
+use crate::{discovered, folder};
 
 /// Columns of store tables and seeds as last seen, kept beside the project so that checking needs no warehouse. May be deleted.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -59,8 +59,8 @@ fn seen_columns(folder: &Path, target: &str) -> SeenColumns {
 
 /// See [`crate::Workbench::validate`].
 pub fn validate(folder: &Path, options: &OpenOptions) -> Result<Validation, RunError> {
-    let input = folder::read(folder, options)?;
-    let (project, mut diagnostics) = thalweg_project::read(&input);
+    let mut input = folder::read(folder, options)?;
+    let (project, mut diagnostics) = discovered::read_project(folder, &mut input, options.ask)?;
     let files: BTreeMap<String, String> =
         input.files.iter().map(|file| (file.path.clone(), file.text.clone())).collect();
     let mut validation = Validation { files, ..Validation::default() };

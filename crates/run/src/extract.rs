@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thalweg_project::{Project, SourceConnection, Stream};
+use thalweg_source::database::DatabaseSource;
 use thalweg_source::files::FilesSource;
 use thalweg_source::landing::{FORMAT_VERSION, Landing, Manifest, RunLanding};
 use thalweg_source::{
     Column, Context, Extract, NoteLevel, Part, RejectedRecord, Sink, Snapshot, Source, SourceError, SourceErrorKind,
-    StreamRequest,
+    StreamRequest, UnfinishedExtract,
 };
 
 use crate::event::{Event, Observer};
@@ -41,6 +42,9 @@ pub fn open_sources(project: &Project, folder: &Path) -> Vec<Box<dyn Source>> {
         .iter()
         .map(|source| match &source.connection {
             SourceConnection::Files { .. } => Box::new(FilesSource::new(source, folder)) as Box<dyn Source>,
+            SourceConnection::Database(database) => {
+                Box::new(DatabaseSource::new(&source.name, &database.settings, folder))
+            }
         })
         .collect()
 }
@@ -166,8 +170,11 @@ impl Extraction<'_> {
         self.context.check_cancelled()?;
         self.observer.event(&Event::ExtractStarted { stream: name.clone() });
         fail::fail_point!("run::before-extract");
+        let mut takes_up = self.resumed;
         let manifest = self.with_patience(|| {
-            let landing = self.landing_of(stream).under(self.epoch);
+            let landing = self.landing_of(stream).under(self.epoch).in_units(&job.fingerprint, takes_up);
+            // What this very process began may be gone on with.
+            takes_up = true;
             landing.begin()?;
             let sink = ToldSink { landing: &landing, observer: self.observer, stream: &name };
             let extract = snapshot.extract(index, &sink)?;
@@ -230,6 +237,7 @@ fn nothing_landed(stream: &Stream, run: i64, epoch: i64, landing: &RunLanding, e
         created_at: String::new(),
         columns: Vec::new(),
         parts: Vec::new(),
+        keys: Vec::new(),
         rejects: None,
         extract,
     }
@@ -245,6 +253,26 @@ struct ToldSink<'a> {
 impl Sink for ToldSink<'_> {
     fn part(&self, columns: &[Column]) -> Result<Box<dyn Part + '_>, SourceError> {
         self.landing.part(columns)
+    }
+
+    fn keys(&self, columns: &[Column]) -> Result<Box<dyn Part + '_>, SourceError> {
+        self.landing.keys(columns)
+    }
+
+    fn plan_units(&self, plan: &serde_json::Value) -> Result<Option<UnfinishedExtract>, SourceError> {
+        self.landing.plan_units(plan)
+    }
+
+    fn unit_part(&self, unit: usize, columns: &[Column]) -> Result<Box<dyn Part + '_>, SourceError> {
+        self.landing.unit_part(unit, columns)
+    }
+
+    fn finish_unit(&self, unit: usize, outcome: Option<&serde_json::Value>) -> Result<(), SourceError> {
+        self.landing.finish_unit(unit, outcome)
+    }
+
+    fn forget_units(&self) -> Result<(), SourceError> {
+        self.landing.forget_units()
     }
 
     fn reject(&self, rejects: &[RejectedRecord]) -> Result<(), SourceError> {

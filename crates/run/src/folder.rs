@@ -46,6 +46,7 @@ pub fn read(folder: &Path, options: &OpenOptions) -> Result<ProjectInput, RunErr
             .collect::<BTreeMap<_, _>>(),
         target: options.target.clone(),
         vars: options.vars.clone().into_iter().collect(),
+        discovered: BTreeMap::new(),
     })
 }
 

@@ -9,7 +9,9 @@ mod answer;
 mod change;
 mod check;
 mod choice;
+mod connections;
 mod database;
+mod discovered;
 mod error;
 mod event;
 mod explain;
@@ -34,6 +36,8 @@ mod why;
 mod workbench;
 
 pub use answer::*;
+pub use connections::{ConnectionTest, DiscoveredColumn, DiscoveredTable, SourceFileText};
+pub use discovered::AskSources;
 pub use error::RunError;
 pub use event::{Event, Observer, Silent};
 pub use explain::{ExplainedChange, Explanation, PastRefresh};

@@ -241,6 +241,7 @@ pub fn looking<'a>(
         superseded: Vec::new(),
         steps: Vec::new(),
         notes: Vec::new(),
+        refused: Vec::new(),
         definitions_changed: false,
         next_extract: known.next_extract,
         observer,
@@ -300,7 +301,14 @@ pub fn status(bench: &Workbench) -> Result<Status, RunError> {
                 (if view { TableKind::View } else { TableKind::Table }, stale)
             }
         };
-        let mut remarks = Vec::new();
+        let mut remarks = match compiled.nodes[node].kind {
+            NodeKind::Stream(source, stream) => {
+                let stream = &project.sources[source].streams[stream];
+                let position = known.positions.get(&(stream.source.clone(), stream.name.clone()));
+                position.map_or_else(Vec::new, |position| thalweg_source::database::remarks(stream, position))
+            }
+            _ => Vec::new(),
+        };
         if let Some(number) = open.get(&id.to_string()) {
             remarks.push(if *number == 1 { "1 open reject".to_owned() } else { format!("{number} open rejects") });
         }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::discovered::AskSources;
+
 /// How a project is opened.
 #[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
@@ -10,6 +12,8 @@ pub struct OpenOptions {
     pub target: Option<String>,
     /// `--vars`
     pub vars: BTreeMap<String, serde_json::Value>,
+    /// Whether databases are asked for their tables.
+    pub ask: AskSources,
 }
 
 /// Which parts of a run are wanted.
@@ -43,7 +47,7 @@ pub struct BuildOptions {
     pub select: Option<String>,
     /// `--exclude`
     pub exclude: Option<String>,
-    /// `--full-refresh`: models are computed anew, store tables are rebuilt from landing.
+    /// `--full-refresh`: models are computed anew, store tables are rebuilt from landing, or read again where a database has them.
     pub full_refresh: bool,
     /// `--full-tests`: tests look at whole tables.
     pub full_tests: bool,
@@ -52,6 +56,12 @@ pub struct BuildOptions {
     /// `--sample` of `verify`, and `--verify` of `build`: this share of the keys is compared; with `verify`, everything without it, with
     /// `build`, nothing.
     pub sample: Option<f64>,
+    /// `--from`: streams of databases are read again from this value of their cursor on.
+    pub from: Option<String>,
+    /// `--reconcile`: source and store are compared, whatever the cursor says.
+    pub reconcile: bool,
+    /// `--confirm-deletes`: what is gone at a source is deleted, however much it is.
+    pub confirm_deletes: bool,
     /// `--threads`: streams extracted at the same time, and threads of a source.
     pub threads: Option<usize>,
     /// `--lock-timeout`: how long to wait for a warehouse that another program holds.
@@ -69,6 +79,9 @@ impl BuildOptions {
             full_tests: false,
             drop_removed: false,
             sample: None,
+            from: None,
+            reconcile: false,
+            confirm_deletes: false,
             threads: None,
             lock_timeout: Duration::from_secs(60),
         }

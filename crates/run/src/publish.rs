@@ -4,6 +4,7 @@
 
 pub mod change_log;
 pub mod difference;
+pub mod missing;
 pub mod model;
 pub mod physical;
 pub mod refresh;
@@ -22,7 +23,7 @@ use crate::change::Change;
 use crate::database::Database;
 use crate::error::RunError;
 use crate::event::{Event, Observer};
-use crate::outcome::{Counts, OutcomeNote, StepOutcome};
+use crate::outcome::{Counts, FailedStream, OutcomeNote, StepOutcome};
 use crate::publish::change_log::{ChangeLogs, Retention};
 use crate::publish::refresh::Refreshing;
 use crate::table_state::TableState;
@@ -61,6 +62,8 @@ pub struct Publication<'a> {
     pub steps: Vec<StepOutcome>,
     /// What a person should know.
     pub notes: Vec<OutcomeNote>,
+    /// Streams of which rows are gone at the source that were not deleted, because they were too many.
+    pub refused: Vec<FailedStream>,
     /// Whether tables or views were created or dropped.
     pub definitions_changed: bool,
     /// The next free `thalweg.extracts.id`.

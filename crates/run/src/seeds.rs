@@ -69,6 +69,7 @@ fn stream(seed: &Seed) -> Stream {
             archive: "archive".to_owned(),
             lists: BTreeMap::new(),
         },
+        database: None,
         location: Location::file(&seed.file),
     }
 }

@@ -7,7 +7,9 @@ use thalweg_source::Column;
 use thalweg_sql::NodeKind;
 use thalweg_sql::statement::condition::is_marked;
 use thalweg_sql::statement::difference::missing_rows;
-use thalweg_sql::statement::relation::{FILE_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list, qualified};
+use thalweg_sql::statement::relation::{
+    FILE_COLUMN, MATCHES_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list, qualified,
+};
 use thalweg_sql::statement::{Sameness, TypedColumn};
 use thalweg_warehouse::{Access, Connection, Wait};
 
@@ -250,15 +252,22 @@ fn expected_rows(
             let last = extracts.iter().rposition(|(files, _)| files.complete).unwrap_or(0);
             extracts.into_iter().skip(last).collect()
         }
+        // What a database was read in full for says everything there is to say.
+        WriteDisposition::Merge if stream.database.is_some() => {
+            let last = extracts.iter().rposition(|(files, _)| files.complete).unwrap_or(0);
+            extracts.into_iter().skip(last).collect()
+        }
         WriteDisposition::Merge | WriteDisposition::Append => extracts,
     };
     let mut parts = Vec::new();
+    let gone = publication.listed_gone(stream, &extracts, "l")?;
     for (files, _) in &extracts {
         let staged = stage(&mut publication.database, columns, files)?;
         let stage = staged.relation;
         parts.push(format!(
-            "select {}, {} + s.{FILE_COLUMN} as _origin, s.{RECORD_COLUMN} as _record from {stage} s",
+            "select {}, {} as {MATCHES_COLUMN}, {} + s.{FILE_COLUMN} as _origin, s.{RECORD_COLUMN} as _record from {stage} s",
             list("s").map_err(bad_name)?,
+            if files.has_matches() { "s._matches" } else { "true" },
             files.origin_base
         ));
     }
@@ -295,7 +304,7 @@ fn expected_rows(
     };
     Ok(format!(
         "select {shown} from (select k.*, row_number() over (partition by {keys} order by {sequence}k._origin desc, k._record desc) \
-         as _thalweg_rank from {landed} k) l where l._thalweg_rank = 1 and not {marked}"
+         as _thalweg_rank from {landed} k) l where l._thalweg_rank = 1 and not {marked} and l.{MATCHES_COLUMN} is not false{gone}"
     ))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use thalweg_project::{Diagnostic, Project, Severity};
+use thalweg_project::{Diagnostic, Project, Severity, SourceConnection};
 use thalweg_source::Source;
 use thalweg_source::landing::Landing;
 use thalweg_sql::Compiled;
@@ -14,13 +14,14 @@ use thalweg_warehouse::{Access, Connection, Interrupt, Wait, Warehouse};
 
 use crate::answer::*;
 use crate::choice::Choice;
+use crate::connections::{ConnectionTest, DiscoveredTable, SourceFileText};
 use crate::error::RunError;
 use crate::event::Observer;
 use crate::explain::{self, Explanation};
 use crate::options::{BuildOptions, OpenOptions};
 use crate::outcome::{RunOutcome, TestOutcome};
 use crate::why::{self, Why};
-use crate::{check, extract, folder, look, runner, show, verify};
+use crate::{check, connections, discovered, extract, folder, look, runner, show, verify};
 
 /// A project, opened for one target.
 pub struct Workbench {
@@ -39,8 +40,8 @@ impl Workbench {
         cancelled: Arc<AtomicBool>,
     ) -> Result<(Self, Vec<Diagnostic>), RunError> {
         let folder = absolute(folder)?;
-        let input = folder::read(&folder, options)?;
-        let (project, mut diagnostics) = thalweg_project::read(&input);
+        let mut input = folder::read(&folder, options)?;
+        let (project, mut diagnostics) = discovered::read_project(&folder, &mut input, options.ask)?;
         let mut compiled = None;
         if let Some(project) = &project {
             let (graph, more) = thalweg_sql::compile(project);
@@ -80,7 +81,23 @@ impl Workbench {
 
     /// Does a run: `build`, `load` or `run`.
     pub fn build(&self, options: &BuildOptions, observer: &dyn Observer) -> Result<RunOutcome, RunError> {
+        self.check_discovered()?;
         runner::run(self, options, observer)
+    }
+
+    /// Refuses to run what is not known yet.
+    fn check_discovered(&self) -> Result<(), RunError> {
+        let unknown =
+            self.project.sources.iter().find(
+                |source| matches!(&source.connection, SourceConnection::Database(database) if !database.discovered),
+            );
+        match unknown {
+            None => Ok(()),
+            Some(source) => Err(RunError::NotFound(format!(
+                "the database of the source {} was not asked for its tables yet: run `thalweg conns discover {}`",
+                source.name, source.name
+            ))),
+        }
     }
 
     /// What a build would do.
@@ -116,6 +133,21 @@ impl Workbench {
     /// A table's rows or a query's answer, as published. `limit` of `None`: everything.
     pub fn show(&self, what: &str, limit: Option<usize>) -> Result<Shown, RunError> {
         show::show(self, what, limit)
+    }
+
+    /// Reaches a source and says in one line what was found.
+    pub fn test_connection(&self, source: &str) -> Result<ConnectionTest, RunError> {
+        connections::test(self, source)
+    }
+
+    /// The tables of a source that is a database, as it describes them now.
+    pub fn discover(&self, source: &str) -> Result<Vec<DiscoveredTable>, RunError> {
+        connections::discover(self, source)
+    }
+
+    /// The text of a source's file with streams for these tables.
+    pub fn source_file(&self, source: &str, tables: &[DiscoveredTable]) -> Result<SourceFileText, RunError> {
+        connections::source_file(self, source, tables)
     }
 
     /// Rejected records.

@@ -136,7 +136,7 @@ pub fn assert_all(
 }
 
 /// Law 3, counted here and not by the program.
-fn assert_balance(outcome: &RunOutcome) {
+pub fn assert_balance(outcome: &RunOutcome) {
     for step in &outcome.steps {
         let counts = step.counts;
         if ["store", "seed"].contains(&step.kind.as_str()) {
@@ -277,7 +277,7 @@ fn assert_logs(site: &Site, history: &mut History, run: i64) {
 }
 
 /// Law 1, as the program itself sees it.
-fn assert_verified(site: &Site) {
+pub fn assert_verified(site: &Site) {
     let Ok(bench) = site.try_open() else { return };
     let options = crate::site::options(thalweg_run::Command::Build);
     match bench.verify(&options, &Silent) {

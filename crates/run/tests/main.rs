@@ -10,6 +10,8 @@
 
 mod case;
 mod cases;
+#[cfg(unix)]
+mod databases;
 mod fencing;
 mod history;
 mod laws;

@@ -58,8 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let started = Instant::now();
         let landing = Landing::new(landing_folder.clone(), "speed").stream("speed", "speed").run(1);
         landing.begin()?;
-        let requests =
-            [StreamRequest { stream: &source.streams[0], position: Position::new(), known_columns: Vec::new() }];
+        let requests = [StreamRequest::changes(&source.streams[0], Position::new(), Vec::new())];
         let extract = files.open(&requests, &context)?.extract(0, &landing)?;
         let manifest = landing.finish(extract, "speed", 1)?;
         let bytes: u64 = manifest.parts.iter().map(|part| part.bytes).sum();
@@ -79,7 +78,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let started = Instant::now();
     let landing = Landing::new(landing_folder.clone(), "speed").stream("speed", "speed").run(2);
-    let requests = [StreamRequest { stream: &source.streams[0], position, known_columns: Vec::new() }];
+    let requests = [StreamRequest::changes(&source.streams[0], position, Vec::new())];
     let extract = files.open(&requests, &context)?.extract(0, &landing)?;
     println!("{:.3} s for nothing new ({})", started.elapsed().as_secs_f64(), extract.is_empty());
     std::fs::remove_dir_all(&landing_folder)?;
@@ -126,6 +125,7 @@ fn stream(pattern: String, format: FileFormat) -> Stream {
             archive: "archive".to_owned(),
             lists: std::collections::BTreeMap::new(),
         },
+        database: None,
         location: Location::file("sources/speed.yml"),
     }
 }

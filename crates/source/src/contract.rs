@@ -13,6 +13,10 @@ pub const FILE_COLUMN: &str = "_file";
 /// format has lines (1 is the first), otherwise the ordinal of the record (1 is the first).
 pub const RECORD_COLUMN: &str = "_record";
 
+/// Landing column: whether the row is one the stream wants (its `where`), `BOOLEAN`. Only in parts whose rows were read because they changed;
+/// a row for which it is false is deleted from the store.
+pub const MATCHES_COLUMN: &str = "_matches";
+
 /// How far a stream was read: a set of entries, each replaced as a whole.
 ///
 /// A database cursor is one entry; a folder has one entry per file. The keys are the source's own.
@@ -86,6 +90,30 @@ pub struct StreamRequest<'a> {
     pub position: Position,
     /// The columns the store table has now, bookkeeping columns aside; empty before the first load.
     pub known_columns: Vec<Column>,
+    /// What is wanted of it.
+    pub wanted: Wanted,
+    /// Whether a person agreed to delete more than the stream allows ([`Extract::deletes_confirmed`]).
+    pub confirm_deletes: bool,
+}
+
+impl<'a> StreamRequest<'a> {
+    /// A stream of which what is new since a position is wanted.
+    pub fn changes(stream: &'a Stream, position: Position, known_columns: Vec<Column>) -> Self {
+        Self { stream, position, known_columns, wanted: Wanted::Changes, confirm_deletes: false }
+    }
+}
+
+/// What a run wants of a stream. Files know only changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// What is new since the position.
+    Changes,
+    /// Everything, and it is the whole truth.
+    Everything,
+    /// What has this value of the cursor or a greater one, the position notwithstanding, and what is new.
+    From(String),
+    /// What is new, and what a comparison of source and store finds.
+    Reconcile,
 }
 
 /// A column of an extract or a store table.
@@ -140,11 +168,46 @@ pub trait Sink: Sync {
     /// columns; the columns of the stream are the union, each with the widest of its types ([`crate::landing::unify`]).
     fn part(&self, columns: &[Column]) -> Result<Box<dyn Part + '_>, SourceError>;
 
+    /// Opens a part for keys: the key columns of rows that are there, which are compared and not loaded. Written as the others.
+    fn keys(&self, columns: &[Column]) -> Result<Box<dyn Part + '_>, SourceError>;
+
+    /// Makes a plan of units that are read each for itself known, before the first of them is read. An interrupted extract of the same
+    /// stream, under the same definition and from the same position, may have left a plan and finished units: then they are the answer, and
+    /// the plan that was handed in is not kept. A sink that keeps nothing has none.
+    fn plan_units(&self, _plan: &serde_json::Value) -> Result<Option<UnfinishedExtract>, SourceError> {
+        Ok(None)
+    }
+
+    /// Opens a part that belongs to a unit of the plan.
+    fn unit_part(&self, _unit: usize, columns: &[Column]) -> Result<Box<dyn Part + '_>, SourceError> {
+        self.part(columns)
+    }
+
+    /// Says that a unit is finished; its parts are. `outcome` is handed back by [`Sink::plan_units`] after an interruption; without one
+    /// the unit would then be read again.
+    fn finish_unit(&self, _unit: usize, _outcome: Option<&serde_json::Value>) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    /// Gives up what an interrupted extract left.
+    fn forget_units(&self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     /// Keeps records that could not be read.
     fn reject(&self, rejects: &[RejectedRecord]) -> Result<(), SourceError>;
 
     /// Tells how many more records were read, for progress.
     fn progress(&self, records: u64);
+}
+
+/// What an interrupted extract left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnfinishedExtract {
+    /// Its plan.
+    pub plan: serde_json::Value,
+    /// The units it finished, with their outcomes.
+    pub finished: BTreeMap<usize, serde_json::Value>,
 }
 
 /// One Parquet file being written.
@@ -190,14 +253,37 @@ pub struct Extract {
     /// The rest of the extract is good and is published, but the run has failed in part (exit code 1).
     #[serde(default)]
     pub failed: Vec<FailedFile>,
-    /// With `write_disposition: replace`: whether this extract is the whole truth. `false` means there was nothing new to read.
+    /// Whether this extract is the whole truth: rows that are not in it are deleted. With `write_disposition: replace`, `false` means
+    /// there was nothing new to read.
     pub complete: bool,
+    /// The keys that the source has, if they were listed: rows of the store with other keys are deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeyListing>,
+    /// A person agreed to delete however many rows are gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deletes_confirmed: bool,
+}
+
+/// Keys of a stream as they were listed; they lie in parts of their own ([`Sink::keys`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyListing {
+    /// Ranges of the first key column whose keys were listed; the others are as they were. Empty: all keys.
+    pub ranges: Vec<KeyRange>,
+}
+
+/// A range of the first key column. Values are as text in the column's type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRange {
+    /// From this value on; from the smallest, and NULL, without it.
+    pub from: Option<String>,
+    /// Up to but not including this value; to the greatest without it.
+    pub to: Option<String>,
 }
 
 impl Extract {
     /// Whether there is anything to publish: rows, rejects, a moved position.
     pub fn is_empty(&self) -> bool {
-        self.read == 0 && self.position.is_empty() && !self.complete
+        self.read == 0 && self.position.is_empty() && !self.complete && self.keys.is_none()
     }
 }
 

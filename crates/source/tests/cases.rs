@@ -209,7 +209,7 @@ impl World {
         let files = FilesSource::new(&source, self.home.path());
         let stored = self.known.iter().map(|column| Column { undecided: false, ..column.clone() }).collect();
         let position = self.position.clone();
-        let requests = [StreamRequest { stream: &source.streams[0], position, known_columns: stored }];
+        let requests = [StreamRequest::changes(&source.streams[0], position, stored)];
         let extracted = files.open(&requests, &context).and_then(|snapshot| snapshot.extract(0, &landing));
         match extracted {
             Ok(extract) => {
@@ -233,7 +233,7 @@ impl World {
         let rejects = last.rejects.as_ref().expect("rejects");
         let records = read_rejects(&before.folder().join(&rejects.file)).expect("rejects");
         let (position, known_columns) = (self.position.clone(), self.known.clone());
-        let request = StreamRequest { stream: &source.streams[0], position, known_columns };
+        let request = StreamRequest::changes(&source.streams[0], position, known_columns);
         match files.replay(&request, &last.extract.files, &records, &context, &landing) {
             Ok(extract) => {
                 assert_eq!(extract.read, records.len() as u64, "every reject is answered");

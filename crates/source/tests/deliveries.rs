@@ -51,11 +51,7 @@ impl Project {
         let landing = Landing::new(self.home.path().join("landing"), "dev").stream("in", "case").run(self.run);
         landing.begin()?;
         let source = FilesSource::new(&self.definition, self.home.path());
-        let requests = [StreamRequest {
-            stream: &self.definition.streams[0],
-            position: self.position.clone(),
-            known_columns: Vec::new(),
-        }];
+        let requests = [StreamRequest::changes(&self.definition.streams[0], self.position.clone(), Vec::new())];
         let extract = source.open(&requests, &context)?.extract(0, &landing)?;
         for (key, value) in &extract.position {
             match value {

@@ -4,7 +4,8 @@ use clap::Args;
 use thalweg_run::{BuildOptions, Command, RunError, RunOutcome, Workbench};
 
 use crate::arguments::{
-    MachineOptions, OutputOptions, ProjectOptions, RefreshOptions, SelectionOptions, TestOptions, share,
+    DatabaseReadOptions, MachineOptions, OutputOptions, ProjectOptions, RefreshOptions, SelectionOptions, TestOptions,
+    share,
 };
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -22,6 +23,9 @@ pub struct Arguments {
     /// How models are refreshed.
     #[command(flatten)]
     pub refresh: RefreshOptions,
+    /// What is read of databases.
+    #[command(flatten)]
+    pub databases: DatabaseReadOptions,
     /// What tests look at.
     #[command(flatten)]
     pub tests: TestOptions,
@@ -41,10 +45,12 @@ pub struct Arguments {
 
 /// Does it.
 pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
-    let workbench = invocation.open_to_run(&arguments.project)?;
+    let workbench = invocation.open_to_load(&arguments.project)?;
     let options = BuildOptions {
         full_refresh: arguments.refresh.full_refresh,
         drop_removed: arguments.refresh.drop_removed,
+        from: arguments.databases.from.clone(),
+        confirm_deletes: arguments.databases.confirm_deletes,
         full_tests: arguments.tests.full_tests,
         sample: arguments.verify,
         ..arguments.machine.build_options(Command::Build, &arguments.selection)

@@ -4,7 +4,9 @@ use clap::Args;
 use thalweg_run::{BuildOptions, Command};
 
 use super::build::run_and_tell;
-use crate::arguments::{MachineOptions, OutputOptions, ProjectOptions, SelectionOptions, TestOptions};
+use crate::arguments::{
+    DatabaseReadOptions, MachineOptions, OutputOptions, ProjectOptions, SelectionOptions, TestOptions,
+};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 
@@ -14,7 +16,13 @@ pub struct Arguments {
     /// Which tables.
     #[command(flatten)]
     pub selection: SelectionOptions,
-    /// Rebuild store tables from everything that landed.
+    /// What is read of databases.
+    #[command(flatten)]
+    pub databases: DatabaseReadOptions,
+    /// Compare tables of databases with the store whatever their cursors say, and mend what differs.
+    #[arg(long, help_heading = "Databases")]
+    pub reconcile: bool,
+    /// Rebuild store tables from everything that landed; tables of databases are read again.
     #[arg(long, short = 'f', help_heading = "Run")]
     pub full_refresh: bool,
     /// What tests look at.
@@ -33,9 +41,12 @@ pub struct Arguments {
 
 /// Does it.
 pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure> {
-    let workbench = invocation.open_to_run(&arguments.project)?;
+    let workbench = invocation.open_to_load(&arguments.project)?;
     let options = BuildOptions {
         full_refresh: arguments.full_refresh,
+        from: arguments.databases.from.clone(),
+        confirm_deletes: arguments.databases.confirm_deletes,
+        reconcile: arguments.reconcile,
         full_tests: arguments.tests.full_tests,
         ..arguments.machine.build_options(Command::Load, &arguments.selection)
     };

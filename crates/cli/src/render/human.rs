@@ -1,5 +1,6 @@
 //! Text for people. Each function takes values and answers with a text, without looking at the terminal.
 
+pub mod connections;
 pub mod explanation;
 pub mod grid;
 pub mod listing;

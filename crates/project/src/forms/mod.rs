@@ -4,6 +4,7 @@
 //! nothing of places; the reader walks the YAML tree beside it.
 
 mod data_test;
+mod database_file;
 mod model_file;
 mod project_file;
 mod report_file;
@@ -17,12 +18,16 @@ use schemars::JsonSchema;
 use serde_json::Value;
 
 pub use data_test::{Bound, TestConfig, TestForm, TestMap, TestSettings, TestWord};
+pub use database_file::{
+    DatabaseForm, DatabaseStreamForm, DeletesForm, DeletesWord, ReconcileForm, SoftDeleteForm, UnrepresentableWord,
+};
 pub use model_file::{ColumnForm, ModelConfig, ModelFile, ModelForm};
 pub use project_file::{OnSourceErrorWord, ProjectFile, TargetForm};
 pub use report_file::{ReportConfig, ReportFile};
 pub use seed_file::SeedFile;
 pub use source_file::{
-    AfterForm, AfterWord, FormatWord, ReadyForm, SchemaContractForm, SourceFile, StreamForm, UNBUILT_SOURCES,
+    AfterForm, AfterWord, FilesForm, FormatWord, ReadyForm, SOURCES, SchemaContractForm, SourceFile, StreamColumnForm,
+    StreamForm, UNBUILT_SOURCES,
 };
 pub use text::OneOrMany;
 

@@ -6,23 +6,36 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::data_test::TestForm;
+use super::database_file::DatabaseForm;
 use super::text::{ColumnTypeText, OneOrMany};
 use crate::duration::Span;
 use crate::{FileMode, SchemaAction, WriteDisposition};
 
+/// Kinds of sources this version reads.
+pub const SOURCES: &[&str] = &["files", "mysql", "mariadb", "postgres"];
 /// Kinds of sources that are planned, or that people look for, and that this version cannot read yet.
-pub const UNBUILT_SOURCES: &[&str] =
-    &["mysql", "mariadb", "postgres", "redshift", "sqlserver", "oracle", "mongodb", "s3", "http"];
+pub const UNBUILT_SOURCES: &[&str] = &["redshift", "sqlserver", "oracle", "mongodb", "s3", "http"];
 
 /// `sources/NAME.yml`: a place data comes from. The source's name is the file's.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "lowercase")]
 #[schemars(title = "sources/*.yml")]
-pub struct SourceFile {
-    /// What kind of source it is.
-    #[serde(rename = "type")]
-    #[expect(dead_code, reason = "there is one kind so far; the schema checks it")]
-    pub kind: SourceKind,
+pub enum SourceFile {
+    /// Files in a folder.
+    Files(Box<FilesForm>),
+    /// A MySQL server.
+    Mysql(Box<DatabaseForm>),
+    /// A MariaDB server.
+    Mariadb(Box<DatabaseForm>),
+    /// A Postgres server.
+    Postgres(Box<DatabaseForm>),
+}
+
+/// Files in a folder.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub struct FilesForm {
     /// The folder that files arrive in, relative to the project folder.
     pub path: String,
     /// MaxMind database (`.mmdb`) for the country of an address in access logs, relative to the project folder.
@@ -33,14 +46,6 @@ pub struct SourceFile {
     /// The streams, by name. A stream's rows go to the table of its name in the store.
     #[expect(dead_code, reason = "read one by one, with the defaults merged under it")]
     pub streams: BTreeMap<String, StreamForm>,
-}
-
-/// Kinds of sources.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SourceKind {
-    /// Files in a folder.
-    Files,
 }
 
 /// A file pattern or log, whose rows go to one table of the store.

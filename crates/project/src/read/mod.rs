@@ -1,6 +1,9 @@
 //! From texts to a project: the order in which things are read, and what the readers share.
 
 mod data_tests;
+mod database;
+mod database_stream;
+mod database_url;
 mod models;
 mod reports;
 mod seeds;

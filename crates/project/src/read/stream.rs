@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::{Reader, first_duplicate};
 use crate::diagnostic::nearest;
-use crate::forms::{AfterForm, AfterWord, FormatWord, OneOrMany, ReadyForm, SchemaContractForm, StreamForm, TestForm};
+use crate::forms::{
+    AfterForm, AfterWord, FormatWord, OneOrMany, ReadyForm, SchemaContractForm, StreamColumnForm, StreamForm, TestForm,
+};
 use crate::input::InputFile;
 use crate::yaml::{Entry, Node};
 use crate::{
@@ -13,6 +15,7 @@ use crate::{
 };
 
 /// What surrounds a stream.
+#[derive(Clone)]
 pub struct StreamContext<'r> {
     pub file: &'r InputFile,
     pub source: &'r str,
@@ -22,32 +25,34 @@ pub struct StreamContext<'r> {
     pub location: Location,
     pub targets: &'r [String],
     pub target: &'r str,
+    /// Whether the stream is one of those that a wildcard stands for: its settings are then not its own.
+    pub is_wildcard: bool,
 }
 
 impl StreamContext<'_> {
     /// Whether the stream itself gives the setting, as opposed to inheriting it.
-    fn is_own(&self, key: &str) -> bool {
-        self.entry.value.get(key).is_some_and(|node| !node.is_null())
+    pub(super) fn is_own(&self, key: &str) -> bool {
+        !self.is_wildcard && self.entry.value.get(key).is_some_and(|node| !node.is_null())
     }
 
     /// The node of a setting, the stream's own or the inherited one.
-    fn node(&self, key: &str) -> Option<&Node> {
+    pub(super) fn node(&self, key: &str) -> Option<&Node> {
         self.entry.value.get(key).filter(|node| !node.is_null()).or_else(|| self.defaults.get(key))
     }
 
     /// Where a setting stands: its key, or the stream's where there is none.
-    fn key(&self, key: &str) -> Range<usize> {
+    pub(super) fn key(&self, key: &str) -> Range<usize> {
         let own = self.entry.value.entry(key).filter(|entry| !entry.value.is_null());
         own.or_else(|| self.defaults.entry(key))
             .map_or_else(|| self.entry.key_span.clone(), |entry| entry.key_span.clone())
     }
 
     /// Where the value of a setting stands.
-    fn value(&self, key: &str) -> Range<usize> {
+    pub(super) fn value(&self, key: &str) -> Range<usize> {
         self.node(key).map_or_else(|| self.entry.key_span.clone(), |node| node.span.clone())
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{}.{}", self.source, self.entry.key)
     }
 }
@@ -55,8 +60,23 @@ impl StreamContext<'_> {
 /// A stream with its tests, which are read when all tables are known.
 pub struct StreamRead {
     pub stream: Stream,
-    /// Tests and their nodes: of a column, or of the table.
-    pub tests: Vec<(Option<String>, Vec<TestForm>, Vec<Node>)>,
+    /// Its tests.
+    pub tests: Vec<TestsRead>,
+}
+
+/// Tests of a column, or of the table, with their nodes.
+pub type TestsRead = (Option<String>, Vec<TestForm>, Vec<Node>);
+
+/// What happens when columns or types differ from what the store holds.
+pub fn contract(form: Option<SchemaContractForm>) -> SchemaContract {
+    match form {
+        None => SchemaContract { columns: SchemaAction::Evolve, types: SchemaAction::Evolve },
+        Some(SchemaContractForm::Both(action)) => SchemaContract { columns: action, types: action },
+        Some(SchemaContractForm::Each(each)) => SchemaContract {
+            columns: each.columns.unwrap_or(SchemaAction::Evolve),
+            types: each.types.or(each.data_type).unwrap_or(SchemaAction::Evolve),
+        },
+    }
 }
 
 impl Reader<'_> {
@@ -94,14 +114,7 @@ impl Reader<'_> {
         }
         let sequence_by = self.only_with_merge(&context, "sequence_by", form.sequence_by, write_disposition);
         let soft_delete = self.only_with_merge(&context, "soft_delete", form.soft_delete, write_disposition);
-        let select = self.names(&context, "select", form.select);
-        let left_out = select.iter().filter(|name| name.starts_with('-')).count();
-        if left_out > 0 && left_out < select.len() {
-            let message =
-                format!("`select` of the stream `{}` mixes columns to take and columns to leave out", context.name());
-            self.report("bad-select", message, file, context.value("select")).help =
-                Some("list either the columns to take (`a`), or those to leave out (`\"-a\"`)".to_owned());
-        }
+        let select = self.select(&context, form.select);
         for (list, pattern) in form.lists.iter().flatten() {
             if pattern.matches('*').count() != 1 {
                 let message =
@@ -123,44 +136,8 @@ impl Reader<'_> {
             },
         };
         let after = if mode == FileMode::Tail { AfterLoad::Keep } else { self.after(&context, form.after) };
-        let schema_contract = match form.schema_contract {
-            None => SchemaContract { columns: SchemaAction::Evolve, types: SchemaAction::Evolve },
-            Some(SchemaContractForm::Both(action)) => SchemaContract { columns: action, types: action },
-            Some(SchemaContractForm::Each(each)) => SchemaContract {
-                columns: each.columns.unwrap_or(SchemaAction::Evolve),
-                types: each.types.or(each.data_type).unwrap_or(SchemaAction::Evolve),
-            },
-        };
-
-        let mut tests = Vec::new();
-        for (key, forms) in [("data_tests", form.data_tests), ("tests", form.tests)] {
-            if let (Some(forms), Some(node)) = (forms, context.node(key)) {
-                tests.push((None, forms, node.items().to_vec()));
-            }
-        }
-        let mut columns: Vec<StreamColumn> = Vec::new();
-        let column_nodes = context.node("columns").map_or(&[][..], Node::items);
-        for (column, node) in form.columns.unwrap_or_default().into_iter().zip(column_nodes) {
-            if columns.iter().any(|other| other.name.eq_ignore_ascii_case(&column.name)) {
-                let message =
-                    format!("the stream `{}` describes the column `{}` twice", context.name(), shown_name(node));
-                let span = node.get("name").map_or_else(|| node.span.clone(), |name| name.span.clone());
-                self.report("duplicate-column", message, file, span).help = Some("join the two entries".to_owned());
-                continue;
-            }
-            for (key, forms) in [("data_tests", column.data_tests), ("tests", column.tests)] {
-                if let (Some(forms), Some(node)) = (forms, node.get(key)) {
-                    tests.push((Some(column.name.clone()), forms, node.items().to_vec()));
-                }
-            }
-            columns.push(StreamColumn {
-                name: column.name,
-                column_type: column.column_type.and_then(|text| text.0.parse().ok()),
-                description: column.description,
-                personal: column.personal.unwrap_or(false),
-                subject: column.subject,
-            });
-        }
+        let schema_contract = contract(form.schema_contract);
+        let (columns, tests) = self.columns_and_tests(&context, form.columns, form.data_tests, form.tests);
         let stream = Stream {
             source: context.source.to_owned(),
             name: context.entry.key.clone(),
@@ -184,9 +161,64 @@ impl Reader<'_> {
                 archive: form.archive.unwrap_or_else(|| "archive".to_owned()),
                 lists: form.lists.unwrap_or_default(),
             },
+            database: None,
             location: context.location,
         };
         StreamRead { stream, tests }
+    }
+
+    /// The columns to take or to leave out.
+    pub(super) fn select(&mut self, context: &StreamContext<'_>, select: Option<OneOrMany>) -> Vec<String> {
+        let select = self.names(context, "select", select);
+        let left_out = select.iter().filter(|name| name.starts_with('-')).count();
+        if left_out > 0 && left_out < select.len() {
+            let message =
+                format!("`select` of the stream `{}` mixes columns to take and columns to leave out", context.name());
+            self.report("bad-select", message, &context.file.path, context.value("select")).help =
+                Some("list either the columns to take (`a`), or those to leave out (`\"-a\"`)".to_owned());
+        }
+        select
+    }
+
+    /// What is said of single columns, and the tests of the stream and of its columns.
+    pub(super) fn columns_and_tests(
+        &mut self,
+        context: &StreamContext<'_>,
+        columns: Option<Vec<StreamColumnForm>>,
+        data_tests: Option<Vec<TestForm>>,
+        more_tests: Option<Vec<TestForm>>,
+    ) -> (Vec<StreamColumn>, Vec<TestsRead>) {
+        let mut tests = Vec::new();
+        for (key, forms) in [("data_tests", data_tests), ("tests", more_tests)] {
+            if let (Some(forms), Some(node)) = (forms, context.node(key)) {
+                tests.push((None, forms, node.items().to_vec()));
+            }
+        }
+        let mut described: Vec<StreamColumn> = Vec::new();
+        let column_nodes = context.node("columns").map_or(&[][..], Node::items);
+        for (column, node) in columns.unwrap_or_default().into_iter().zip(column_nodes) {
+            if described.iter().any(|other| other.name.eq_ignore_ascii_case(&column.name)) {
+                let message =
+                    format!("the stream `{}` describes the column `{}` twice", context.name(), shown_name(node));
+                let span = node.get("name").map_or_else(|| node.span.clone(), |name| name.span.clone());
+                self.report("duplicate-column", message, &context.file.path, span).help =
+                    Some("join the two entries".to_owned());
+                continue;
+            }
+            for (key, forms) in [("data_tests", column.data_tests), ("tests", column.tests)] {
+                if let (Some(forms), Some(node)) = (forms, node.get(key)) {
+                    tests.push((Some(column.name.clone()), forms, node.items().to_vec()));
+                }
+            }
+            described.push(StreamColumn {
+                name: column.name,
+                column_type: column.column_type.and_then(|text| text.0.parse().ok()),
+                description: column.description,
+                personal: column.personal.unwrap_or(false),
+                subject: column.subject,
+            });
+        }
+        (described, tests)
     }
 
     fn format(&mut self, context: &StreamContext<'_>, form: &StreamForm) -> FileFormat {
@@ -234,7 +266,7 @@ impl Reader<'_> {
     }
 
     /// A list of columns, none of them twice.
-    fn names(&mut self, context: &StreamContext<'_>, key: &str, names: Option<OneOrMany>) -> Vec<String> {
+    pub(super) fn names(&mut self, context: &StreamContext<'_>, key: &str, names: Option<OneOrMany>) -> Vec<String> {
         let names = names.map(OneOrMany::into_vec).unwrap_or_default();
         if first_duplicate(&names).is_some() {
             let message = format!("`{key}` of the stream `{}` names a column twice", context.name());
@@ -245,13 +277,13 @@ impl Reader<'_> {
     }
 
     /// A setting that only a merge can follow: refused where the stream gives it, ignored where it is inherited.
-    fn only_with_merge(
+    pub(super) fn only_with_merge<T>(
         &mut self,
         context: &StreamContext<'_>,
         key: &str,
-        value: Option<String>,
+        value: Option<T>,
         disposition: WriteDisposition,
-    ) -> Option<String> {
+    ) -> Option<T> {
         if disposition == WriteDisposition::Merge {
             return value;
         }

@@ -9,7 +9,7 @@ use thalweg_project::{ColumnType, Stream, is_selected};
 use thalweg_source::Column;
 use thalweg_source::landing::{unify, widest};
 use thalweg_sql::statement::RowCondition;
-use thalweg_sql::statement::relation::{FILE_COLUMN, RECORD_COLUMN, qualified};
+use thalweg_sql::statement::relation::{FILE_COLUMN, MATCHES_COLUMN, RECORD_COLUMN, qualified};
 use thalweg_sql::{Dialect, InvalidName};
 use thalweg_warehouse::StagedColumn;
 
@@ -47,7 +47,7 @@ pub fn stage(database: &mut Database<'_>, columns: &[Column], extract: &ExtractF
     let name = database.stage_name();
     let files: Vec<PathBuf> = extract.parts.iter().map(|(path, _)| path.clone()).collect();
     let mut converted = Vec::new();
-    let staged: Vec<StagedColumn> = columns
+    let mut staged: Vec<StagedColumn> = columns
         .iter()
         .map(|column| {
             let landed = landed_type(&column.name, extract);
@@ -67,11 +67,21 @@ pub fn stage(database: &mut Database<'_>, columns: &[Column], extract: &ExtractF
             }
         })
         .collect();
+    if extract.has_matches() {
+        staged.push(StagedColumn {
+            name: MATCHES_COLUMN.to_owned(),
+            column_type: ColumnType::Boolean,
+            in_files: (0..extract.parts.len())
+                .filter(|&part| extract.parts[part].1.iter().any(|other| other.name == MATCHES_COLUMN))
+                .collect(),
+        });
+    }
     database.connection.stage(&name, &files, &staged).map_err(|error| database.error(error))?;
     if converted.is_empty() {
         return Ok(Staged { relation: name, conditions: Vec::new(), raw: None });
     }
-    conversion(database.dialect, &name, columns, &converted).map_err(|error| database.bad_name(error))
+    conversion(database.dialect, &name, columns, &converted, extract.has_matches())
+        .map_err(|error| database.bad_name(error))
 }
 
 /// The type of a column in the files of an extract, if it has values there.
@@ -85,8 +95,12 @@ fn conversion(
     stage: &str,
     columns: &[Column],
     converted: &[(&Column, ColumnType)],
+    has_matches: bool,
 ) -> Result<Staged, InvalidName> {
     let mut selected = vec![format!("l.{FILE_COLUMN}"), format!("l.{RECORD_COLUMN}")];
+    if has_matches {
+        selected.push(format!("l.{MATCHES_COLUMN}"));
+    }
     let mut conditions = Vec::new();
     for column in columns {
         let (value, name) = (qualified(dialect, "l", &column.name)?, dialect.quote_identifier(&column.name)?);

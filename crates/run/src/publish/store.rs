@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use thalweg_project::{DataTest, OnFailure, Stream, WriteDisposition};
+use thalweg_project::{ColumnType, DataTest, OnFailure, Stream, WriteDisposition};
 use thalweg_source::Column;
 use thalweg_source::landing::unify;
 use thalweg_sql::statement::condition::row_condition;
@@ -17,6 +17,7 @@ use crate::error::RunError;
 use crate::outcome::{Counts, Strategy};
 use crate::publish::Publication;
 use crate::publish::difference::NewContents;
+use crate::publish::missing::ListedKeys;
 use crate::publish::physical::tombstones_name;
 use crate::publish::staging::stage;
 use crate::publish::testing::{self, KnownTest};
@@ -39,8 +40,12 @@ pub struct ExtractFiles {
     pub rejected: u64,
     /// The `_origin` of file 0.
     pub origin_base: i64,
-    /// `replace`: whether the extract is the whole truth.
+    /// Whether the extract is the whole truth.
     pub complete: bool,
+    /// The keys that the source has, if they were listed.
+    pub keys: Option<ListedKeys>,
+    /// A person agreed to delete however many rows are gone.
+    pub confirmed: bool,
     /// Rows that came before and are merged again.
     pub again: Option<Again>,
 }
@@ -154,6 +159,7 @@ impl Publication<'_> {
             conditions: self.quarantine(stream, &typed(dialect, columns))?,
             own_conditions: staged.conditions,
             raw: staged.raw,
+            has_matches: extract.has_matches(),
             origin_base: extract.origin_base,
             run: extract.run,
             later: None,
@@ -163,7 +169,7 @@ impl Publication<'_> {
         counts.rejected += self.reject_staged(stream, &merge, extract)?;
         self.keep_source_rejects(stream, extract)?;
         let usable = counts.read - counts.rejected;
-        if usable == 0 && !(extract.complete && stream.write_disposition == WriteDisposition::Replace) {
+        if usable == 0 && !extract.tells_missing(stream) {
             return Ok(Merged { counts, change: Change::None, strategy: strategy_of(stream) });
         }
         if merge.key.is_empty() {
@@ -210,8 +216,8 @@ impl Publication<'_> {
         mut counts: Counts,
         winners: &str,
     ) -> Result<Merged, RunError> {
-        let replaces = stream.write_disposition == WriteDisposition::Replace && extract.complete;
-        let missing = replaces.then_some(winners);
+        let missing = self.missing(stream, &merge.key, extract, winners)?;
+        let missing = missing.as_ref();
         let verdicts = self.database.temporary("verdicts");
         let sql = self.database.name(merge.create_verdicts(&verdicts, winners))?;
         self.database.execute(&sql)?;
@@ -365,9 +371,9 @@ impl Publication<'_> {
         let name = self.database.stage_name();
         let column = |name: &str, column_type| StagedColumn { name: name.to_owned(), column_type, in_files: vec![0] };
         let columns = [
-            column("byte_offset", thalweg_project::ColumnType::BigInt),
-            column("reason", thalweg_project::ColumnType::Text),
-            column("raw", thalweg_project::ColumnType::Text),
+            column("byte_offset", ColumnType::BigInt),
+            column("reason", ColumnType::Text),
+            column("raw", ColumnType::Text),
         ];
         self.database
             .connection

@@ -9,8 +9,10 @@ use thalweg_source::landing::{Manifest, unify};
 use crate::change::Change;
 use crate::error::RunError;
 use crate::event::Event;
-use crate::outcome::{Counts, StepOutcome, Strategy};
+use crate::extract::stream_name;
+use crate::outcome::{Counts, FailedStream, StepOutcome, Strategy};
 use crate::publish::Publication;
+use crate::publish::missing::ListedKeys;
 use crate::publish::physical::tombstones_name;
 use crate::publish::staging::wanted_columns;
 use crate::publish::store::{Again, ExtractFiles, merged_columns};
@@ -65,7 +67,10 @@ impl Publication<'_> {
         }
         let news = work.landed.as_ref().filter(|(manifest, _)| {
             let extract = &manifest.extract;
-            extract.read > 0 || extract.complete || (state.is_none() && !manifest.columns.is_empty())
+            extract.read > 0
+                || extract.complete
+                || extract.keys.is_some()
+                || (state.is_none() && !manifest.columns.is_empty())
         });
         // Where nothing landed there is nothing to rebuild from, and what there is stays.
         let rebuilds = work.rebuild.as_ref().is_some_and(|rebuild| !rebuild.extracts.is_empty() || news.is_some());
@@ -128,6 +133,16 @@ impl Publication<'_> {
             let known = state.as_ref().map(TableState::source_columns).unwrap_or_default();
             let Some((extract, new_columns)) = fresh else { return Ok(None) };
             columns = merged_columns(&known, &new_columns);
+            if let Some(state) = &state
+                && let Some(message) =
+                    self.refuses_deletes(work.stream, &state.physical, &known, &extract, rows_before)?
+            {
+                step.strategy = Strategy::Kept;
+                step.reason.clone_from(&message);
+                self.refused.push(FailedStream { stream: stream_name(work.stream), table: table.to_string(), message });
+                self.finish_step(step)?;
+                return Ok(None);
+            }
             match &state {
                 Some(state) => {
                     physical = state.physical.clone();
@@ -167,6 +182,12 @@ impl Publication<'_> {
         step.counts = counts;
         step.rows_after = self.count_rows(&physical)?;
         step.seconds = started.elapsed().as_secs_f64();
+        // Rows of a database are read again to be sure of them. When they are as they were, nothing happened that anybody could see.
+        if work.stream.database.is_some() && state.is_some() && !change.any() && step.counts.rejected == 0 {
+            step.reason = "nothing changed".into();
+            self.finish_step(step)?;
+            return Ok(None);
+        }
         let changed_run = match (&state, change.any()) {
             (Some(state), false) => state.changed_run,
             _ => self.run,
@@ -287,6 +308,11 @@ pub fn extract_files(manifest: &Manifest, folder: &std::path::Path, origin_base:
         rejected: manifest.extract.rejected,
         origin_base,
         complete: manifest.extract.complete,
+        keys: manifest.extract.keys.as_ref().map(|listing| ListedKeys {
+            parts: manifest.keys.iter().map(|part| (folder.join(&part.file), part.columns.clone())).collect(),
+            ranges: listing.ranges.clone(),
+        }),
+        confirmed: manifest.extract.deletes_confirmed,
         again: None,
     }
 }

@@ -145,6 +145,7 @@ impl Run<'_> {
             superseded: Vec::new(),
             steps: Vec::new(),
             notes: Vec::new(),
+            refused: Vec::new(),
             definitions_changed: false,
             next_extract: self.known.next_extract,
             observer: self.observer,
@@ -191,8 +192,10 @@ impl Run<'_> {
                             break;
                         }
                         rebuilt |= work.rebuild.is_some();
+                        let refused = publication.refused.len();
                         let base = publication.refresh_stream(work)?;
-                        if !diverted {
+                        // What was refused was not read: its position stays.
+                        if !diverted && publication.refused.len() == refused {
                             landings.push((*entry, base));
                         }
                         if entries.len() > 1 {
@@ -211,6 +214,7 @@ impl Run<'_> {
         }
         self.failed.extend(held);
         self.notes.append(&mut publication.notes);
+        self.failed.append(&mut publication.refused);
         let stale = stale_tables(&publication, &self.failed);
         let wanted = |index: usize| {
             let test = &project.tests[index];
@@ -295,6 +299,9 @@ impl Run<'_> {
         fail::fail_point!("run::before-commit");
         connection.commit()?;
         fail::fail_point!("run::committed");
+        for (entry, _) in landings.iter().filter(|(entry, base)| base.is_none() && entry.again.is_none()) {
+            self.forget_unused(entry);
+        }
         connection.settle(definitions_changed).map_err(|error| self.published_but(error))?;
         fail::fail_point!("run::settled");
         if !touched_nothing {
@@ -337,6 +344,17 @@ impl Run<'_> {
             readers: last_before(settings.readers)?,
             every_table: settings.history.is_some(),
         })
+    }
+
+    /// Removes what a database's stream left in the landing when nothing came of it: keys that were compared, rows that were as before.
+    fn forget_unused(&self, entry: &Landed) {
+        let is_database = match self.bench.compiled().nodes[entry.node].kind {
+            NodeKind::Stream(source, stream) => self.bench.project().sources[source].streams[stream].database.is_some(),
+            _ => false,
+        };
+        if is_database && let Err(error) = std::fs::remove_dir_all(&entry.folder) {
+            tracing::debug!(%error, folder = %entry.folder.display(), "a landing folder that is not needed stays");
+        }
     }
 
     /// An error after the commit, which must not be taken for one of the run.
@@ -390,7 +408,12 @@ impl Run<'_> {
         let quarantines = publication.holds_quarantined(stream, &self.known.tests)?;
         let state = publication.tables.get(&stream.table);
         let connection = &mut *publication.database.connection;
+        // What was read in full says everything there is to say.
+        let is_whole = stream.database.is_some() && landed.is_some_and(|entry| entry.manifest.extract.complete);
         let landings = |connection: &mut dyn Connection| -> Result<_, RunError> {
+            if is_whole {
+                return Ok(Vec::new());
+            }
             landed_extracts(self.bench, &known::landings(&self.bench.ledger(), connection)?, stream)
         };
         let rebuild = match (state, kind, landed) {

@@ -2,13 +2,14 @@
 
 use thalweg_project::{OnSourceError, Source as SourceDefinition, Stream, WriteDisposition};
 use thalweg_source::landing::{Manifest, unify};
-use thalweg_source::{NoteLevel, Position, Source, SourceError, StreamRequest};
+use thalweg_source::{NoteLevel, Position, Source, SourceError, StreamRequest, Wanted};
 use thalweg_sql::NodeKind;
 
 use super::{Landed, Run};
 use crate::error::RunError;
 use crate::extract::{Extracted, Extraction, Job, stream_name};
 use crate::outcome::{FailedStream, OutcomeNote};
+use crate::publish::stream::store_fingerprint;
 use crate::seeds;
 
 impl Run<'_> {
@@ -176,7 +177,30 @@ impl Run<'_> {
             hash.update(value.to_string().as_bytes());
         }
         hash.update(format!("{known_columns:?}").as_bytes());
+        let wanted = self.wanted(stream);
+        if wanted != Wanted::Changes {
+            hash.update(format!("{wanted:?}").as_bytes());
+        }
         let fingerprint = hash.finalize().to_hex()[..32].to_owned();
-        Job { request: StreamRequest { stream, position, known_columns }, fingerprint }
+        let confirm_deletes = self.options.confirm_deletes;
+        Job { request: StreamRequest { stream, position, known_columns, wanted, confirm_deletes }, fingerprint }
+    }
+
+    /// What is wanted of a stream. A database is asked for everything where files would be taken from the landing.
+    fn wanted(&self, stream: &Stream) -> Wanted {
+        if stream.database.is_none() {
+            return Wanted::Changes;
+        }
+        let state = self.known.tables.get(&stream.table);
+        let is_other = state.is_some_and(|state| state.fingerprint != store_fingerprint(stream));
+        let is_loaded = self.known.positions.contains_key(&(stream.source.clone(), stream.name.clone()));
+        if self.options.full_refresh || is_other || (state.is_none() && is_loaded) {
+            return Wanted::Everything;
+        }
+        match &self.options.from {
+            Some(from) => Wanted::From(from.clone()),
+            None if self.options.reconcile => Wanted::Reconcile,
+            None => Wanted::Changes,
+        }
     }
 }

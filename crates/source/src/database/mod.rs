@@ -29,11 +29,26 @@
 //! A value that does not fit is a [`Misfit`]: never a crash, never a wrong value. The stream's `on_unrepresentable` decides whether
 //! its row is rejected or the value is left out.
 
+mod columns;
+mod cursor;
 mod dialect;
 mod engine;
-mod table;
+mod extract;
+mod keys;
+mod pool;
+mod position;
+mod ranges;
+mod reading;
+mod registry;
+mod remarks;
+mod rows;
+mod source;
+mod statement;
 pub mod tls;
 
 pub use dialect::{Dialect, Value};
 pub use engine::{Connection, DecodedRows, Engine, Misfit, OpenSnapshot, Read, Safety, Server};
-pub use table::{SourceColumn, Table, TableKind, TableRef};
+pub use registry::engine;
+pub use remarks::remarks;
+pub use source::DatabaseSource;
+pub use thalweg_project::{SourceColumn, Table, TableKind, TableRef};

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::SchemaRef;
+use thalweg_project::column_name::{instead_of_reserved, snake_case};
 use thalweg_project::{ColumnType, FileFormat, FileMode, SchemaAction, Stream, is_selected};
 
 use super::content::{FileTrouble, data_error};
 use crate::landing::{arrow_schema, widest};
 use crate::values::{Shape, Strictness};
-use crate::{Column, FILE_COLUMN, Note, RECORD_COLUMN};
+use crate::{Column, Note};
 
 /// What happens to a value that does not fit the type of its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -304,16 +305,6 @@ fn name_columns(
     Ok(named)
 }
 
-/// What a column is called whose name is kept for bookkeeping: `rowid` is the store's, names with `_thalweg` are those of passing
-/// helpers in statements.
-fn instead_of_reserved(name: &str) -> Option<String> {
-    if name.starts_with("_thalweg") {
-        // Behind the prefix no name is free.
-        return Some(format!("{}_", name.trim_start_matches('_')));
-    }
-    [FILE_COLUMN, RECORD_COLUMN, "_run", "_origin", "rowid"].contains(&name).then(|| format!("{name}_"))
-}
-
 /// The number a column has in a list: pattern `top titles *` and name `Top Titles 12` give 12.
 fn list_number(pattern: &str, name: &str) -> Option<u64> {
     let (pattern, name) = (pattern.to_lowercase(), name.to_lowercase());
@@ -322,62 +313,9 @@ fn list_number(pattern: &str, name: &str) -> Option<u64> {
     if number.bytes().all(|byte| byte.is_ascii_digit()) { number.parse().ok() } else { None }
 }
 
-/// `Company ID`, `companyId` and `company-id` become `company_id`. Letters of any script are kept, in lower case; a leading digit
-/// gets a `_` before it; a leading `_` stays.
-pub(super) fn snake_case(name: &str) -> String {
-    let characters: Vec<char> = name.trim().chars().collect();
-    let mut snake = String::with_capacity(name.len() + 4);
-    for (place, character) in characters.iter().enumerate() {
-        if !character.is_alphanumeric() {
-            if !snake.ends_with('_') && (!snake.is_empty() || *character == '_') {
-                snake.push('_');
-            }
-            continue;
-        }
-        let before = place.checked_sub(1).map(|before| characters[before]);
-        let after = characters.get(place + 1);
-        let begins_word = character.is_uppercase()
-            && before.is_some_and(|before| {
-                before.is_lowercase()
-                    || before.is_numeric()
-                    || (before.is_uppercase() && after.is_some_and(|after| after.is_lowercase()))
-            });
-        if begins_word && !snake.ends_with('_') {
-            snake.push('_');
-        }
-        if snake.is_empty() && character.is_numeric() {
-            snake.push('_');
-        }
-        snake.extend(character.to_lowercase());
-    }
-    let kept = snake.trim_end_matches('_').len();
-    snake.truncate(kept);
-    snake
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_become_snake_case() {
-        for (name, expected) in [
-            ("Company ID", "company_id"),
-            ("camelCase", "camel_case"),
-            ("HTTPServer", "http_server"),
-            ("top related titles 1", "top_related_titles_1"),
-            ("2024 sales", "_2024_sales"),
-            ("_id", "_id"),
-            ("% of total", "of_total"),
-            ("Größe (cm)", "größe_cm"),
-            ("a--b", "a_b"),
-            ("  x  ", "x"),
-            ("#", ""),
-            ("lat2Lon", "lat2_lon"),
-        ] {
-            assert_eq!(snake_case(name), expected, "{name}");
-        }
-    }
 
     #[test]
     fn list_patterns() {

@@ -158,6 +158,7 @@ pub(super) fn stream(format: FileFormat) -> Stream {
             archive: "archive".to_owned(),
             lists: BTreeMap::new(),
         },
+        database: None,
         location: Location::file("sources/test.yml"),
     }
 }

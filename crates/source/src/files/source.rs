@@ -24,13 +24,17 @@ pub struct FilesSource {
 }
 
 impl FilesSource {
-    /// A source out of its definition. Relative paths start at the project's folder. Nothing is touched yet.
+    /// A source out of its definition. Relative paths start at the project's folder. Nothing is touched yet. A source of another kind
+    /// has no folder of its own and no files.
     pub fn new(source: &thalweg_project::Source, project_folder: &Path) -> Self {
-        let SourceConnection::Files { path, country_database } = &source.connection;
+        let (path, country_database) = match &source.connection {
+            SourceConnection::Files { path, country_database } => (path.as_str(), country_database.as_ref()),
+            SourceConnection::Database(_) => ("", None),
+        };
         Self {
             name: source.name.clone(),
             folder: project_folder.join(path),
-            country_database: country_database.as_ref().map(|path| project_folder.join(path)),
+            country_database: country_database.map(|path| project_folder.join(path)),
             streams: source.streams.clone(),
         }
     }

@@ -14,7 +14,10 @@ use super::manifest::{FORMAT_VERSION, Manifest, PartFile};
 use super::part::ParquetFile;
 use super::rejects::RejectsWriter;
 use super::unify::unify;
-use crate::{Column, Extract, Part, RejectedRecord, Sink, SourceError, SourceErrorKind};
+use super::units::{UNITS_FILE, Units, remove_others};
+use crate::{
+    Column, Extract, MATCHES_COLUMN, Part, RejectedRecord, Sink, SourceError, SourceErrorKind, UnfinishedExtract,
+};
 
 /// Name of the manifest's file.
 pub(super) const MANIFEST_FILE: &str = "manifest.json";
@@ -59,11 +62,19 @@ impl StreamLanding {
         RunLanding {
             stream: self.clone(),
             run,
+            fingerprint: None,
+            takes_up: false,
             epoch: i64::MAX,
-            written: Mutex::new(Written { parts: Vec::new(), rejects: RejectsWriter::new(folder.clone()) }),
+            written: Mutex::new(Written {
+                parts: Vec::new(),
+                keys: Vec::new(),
+                rejects: RejectsWriter::new(folder.clone()),
+                units: None,
+            }),
             folder,
             opened: AtomicU64::new(0),
             finished: AtomicU64::new(0),
+            finished_keys: AtomicU64::new(0),
             records: AtomicU64::new(0),
         }
     }
@@ -95,6 +106,10 @@ impl StreamLanding {
 pub struct RunLanding {
     stream: StreamLanding,
     run: i64,
+    /// Fingerprint of the extract, if its units are kept; see [`RunLanding::in_units`].
+    fingerprint: Option<String>,
+    /// Whether units are taken up that lie there.
+    takes_up: bool,
     /// Lease the writer works under; see [`RunLanding::under`].
     epoch: i64,
     folder: PathBuf,
@@ -102,6 +117,8 @@ pub struct RunLanding {
     opened: AtomicU64,
     /// Parts finished, for their names.
     finished: AtomicU64,
+    /// Parts with keys finished, for their names.
+    finished_keys: AtomicU64,
     /// Records told to [`Sink::progress`].
     records: AtomicU64,
     written: Mutex<Written>,
@@ -109,7 +126,9 @@ pub struct RunLanding {
 
 struct Written {
     parts: Vec<PartFile>,
+    keys: Vec<PartFile>,
     rejects: RejectsWriter,
+    units: Option<Units>,
 }
 
 impl RunLanding {
@@ -129,6 +148,12 @@ impl RunLanding {
         Self { epoch, ..self }
     }
 
+    /// The same for an extract whose finished units survive an interruption. `takes_up` says whether it may go on where one of this
+    /// fingerprint was interrupted.
+    pub fn in_units(self, fingerprint: &str, takes_up: bool) -> Self {
+        Self { fingerprint: Some(fingerprint.to_owned()), takes_up, ..self }
+    }
+
     /// Fails when a manifest of a later lease than `epoch` is there.
     fn refuse_overtaken(&self, epoch: i64) -> Result<(), SourceError> {
         let landed = fs::read(self.folder.join(MANIFEST_FILE)).ok();
@@ -146,8 +171,8 @@ impl RunLanding {
         }
     }
 
-    /// Begins an extract: creates the folder, and removes what an unfinished (or no longer wanted) extract left in it. Whoever
-    /// wants to go on with a finished extract asks [`RunLanding::find`] first.
+    /// Begins an extract: creates the folder, and removes what an unfinished (or no longer wanted) extract left in it, finished units
+    /// aside where it may go on ([`RunLanding::in_units`]). Whoever wants to go on with a finished extract asks [`RunLanding::find`] first.
     pub fn begin(&self) -> Result<(), SourceError> {
         let failed = |what: &str, error: &io::Error| landing_error(what, &self.folder, error);
         self.refuse_overtaken(self.epoch)?;
@@ -158,17 +183,30 @@ impl RunLanding {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(landing_error("remove", &manifest, &error)),
         }
-        match fs::remove_dir_all(&self.folder) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("clear", &error)),
+        let fingerprint = self.fingerprint.as_ref().filter(|_| self.takes_up);
+        let units = fingerprint.and_then(|fingerprint| Units::find(&self.folder, fingerprint));
+        match &units {
+            Some(units) => {
+                let kept = units.parts().map(|part| self.folder.join(&part.file));
+                let kept: Vec<PathBuf> = kept.chain([self.folder.join(UNITS_FILE)]).collect();
+                remove_others(&self.folder, &kept)?;
+            }
+            None => match fs::remove_dir_all(&self.folder) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed("clear", &error)),
+            },
         }
         fail::fail_point!("landing::cleared");
         fs::create_dir_all(&self.folder).map_err(|error| failed("create", &error))?;
-        self.finished.store(0, Ordering::Relaxed);
+        let next = units.iter().flat_map(Units::parts).filter_map(|part| part_number(&part.file)).max();
+        self.finished.store(next.map_or(0, |last| last + 1), Ordering::Relaxed);
+        self.finished_keys.store(0, Ordering::Relaxed);
         let mut written = self.written();
         written.parts.clear();
+        written.keys.clear();
         written.rejects = RejectsWriter::new(self.folder.clone());
+        written.units = units;
         Ok(())
     }
 
@@ -179,7 +217,12 @@ impl RunLanding {
         let mut written = self.written();
         let rejects = written.rejects.close()?;
         let mut parts = std::mem::take(&mut written.parts);
+        if let Some(units) = written.units.take() {
+            parts.extend(units.parts().cloned());
+        }
         parts.sort_by(|a, b| a.file.cmp(&b.file));
+        let mut keys = std::mem::take(&mut written.keys);
+        keys.sort_by(|a, b| a.file.cmp(&b.file));
         let manifest = Manifest {
             format_version: FORMAT_VERSION,
             target: self.stream.target.clone(),
@@ -190,8 +233,9 @@ impl RunLanding {
             fingerprint: fingerprint.to_owned(),
             generation: 1,
             created_at: jiff::Timestamp::now().to_string(),
-            columns: unify(parts.iter().map(|part| part.columns.as_slice())),
+            columns: store_columns(&parts),
             parts,
+            keys,
             rejects,
             extract,
         };
@@ -231,8 +275,9 @@ impl RunLanding {
         let manifest: Manifest =
             serde_json::from_value(value).map_err(|error| damaged(format!("the manifest cannot be read: {error}")))?;
         let parts = manifest.parts.iter().map(|part| (&part.file, part.bytes));
+        let keys = manifest.keys.iter().map(|part| (&part.file, part.bytes));
         let rejects = manifest.rejects.iter().map(|rejects| (&rejects.file, rejects.bytes));
-        for (file, bytes) in parts.chain(rejects) {
+        for (file, bytes) in parts.chain(keys).chain(rejects) {
             match fs::metadata(self.folder.join(file)) {
                 Ok(found) if found.len() == bytes => {}
                 Ok(found) => {
@@ -295,10 +340,50 @@ impl RunLanding {
 
 impl Sink for RunLanding {
     fn part(&self, columns: &[Column]) -> Result<Box<dyn Part + '_>, SourceError> {
-        let number = self.opened.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.folder.join(format!("open-{number:05}.parquet.tmp"));
-        let file = ParquetFile::create(temporary, &arrow_schema(columns))?;
-        Ok(Box::new(LandingPart { landing: self, columns: columns.to_vec(), file }))
+        self.open_part(columns, Holds::Rows)
+    }
+
+    fn plan_units(&self, plan: &serde_json::Value) -> Result<Option<UnfinishedExtract>, SourceError> {
+        let mut written = self.written();
+        if let Some(units) = &written.units {
+            return Ok(Some(units.unfinished()));
+        }
+        if let Some(fingerprint) = &self.fingerprint {
+            let units = Units::new(fingerprint, plan.clone());
+            units.write(&self.folder)?;
+            written.units = Some(units);
+        }
+        Ok(None)
+    }
+
+    fn unit_part(&self, unit: usize, columns: &[Column]) -> Result<Box<dyn Part + '_>, SourceError> {
+        let holds = if self.written().units.is_some() { Holds::Unit(unit) } else { Holds::Rows };
+        self.open_part(columns, holds)
+    }
+
+    fn finish_unit(&self, unit: usize, outcome: Option<&serde_json::Value>) -> Result<(), SourceError> {
+        let mut written = self.written();
+        let Written { parts, units: Some(units), .. } = &mut *written else { return Ok(()) };
+        match outcome {
+            Some(outcome) => {
+                units.finish(unit, outcome.clone());
+                units.write(&self.folder)?;
+            }
+            None => parts.extend(units.take_parts(unit)),
+        }
+        fail::fail_point!("landing::unit-finished");
+        Ok(())
+    }
+
+    fn forget_units(&self) -> Result<(), SourceError> {
+        if self.written().units.take().is_some() {
+            remove_others(&self.folder, &[])?;
+        }
+        Ok(())
+    }
+
+    fn keys(&self, columns: &[Column]) -> Result<Box<dyn Part + '_>, SourceError> {
+        self.open_part(columns, Holds::Keys)
     }
 
     fn reject(&self, rejects: &[RejectedRecord]) -> Result<(), SourceError> {
@@ -310,9 +395,40 @@ impl Sink for RunLanding {
     }
 }
 
+/// What a part holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Rows,
+    /// Rows of a unit.
+    Unit(usize),
+    Keys,
+}
+
+/// The number in the name of a part with rows.
+fn part_number(file: &str) -> Option<u64> {
+    file.strip_prefix("part-")?.strip_suffix(".parquet")?.parse().ok()
+}
+
+/// The columns that go to the store out of the columns of parts.
+fn store_columns(parts: &[PartFile]) -> Vec<Column> {
+    let mut columns = unify(parts.iter().map(|part| part.columns.as_slice()));
+    columns.retain(|column| column.name != MATCHES_COLUMN);
+    columns
+}
+
+impl RunLanding {
+    fn open_part(&self, columns: &[Column], holds: Holds) -> Result<Box<dyn Part + '_>, SourceError> {
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.folder.join(format!("open-{number:05}.parquet.tmp"));
+        let file = ParquetFile::create(temporary, &arrow_schema(columns))?;
+        Ok(Box::new(LandingPart { landing: self, columns: columns.to_vec(), holds, file }))
+    }
+}
+
 struct LandingPart<'a> {
     landing: &'a RunLanding,
     columns: Vec<Column>,
+    holds: Holds,
     file: ParquetFile,
 }
 
@@ -322,18 +438,26 @@ impl Part for LandingPart<'_> {
     }
 
     fn finish(self: Box<Self>) -> Result<(), SourceError> {
-        let number = self.landing.finished.fetch_add(1, Ordering::Relaxed);
-        let name = format!("part-{number:05}.parquet");
+        let (finished, word) = match self.holds {
+            Holds::Rows | Holds::Unit(_) => (&self.landing.finished, "part"),
+            Holds::Keys => (&self.landing.finished_keys, "keys"),
+        };
+        let number = finished.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{word}-{number:05}.parquet");
         self.landing.refuse_overtaken(self.landing.epoch)?;
         let closed = self.file.close(&self.landing.folder.join(&name))?;
         fail::fail_point!("landing::part-written");
-        self.landing.written().parts.push(PartFile {
-            file: name,
-            rows: closed.rows,
-            bytes: closed.bytes,
-            hash: closed.hash,
-            columns: self.columns,
-        });
+        let part =
+            PartFile { file: name, rows: closed.rows, bytes: closed.bytes, hash: closed.hash, columns: self.columns };
+        let mut written = self.landing.written();
+        match self.holds {
+            Holds::Keys => written.keys.push(part),
+            Holds::Unit(unit) => match &mut written.units {
+                Some(units) => units.add_part(unit, part),
+                None => written.parts.push(part),
+            },
+            Holds::Rows => written.parts.push(part),
+        }
         Ok(())
     }
 }

@@ -32,6 +32,9 @@ pub struct Manifest {
     pub columns: Vec<Column>,
     /// The Parquet files with the rows.
     pub parts: Vec<PartFile>,
+    /// The Parquet files with keys that were compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<PartFile>,
     /// The Parquet file with the rejects, if there are any.
     pub rejects: Option<RejectsFile>,
     /// What the source answered.

@@ -15,6 +15,7 @@ mod part;
 mod rejects;
 mod sweep;
 mod unify;
+mod units;
 
 pub use arrow_schema::{arrow_schema, arrow_type};
 pub use folder::{Landing, RunLanding, StreamLanding};

@@ -29,8 +29,7 @@ pub(super) struct Names<'a> {
     full: Vec<String>,
     compiled: std::collections::HashMap<(String, String), usize>,
     schema_prefix: &'a str,
-    /// Tables whose own mistakes are reported already.
-    unreadable: &'a [TableName],
+    project: &'a Project,
 }
 
 /// A mistake without its place.
@@ -57,7 +56,7 @@ impl<'a> Names<'a> {
             full: compiled.nodes.iter().map(|node| node.id.to_string()).collect(),
             compiled: compiled.by_name.clone(),
             schema_prefix: &project.target.schema_prefix,
-            unreadable: &project.unreadable,
+            project,
         }
     }
 
@@ -73,8 +72,7 @@ impl<'a> Names<'a> {
 
     /// A table that does not exist, with what may be meant. `None` when it is there and its own mistakes are reported already.
     pub(super) fn unknown(&self, what: &str, table: &TableName) -> Option<Mistake> {
-        let same = |one: &TableName| super::folded(one) == super::folded(table);
-        (!self.unreadable.iter().any(same)).then(|| self.unknown_to_all(what, table))
+        (!self.project.may_have(table)).then(|| self.unknown_to_all(what, table))
     }
 
     fn unknown_to_all(&self, what: &str, table: &TableName) -> Mistake {

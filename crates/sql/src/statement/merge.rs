@@ -5,7 +5,8 @@ use thalweg_project::ColumnType;
 use crate::dialect::{Dialect, InvalidName};
 use crate::statement::condition::{RowCondition, is_marked};
 use crate::statement::relation::{
-    FILE_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN, TypedColumn, all_same, column_list, equal_keys, qualified,
+    FILE_COLUMN, MATCHES_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN, TypedColumn, all_same, column_list,
+    equal_keys, qualified,
 };
 
 /// Everything the statements of one merge are made of.
@@ -38,6 +39,8 @@ pub struct Merge<'a> {
     pub sequence_by: Option<String>,
     /// Column that marks deleted rows, and its type.
     pub soft_delete: Option<(String, ColumnType)>,
+    /// The staged relation says of each row whether its stream wants it ([`MATCHES_COLUMN`]); one that is not wanted counts as marked.
+    pub has_matches: bool,
     /// Rows that do not satisfy these are rejected.
     pub conditions: Vec<RowCondition>,
     /// Likewise, for conditions that can be asked of this stage alone.
@@ -51,6 +54,30 @@ pub struct Merge<'a> {
     /// For rows that are merged again in the place in which they came: a relation of everything of the stream that landed with
     /// them or since, with the columns of the table, `_origin` and `_record`.
     pub later: Option<String>,
+}
+
+/// What is still there at the source: rows of the table with other keys go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// A relation with the key columns, quoted or in parentheses.
+    pub keys: String,
+    /// Only rows that satisfy this condition on the table's alias are looked at.
+    pub within: Option<String>,
+}
+
+/// Whether a row of an alias is missing at the source.
+pub fn is_missing(
+    dialect: &dyn Dialect,
+    key: &[String],
+    missing: &Missing,
+    alias: &str,
+) -> Result<String, InvalidName> {
+    let equal = equal_keys(dialect, "w", alias, key)?;
+    let gone = format!("not exists (select 1 from {} w where {equal})", missing.keys);
+    Ok(match &missing.within {
+        Some(within) => format!("(({within}) and {gone})"),
+        None => gone,
+    })
 }
 
 impl Merge<'_> {
@@ -149,7 +176,10 @@ impl Merge<'_> {
             Some(name) => format!("{} desc nulls last, ", qualified(self.dialect, "u", name)?),
             None => String::new(),
         };
-        let columns = self.all_columns("w")?;
+        let mut columns = self.all_columns("w")?;
+        if self.has_matches {
+            columns.push_str(&format!(", w.{MATCHES_COLUMN}"));
+        }
         Ok(format!(
             "(select {columns}, w.{FILE_COLUMN}, w.{RECORD_COLUMN} from (select u.*, row_number() over (partition by {keys} \
              order by {sequence}u.{FILE_COLUMN} desc, u.{RECORD_COLUMN} desc) as _thalweg_rank from {usable} u) w where w._thalweg_rank = 1)"
@@ -186,8 +216,13 @@ impl Merge<'_> {
 
     /// True for marked rows of an alias; `false` without a soft-delete column.
     fn marked(&self, alias: &str) -> Result<String, InvalidName> {
+        let unwanted = format!("not coalesce({alias}.{MATCHES_COLUMN}, true)");
         Ok(match &self.soft_delete {
-            Some((name, column_type)) => is_marked(&qualified(self.dialect, alias, name)?, column_type),
+            Some((name, column_type)) => {
+                let marked = is_marked(&qualified(self.dialect, alias, name)?, column_type);
+                if self.has_matches { format!("({marked} or {unwanted})") } else { marked }
+            }
+            None if self.has_matches => format!("({unwanted})"),
             None => "false".to_owned(),
         })
     }
@@ -195,8 +230,8 @@ impl Merge<'_> {
     /// Fills an empty table with the winners that are not marked.
     pub fn insert_initial(&self, winners: &str) -> Result<String, InvalidName> {
         let condition = match &self.soft_delete {
-            Some(_) => format!(" where not {}", self.marked("w")?),
-            None => String::new(),
+            None if !self.has_matches => String::new(),
+            _ => format!(" where not {}", self.marked("w")?),
         };
         Ok(format!(
             "insert into {} ({}) select {} from {winners} w{condition}",
@@ -255,8 +290,13 @@ impl Merge<'_> {
     }
 
     /// Keeps the rows that are about to be deleted or replaced, with the run that had written them, in a temporary table.
-    /// `missing` is the winners' subquery of a `replace`, where rows that are not in the extract go too.
-    pub fn create_before(&self, before: &str, verdicts: &str, missing: Option<&str>) -> Result<String, InvalidName> {
+    /// Rows that are `missing` go too.
+    pub fn create_before(
+        &self,
+        before: &str,
+        verdicts: &str,
+        missing: Option<&Missing>,
+    ) -> Result<String, InvalidName> {
         Ok(format!(
             "create temporary table {before} as select {}, t.{RUN_COLUMN} from {} t where {}",
             self.all_columns("t")?,
@@ -266,20 +306,17 @@ impl Merge<'_> {
     }
 
     /// Deletes the rows that are replaced or deleted; as [`Merge::create_before`].
-    pub fn delete_touched(&self, verdicts: &str, missing: Option<&str>) -> Result<String, InvalidName> {
+    pub fn delete_touched(&self, verdicts: &str, missing: Option<&Missing>) -> Result<String, InvalidName> {
         Ok(format!("delete from {} as t where {}", self.target, self.touched(verdicts, missing)?))
     }
 
-    fn touched(&self, verdicts: &str, missing: Option<&str>) -> Result<String, InvalidName> {
+    fn touched(&self, verdicts: &str, missing: Option<&Missing>) -> Result<String, InvalidName> {
         let mut condition = format!(
             "exists (select 1 from {verdicts} v where {} and v._thalweg_verdict in ('update', 'delete'))",
             equal_keys(self.dialect, "v", "t", &self.key)?
         );
-        if let Some(winners) = missing {
-            condition = format!(
-                "({condition} or not exists (select 1 from {winners} w where {}))",
-                equal_keys(self.dialect, "w", "t", &self.key)?
-            );
+        if let Some(missing) = missing {
+            condition = format!("({condition} or ({}))", is_missing(self.dialect, &self.key, missing, "t")?);
         }
         Ok(condition)
     }

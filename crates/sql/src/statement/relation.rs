@@ -11,6 +11,9 @@ pub const RECORD_COLUMN: &str = "_record";
 /// Column of staged relations: index of the file in the extract.
 pub const FILE_COLUMN: &str = "_file";
 
+/// Column of staged relations: whether the row is one its stream wants; NULL where nobody asked.
+pub const MATCHES_COLUMN: &str = "_matches";
+
 /// A column with the engine's own name of its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypedColumn {

@@ -1,9 +1,11 @@
 //! What a database says of its tables.
+//!
+//! Kept beside the project when a database was asked, so that wildcards, keys and columns are known without it.
 
 use std::fmt;
 
+use crate::ColumnType;
 use serde::{Deserialize, Serialize};
-use thalweg_project::ColumnType;
 
 /// Name of a table at the source, as the database writes it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,7 +78,7 @@ pub struct SourceColumn {
     /// Its type, as the engine writes it in a definition, domains resolved to what they are made of: `bigint(20) unsigned`,
     /// `varchar(20) character set latin1`, `numeric(12,2)[]`. A driver decodes by this text and `column_type` alone.
     pub engine_type: String,
-    /// The type its values are read as: the natural one, or the one a stream asks for ([`super::Dialect::can_read_as`]).
+    /// The type its values are read as: the natural one, or the one a stream asks for.
     #[serde(rename = "type")]
     pub column_type: ColumnType,
     /// Whether it may hold NULL, as far as the engine knows.

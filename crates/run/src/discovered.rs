@@ -1,0 +1,140 @@
+//! What databases said of their tables, kept beside the project.
+//!
+//! Wildcards, and keys and columns that a file does not give, come from the database. It is asked when a run that loads begins, and by
+//! `conns discover`; everything else works with what it said last, so that a project can be checked without it. The files may be deleted: the
+//! next build asks again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thalweg_project::{
+    DatabaseConnection, DatabaseSettings, Diagnostic, Project, ProjectInput, Severity, SourceConnection, Table,
+    TableRef,
+};
+use thalweg_source::database::DatabaseSource;
+use thalweg_source::{SourceError, SourceErrorKind};
+
+use crate::error::RunError;
+
+/// Where project reading gets what databases say of their tables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AskSources {
+    /// What they said last is good enough.
+    #[default]
+    Remembered,
+    /// They are asked, because the project is to be loaded.
+    Now,
+}
+
+/// A file of what a database said.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    /// Which database; another one under the same name of a source is not meant.
+    place: String,
+    tables: Vec<Table>,
+}
+
+fn path(folder: &Path, source: &str) -> PathBuf {
+    folder.join(".thalweg").join("discovered").join(format!("{source}.json"))
+}
+
+/// Which database, without secrets.
+fn place(settings: &DatabaseSettings) -> String {
+    format!("{} {}:{}/{}", settings.kind.word(), settings.host, settings.port, settings.database)
+}
+
+/// Keeps what a database said. A failure to do so is no failure of the command.
+pub fn remember(folder: &Path, source: &str, settings: &DatabaseSettings, tables: &[Table]) {
+    let path = path(folder, source);
+    let write = || -> std::io::Result<()> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let unfinished = path.with_extension("unfinished");
+        std::fs::write(
+            &unfinished,
+            serde_json::to_vec(&Remembered { place: place(settings), tables: tables.to_vec() })?,
+        )?;
+        std::fs::rename(&unfinished, &path)
+    };
+    if let Err(error) = write() {
+        tracing::warn!(%error, path = %path.display(), "cannot remember the tables of a database");
+    }
+}
+
+/// Databases of a project.
+fn databases(project: &Project) -> impl Iterator<Item = (&thalweg_project::Source, &DatabaseConnection)> {
+    project.sources.iter().filter_map(|source| match &source.connection {
+        SourceConnection::Database(database) => Some((source, database.as_ref())),
+        SourceConnection::Files { .. } => None,
+    })
+}
+
+/// Reads a project with what its databases said last, or say now.
+pub fn read_project(
+    folder: &Path,
+    input: &mut ProjectInput,
+    ask: AskSources,
+) -> Result<(Option<Project>, Vec<Diagnostic>), RunError> {
+    let (project, diagnostics) = thalweg_project::read(input);
+    // What is wrong elsewhere may be so only because tables are not known yet.
+    let wrong = |file: &str| {
+        let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        errors.any(|diagnostic| diagnostic.location.file == file)
+    };
+    let Some(known) = project.as_ref().filter(|project| databases(project).next().is_some()) else {
+        return Ok((project, diagnostics));
+    };
+    let mut discovered = BTreeMap::new();
+    for (source, database) in databases(known) {
+        let text = std::fs::read(path(folder, &source.name)).ok();
+        let remembered = text.and_then(|text| serde_json::from_slice::<Remembered>(&text).ok());
+        let remembered = remembered.filter(|remembered| remembered.place == place(&database.settings));
+        let mut tables = remembered.map(|remembered| remembered.tables);
+        if ask == AskSources::Now && !wrong(&source.location.file) {
+            tables = Some(ask_source(folder, source, database, tables)?);
+        }
+        discovered.extend(tables.map(|tables| (source.name.clone(), tables)));
+    }
+    input.discovered = discovered;
+    Ok(thalweg_project::read(input))
+}
+
+/// Asks a database. When it cannot be reached, what it said last is good enough to go on with everything else.
+fn ask_source(
+    folder: &Path,
+    source: &thalweg_project::Source,
+    database: &DatabaseConnection,
+    remembered: Option<Vec<Table>>,
+) -> Result<Vec<Table>, RunError> {
+    let reader = DatabaseSource::new(&source.name, &database.settings, folder);
+    // All tables are asked for only where a wildcard may stand for any of them.
+    let named: Vec<TableRef> =
+        source.streams.iter().filter_map(|stream| Some(stream.database.as_ref()?.table.clone())).collect();
+    let only = (database.wildcards.is_empty() && remembered.is_some()).then_some(named.as_slice());
+    match (reader.describe(only), remembered) {
+        (Ok(mut tables), before) => {
+            // Others were not asked for; and of a named table that is gone, key and columns stay known.
+            let kept = before.iter().flatten().filter(|table| {
+                let is_named = named.contains(&table.table);
+                (only.is_some() || is_named) && !tables.iter().any(|other| other.table == table.table)
+            });
+            let kept: Vec<Table> = kept.cloned().collect();
+            tables.extend(kept);
+            tables.sort_by(|a, b| a.table.cmp(&b.table));
+            if before.as_ref() != Some(&tables) {
+                remember(folder, &source.name, &database.settings, &tables);
+            }
+            Ok(tables)
+        }
+        (Err(error), Some(before)) if error.kind != SourceErrorKind::Cancelled => Ok(before),
+        (Err(error), _) => Err(RunError::Source(SourceError::new(
+            error.kind,
+            format!(
+                "{}; its tables are not known yet, so nothing can be done before it was reached once",
+                error.message
+            ),
+        ))),
+    }
+}

@@ -1,0 +1,155 @@
+//! Rows that are gone at the source.
+
+use std::path::PathBuf;
+
+use thalweg_project::{ColumnType, Stream, WriteDisposition};
+use thalweg_source::{Column, KeyRange};
+use thalweg_sql::statement::{Missing, is_missing};
+use thalweg_warehouse::StagedColumn;
+
+use crate::error::RunError;
+use crate::publish::Publication;
+use crate::publish::store::ExtractFiles;
+
+/// Keys that were listed at the source.
+#[derive(Debug, Clone)]
+pub struct ListedKeys {
+    /// Parquet files with keys, each with its columns.
+    pub parts: Vec<(PathBuf, Vec<Column>)>,
+    /// Ranges of the first key column that were listed; all without one.
+    pub ranges: Vec<KeyRange>,
+}
+
+impl ExtractFiles {
+    /// Whether its rows say of themselves whether the stream wants them.
+    pub fn has_matches(&self) -> bool {
+        self.parts.iter().any(|(_, columns)| columns.iter().any(|column| column.name == thalweg_source::MATCHES_COLUMN))
+    }
+
+    /// Whether it tells which rows are gone.
+    pub fn tells_missing(&self, stream: &Stream) -> bool {
+        self.keys.is_some() || (self.complete && stream.write_disposition != WriteDisposition::Append)
+    }
+}
+
+impl Publication<'_> {
+    /// What is still there at the source, as far as the extract tells.
+    pub(super) fn missing(
+        &mut self,
+        stream: &Stream,
+        key: &[String],
+        extract: &ExtractFiles,
+        winners: &str,
+    ) -> Result<Option<Missing>, RunError> {
+        match &extract.keys {
+            Some(listed) => Ok(Some(self.listed(key, listed, "t")?)),
+            None if extract.tells_missing(stream) => Ok(Some(Missing { keys: winners.to_owned(), within: None })),
+            None => Ok(None),
+        }
+    }
+
+    /// Why an extract must not be merged, if more rows are gone than may be deleted without consent: an empty table is more often a fault
+    /// at the source than a wish.
+    pub(super) fn refuses_deletes(
+        &mut self,
+        stream: &Stream,
+        physical: &str,
+        columns: &[Column],
+        extract: &ExtractFiles,
+        rows: u64,
+    ) -> Result<Option<String>, RunError> {
+        let Some(options) = stream.database.as_ref().filter(|_| !extract.confirmed) else { return Ok(None) };
+        if rows == 0 || stream.primary_key.is_empty() || !extract.tells_missing(stream) {
+            return Ok(None);
+        }
+        let key: Vec<Column> = stream
+            .primary_key
+            .iter()
+            .filter_map(|name| columns.iter().find(|column| column.name == *name))
+            .cloned()
+            .collect();
+        let missing = match &extract.keys {
+            Some(listed) => self.listed(&stream.primary_key, listed, "t")?,
+            None => Missing { keys: self.stage_keys(&key, &extract.parts)?, within: None },
+        };
+        let target = self.physical(physical)?;
+        let condition = self.database.name(is_missing(self.database.dialect, &stream.primary_key, &missing, "t"))?;
+        let gone = self.database.count(&format!("select count(*) from {target} t where {condition}"))?;
+        if gone as f64 <= options.max_delete_ratio * rows as f64 {
+            return Ok(None);
+        }
+        Ok(Some(format!(
+            "{gone} of {rows} rows of {} are gone at the source, more than max_delete_ratio allows ({}), so nothing of it is loaded: look \
+             at the source; if it is right, run `thalweg load --confirm-deletes --select {}`",
+            stream.table, options.max_delete_ratio, stream.table
+        )))
+    }
+
+    /// For a comparison with everything that landed: conditions on an alias that has the columns of the table and `_origin`, which leave out
+    /// rows that a later listing of keys did not have.
+    pub fn listed_gone(
+        &mut self,
+        stream: &Stream,
+        extracts: &[(ExtractFiles, Vec<Column>)],
+        alias: &str,
+    ) -> Result<String, RunError> {
+        let mut conditions = String::new();
+        for (files, _) in extracts {
+            let Some(listed) = &files.keys else { continue };
+            let missing = self.listed(&stream.primary_key, listed, alias)?;
+            let condition =
+                self.database.name(is_missing(self.database.dialect, &stream.primary_key, &missing, alias))?;
+            let end = files.origin_base + files.files;
+            conditions.push_str(&format!(" and not ({alias}._origin < {end} and {condition})"));
+        }
+        Ok(conditions)
+    }
+
+    /// Listed keys as a relation, and the condition on an alias for rows whose keys were listed.
+    fn listed(&mut self, key: &[String], listed: &ListedKeys, alias: &str) -> Result<Missing, RunError> {
+        let all = || listed.parts.iter().flat_map(|(_, columns)| columns);
+        let columns: Vec<Column> =
+            key.iter().filter_map(|name| all().find(|column| column.name == *name)).cloned().collect();
+        let keys = self.stage_keys(&columns, &listed.parts)?;
+        let within = self.within(listed, columns.first(), alias)?;
+        Ok(Missing { keys, within })
+    }
+
+    /// Makes files with keys readable; the quoted relation.
+    fn stage_keys(&mut self, columns: &[Column], parts: &[(PathBuf, Vec<Column>)]) -> Result<String, RunError> {
+        let name = self.database.stage_name();
+        let files: Vec<PathBuf> = parts.iter().map(|(path, _)| path.clone()).collect();
+        let staged: Vec<StagedColumn> = columns
+            .iter()
+            .map(|column| StagedColumn {
+                name: column.name.clone(),
+                column_type: column.column_type.clone(),
+                in_files: (0..parts.len())
+                    .filter(|&part| parts[part].1.iter().any(|other| other.name == column.name))
+                    .collect(),
+            })
+            .collect();
+        self.database.connection.stage(&name, &files, &staged).map_err(|error| self.database.error(error))?;
+        Ok(name)
+    }
+
+    /// The condition for rows whose keys were listed.
+    fn within(&self, listed: &ListedKeys, first: Option<&Column>, alias: &str) -> Result<Option<String>, RunError> {
+        let (Some(first), false) = (first, listed.ranges.is_empty()) else { return Ok(None) };
+        let dialect = self.database.dialect;
+        let name = format!("{alias}.{}", self.database.name(dialect.quote_identifier(&first.name))?);
+        let literal = |text: &str| match first.column_type {
+            ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt | ColumnType::Decimal(..) => {
+                text.to_owned()
+            }
+            _ => format!("cast({} as {})", dialect.literal_text(text), dialect.type_name(&first.column_type)),
+        };
+        let ranges = listed.ranges.iter().map(|range| {
+            let from = range.from.as_ref().map(|from| format!("{name} >= {}", literal(from)));
+            let to = range.to.as_ref().map(|to| format!("{name} < {}", literal(to)));
+            let bounds: Vec<String> = from.into_iter().chain(to).collect();
+            if bounds.is_empty() { "true".to_owned() } else { format!("({})", bounds.join(" and ")) }
+        });
+        Ok(Some(ranges.collect::<Vec<_>>().join(" or ")))
+    }
+}

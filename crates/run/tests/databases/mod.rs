@@ -1,0 +1,9 @@
+//! Tables of real servers as sources: what is in the store is what is at the source.
+//!
+//! Each test is written once and run on MariaDB and on Postgres.
+
+mod changes;
+mod commits;
+mod large;
+mod race;
+mod server;
