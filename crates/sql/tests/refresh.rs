@@ -1,0 +1,117 @@
+//! Cases as data: each file in `tests/refresh/` holds queries with the statements of their refresh.
+//!
+//! A file begins with its tables, `name(column type; ...) key a, b` one a line, and a line `====`. A case is a query, a line `----` and what
+//! is made of it: K, what `explain` says, the statements that find the keys when the tables named in a comment `-- changed: ...` have
+//! changed (all without one), and those that bring their rows. `-- nulls` says that the keys hold NULL. A line `====` parts one case
+//! from the next. `UPDATE_CASES=1 cargo test -p thalweg-sql --test refresh` writes them anew; look at the difference before committing it.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use thalweg_sql::DuckDb;
+use thalweg_sql::refresh::{ChangedInput, Discovery, InputTable, InputTables, Inputs, Shape};
+
+struct Tables(HashMap<String, InputTable>);
+
+impl InputTables for Tables {
+    fn table(&self, name: &[String]) -> Option<InputTable> {
+        self.0.get(&name.join(".").to_lowercase()).cloned()
+    }
+}
+
+impl Tables {
+    fn read(text: &str) -> Self {
+        let mut tables = HashMap::new();
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let (line, key) = line.rsplit_once(" key ").unwrap_or((line, ""));
+            let (name, columns) = line.trim_end().trim_end_matches(')').split_once('(').expect("name(columns)");
+            let columns = columns.split("; ").map(|column| {
+                let (name, engine_type) = column.trim().split_once(' ').expect("name and type");
+                (name.to_owned(), engine_type.to_owned())
+            });
+            let key = key.split(", ").map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+            tables.insert(name.to_owned(), InputTable { columns: columns.collect(), key });
+        }
+        Self(tables)
+    }
+}
+
+#[test]
+fn statements_of_a_refresh() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/refresh");
+    let mut files: Vec<_> =
+        std::fs::read_dir(&folder).expect("the folder of cases").map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    let update = std::env::var_os("UPDATE_CASES").is_some();
+    let mut wrong = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a file of cases");
+        let mut cases = text.split("\n====\n");
+        let head = cases.next().expect("the tables of the file");
+        let tables = Tables::read(head);
+        let mut rewritten = vec![head.to_owned()];
+        for case in cases {
+            let (sql, expected) = case.split_once("\n----\n").unwrap_or((case.trim_end_matches('\n'), ""));
+            let found = statements(sql, &tables);
+            if found.trim_end() != expected.trim_end() {
+                wrong.push(format!("{}\n{sql}\n---- expected\n{expected}\n---- found\n{found}", file.display()));
+            }
+            rewritten.push(format!("{sql}\n----\n{}", found.trim_end()));
+        }
+        if update {
+            std::fs::write(&file, rewritten.join("\n====\n") + "\n").expect("cases are written");
+        }
+    }
+    if !update {
+        assert!(wrong.is_empty(), "{} cases differ:\n\n{}", wrong.len(), wrong.join("\n\n"));
+    }
+}
+
+fn statements(sql: &str, tables: &Tables) -> String {
+    let mut out = String::new();
+    let shape = match Shape::read(sql, &DuckDb, tables, &[]) {
+        Ok(shape) => shape,
+        Err(obstacle) => {
+            let place = sql.get(obstacle.span.clone()).unwrap_or_default();
+            let instead = obstacle.instead.map(|text| format!("; {text}")).unwrap_or_default();
+            return format!("in full: {} at `{place}`{instead}", obstacle.reason);
+        }
+    };
+    let _ = writeln!(out, "key {}: {}", shape.key_columns().join(", "), shape.key_reason());
+    for line in shape.explain() {
+        let _ = writeln!(out, "{line}");
+    }
+    let changed = sql.lines().find_map(|line| line.trim().strip_prefix("-- changed: "));
+    let mut inputs = Inputs::default();
+    for name in shape.tables() {
+        let shown = name.join(".");
+        if changed.is_none_or(|changed| changed.split(", ").any(|one| one == shown)) {
+            let change = ChangedInput { before: format!("\"-{shown}\""), after: format!("\"+{shown}\"") };
+            inputs.changed.insert(name.to_vec(), change);
+        }
+    }
+    match shape.discover(&DuckDb, &inputs, "x").expect("names can be written") {
+        Discovery::Nothing => out.push_str("nothing can differ\n"),
+        Discovery::Everything(obstacle) => {
+            let _ = writeln!(out, "everything can differ: {}", obstacle.reason);
+        }
+        Discovery::Keys(statements) => {
+            for statement in statements {
+                let _ = writeln!(out, "{} := {}", statement.creates, statement.select);
+            }
+        }
+    }
+    let nulls = vec![sql.contains("-- nulls"); shape.key_columns().len()];
+    let fresh = shape.restrict(&DuckDb, &inputs, "x", "\"x_affected\"", &nulls).expect("names can be written");
+    for statement in &fresh.before {
+        let _ = writeln!(out, "{} := {}", statement.creates, statement.select);
+    }
+    for restriction in &fresh.restrictions {
+        if let Some(reason) = &restriction.whole {
+            let _ = writeln!(out, "all of {}: {reason}", restriction.table.join("."));
+        }
+    }
+    let _ = writeln!(out, "{}", fresh.select);
+    out
+}
