@@ -12,6 +12,8 @@ mod dialect;
 mod discover;
 mod error;
 mod login;
+#[cfg(test)]
+mod properties;
 mod session;
 mod snapshot;
 mod value;
