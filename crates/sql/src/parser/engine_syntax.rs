@@ -390,6 +390,8 @@ impl Text {
     fn begins_query(&self, at: usize) -> bool {
         let Some(before) = at.checked_sub(1) else { return true };
         match self.word(before).as_str() {
+            // `a is distinct from b`
+            "distinct" if before > 0 && matches!(self.word(before - 1).as_str(), "is" | "not") => false,
             "union" | "except" | "intersect" | "all" | "distinct" => true,
             // `union by name from t`, but not `select name from t`.
             "name" => before > 0 && self.word(before - 1) == "by",

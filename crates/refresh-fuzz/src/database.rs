@@ -1,0 +1,147 @@
+//! The engine, for tables of a few rows.
+
+use arrow::array::{Array, Float32Array, Float64Array};
+use arrow::datatypes::DataType;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use thalweg_duck::{Connection, Engine, EngineError, Settings};
+
+use crate::schema::{Row, Table, quoted};
+
+/// A row of an answer: each value as text by which identity is told; `None` is NULL.
+pub type Cells = Vec<Option<String>>;
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// Names of the columns.
+    pub names: Vec<String>,
+    /// Types of the columns.
+    pub types: Vec<String>,
+    /// The rows, sorted.
+    pub rows: Vec<Cells>,
+}
+
+/// One database in memory.
+#[derive(Debug)]
+pub struct Database {
+    connection: Connection,
+    tables: Vec<String>,
+}
+
+impl Database {
+    /// A new one.
+    pub fn open() -> Result<Self, EngineError> {
+        let settings = Settings { threads: Some(1), ..Settings::default() };
+        let mut connection = Engine::open_in_memory(&settings)?.connect()?;
+        connection.execute("create schema store", &[])?;
+        connection.execute("create schema changes", &[])?;
+        Ok(Self { connection, tables: Vec::new() })
+    }
+
+    /// Runs one statement.
+    pub fn run(&mut self, sql: &str) -> Result<(), EngineError> {
+        self.connection.execute(sql, &[]).map(|_| ())
+    }
+
+    /// Takes away what a case has made.
+    pub fn clear(&mut self) -> Result<(), EngineError> {
+        for table in std::mem::take(&mut self.tables) {
+            self.run(&format!("drop table if exists {table}"))?;
+        }
+        Ok(())
+    }
+
+    /// Makes a table, in the place of one of that name.
+    pub fn create(&mut self, name: &str, table: &Table) -> Result<(), EngineError> {
+        let columns: Vec<String> =
+            table.columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.engine_type)).collect();
+        self.tables.push(name.to_owned());
+        self.run(&format!("create or replace table {name} ({})", columns.join(", ")))
+    }
+
+    /// Makes a temporary table of a query.
+    pub fn create_as(&mut self, name: &str, query: &str) -> Result<(), EngineError> {
+        if !self.tables.iter().any(|known| known == name) {
+            self.tables.push(name.to_owned());
+        }
+        self.run(&format!("create or replace temporary table {name} as {query}"))
+    }
+
+    /// Gives a table new contents.
+    pub fn fill(&mut self, name: &str, rows: &[Row]) -> Result<(), EngineError> {
+        self.run(&format!("delete from {name}"))?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<String> = rows.iter().map(|row| format!("({})", row.join(", "))).collect();
+        self.run(&format!("insert into {name} values {}", rows.join(", ")))
+    }
+
+    /// Answers a query.
+    pub fn ask(&mut self, query: &str) -> Result<Rows, EngineError> {
+        let answer = self.connection.query(query, &[])?;
+        let mut rows = Vec::new();
+        for batch in &answer.batches {
+            let columns: Vec<Vec<Option<String>>> =
+                batch.columns().iter().map(|column| images(column.as_ref())).collect();
+            rows.extend(
+                (0..batch.num_rows())
+                    .map(|row| columns.iter().map(|column| column.get(row).cloned().flatten()).collect::<Cells>()),
+            );
+        }
+        rows.sort();
+        let fields = answer.schema.fields();
+        Ok(Rows {
+            names: fields.iter().map(|field| field.name().clone()).collect(),
+            types: fields.iter().map(|field| field.data_type().to_string()).collect(),
+            rows,
+        })
+    }
+
+    /// Stops what runs, from another thread.
+    pub fn interrupter(&self) -> thalweg_duck::Interrupter {
+        self.connection.interrupter()
+    }
+}
+
+/// Texts by which values are compared: floating-point numbers by 12 significant digits and their sign.
+fn images(column: &dyn Array) -> Vec<Option<String>> {
+    let all = 0..column.len();
+    let value = |row: usize| -> Option<String> {
+        if column.is_null(row) {
+            return None;
+        }
+        let number = match column.data_type() {
+            DataType::Float64 => column.as_any().downcast_ref::<Float64Array>().map(|column| column.value(row)),
+            DataType::Float32 => column.as_any().downcast_ref::<Float32Array>().map(|column| f64::from(column.value(row))),
+            _ => None,
+        };
+        if let Some(number) = number {
+            return Some(format!("{number:.11e}"));
+        }
+        let options = FormatOptions::new().with_null("null");
+        Some(match ArrayFormatter::try_new(column, &options) {
+            Ok(formatter) => formatter.value(row).to_string(),
+            Err(error) => error.to_string(),
+        })
+    };
+    all.map(value).collect()
+}
+
+/// What is in one bag and not in the other.
+pub fn except_all(left: &[Cells], right: &[Cells]) -> Vec<Cells> {
+    let mut counts = std::collections::HashMap::<&Cells, usize>::new();
+    for row in right {
+        *counts.entry(row).or_default() += 1;
+    }
+    left.iter()
+        .filter(|row| match counts.get_mut(row) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        })
+        .cloned()
+        .collect()
+}

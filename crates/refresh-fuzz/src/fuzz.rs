@@ -1,0 +1,63 @@
+//! Many random cases.
+
+use std::collections::BTreeSet;
+
+use crate::case::Case;
+use crate::check::{Fault, Tally, Verdict, check};
+use crate::choice::Choices;
+use crate::database::Database;
+use crate::history::history;
+use crate::shrink::shrink;
+use crate::{query, schema};
+
+/// A case that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// Its number below the seed.
+    pub number: u64,
+    /// What was wrong.
+    pub fault: Fault,
+    /// The case, small.
+    pub case: Case,
+}
+
+/// A random case, the constructs its query uses, and the choices the query was made of.
+pub fn random_case(seed: u64, number: u64) -> (Case, BTreeSet<&'static str>, Vec<u32>) {
+    let mixed = seed.wrapping_mul(1_000_003).wrapping_add(number).wrapping_mul(2);
+    let mut data = Choices::from_seed(mixed);
+    let tables = schema::tables(&mut data);
+    let rounds = 1 + data.below(4);
+    let (contents, rounds) = history(&mut data, &tables, rounds);
+    let mut choices = Choices::from_seed(mixed + 1);
+    let (query, constructs) = query::query(&mut choices, &tables);
+    let case = Case { tables, contents, query, rounds, ..Case::default() };
+    (case, constructs, choices.taken().to_vec())
+}
+
+/// Runs the cases of a seed until `go_on` says no (asked with the tally and the number of failures). `attempts` bounds how long a
+/// failing case is made smaller.
+pub fn fuzz(
+    database: &mut Database,
+    seed: u64,
+    attempts: usize,
+    mut go_on: impl FnMut(&Tally, usize) -> bool,
+) -> (Tally, Vec<Failure>) {
+    let mut tally = Tally::default();
+    let mut failures = Vec::new();
+    let mut number = 0;
+    while go_on(&tally, failures.len()) {
+        let (case, constructs, choices) = random_case(seed, number);
+        let verdict = check(database, &case);
+        tally.add(&verdict, &constructs);
+        if let Verdict::Wrong(fault) = verdict {
+            let small = shrink(database, &case, fault.kind, &choices, attempts);
+            let fault = match check(database, &small) {
+                Verdict::Wrong(fault) => fault,
+                _ => fault,
+            };
+            failures.push(Failure { number, fault, case: small });
+        }
+        number += 1;
+    }
+    (tally, failures)
+}

@@ -1,0 +1,80 @@
+//! Long runs of the proof: `cargo xtask fuzz-refresh`.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use thalweg_refresh_fuzz::database::Database;
+use thalweg_refresh_fuzz::fuzz::{fuzz, random_case};
+
+const HELP: &str = "\
+Random queries and histories: each refresh beside the full answer.
+
+--minutes N     how long (1)
+--cases N       or how many cases
+--seed N        the first seed (the time otherwise); failures name theirs
+--failures N    stop after so many (10)
+--attempts N    how long a failing case is made smaller (400)
+--save FOLDER   where failing cases are written
+--show N        print the query of one case and stop
+";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<bool, Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (mut minutes, mut cases, mut most, mut attempts) = (1.0_f64, usize::MAX, 10_usize, 400_usize);
+    let (mut seed, mut save, mut shown) = (None, None::<PathBuf>, None);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().ok_or(HELP)?;
+        match name.as_str() {
+            "--minutes" => minutes = value.parse()?,
+            "--cases" => (cases, minutes) = (value.parse()?, 1e6),
+            "--seed" => seed = Some(value.parse()?),
+            "--failures" => most = value.parse()?,
+            "--attempts" => attempts = value.parse()?,
+            "--save" => save = Some(value.into()),
+            "--show" => shown = Some(value.parse::<u64>()?),
+            _ => return Err(HELP.into()),
+        }
+    }
+    let seed = match seed {
+        Some(seed) => seed,
+        None => std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs(),
+    };
+    if let Some(number) = shown {
+        print!("{}", random_case(seed, number).0.print());
+        return Ok(true);
+    }
+    let mut database = Database::open()?;
+    let (start, limit) = (Instant::now(), Duration::from_secs_f64(minutes * 60.0));
+    let (tally, failures) = fuzz(&mut database, seed, attempts, |tally, failed| {
+        tally.cases < cases && failed < most && start.elapsed() < limit
+    });
+    println!("seed {seed}, {:.1} s", start.elapsed().as_secs_f64());
+    print!("{tally}");
+    for failure in &failures {
+        println!("\n== seed {seed} case {}: {} in refresh {}: {}", failure.number, failure.fault.kind, failure.fault.refresh, failure.fault.message);
+        print!("{}", failure.case.print());
+        failure.fault.statements.iter().for_each(|statement| println!("    {statement}"));
+        if let Some(folder) = &save {
+            std::fs::create_dir_all(folder)?;
+            let mut case = failure.case.clone();
+            case.about.push(format!("{} (seed {seed}, case {})", failure.fault.kind, failure.number));
+            std::fs::write(folder.join(format!("seed-{seed}-{}.case", failure.number)), case.print())?;
+        }
+    }
+    println!("{} refreshes compared, {} failures", tally.refreshes(), failures.len());
+    Ok(failures.is_empty())
+}

@@ -1,0 +1,107 @@
+//! Window functions, QUALIFY, DISTINCT ON.
+
+use super::scope::{Named, Scope};
+use super::{Field, Generator};
+use crate::schema::Family;
+
+impl Generator<'_> {
+    /// The columns of a partition list; at least one where the scope has one to group by.
+    pub(super) fn partition(&mut self, scope: &Scope) -> Vec<String> {
+        let exact = scope.exact();
+        let likely: Vec<Named> =
+            exact.iter().filter(|column| ["k", "g", "name", "day"].contains(&column.field.name.as_str())).cloned().collect();
+        let from = if likely.is_empty() || self.choices.chance(30) { exact } else { likely };
+        let count = self.choices.weighted(&[(5, 1), (2, 2)]);
+        let columns = self.choices.sample(&from, count);
+        columns.iter().map(|column| scope.reference(self.choices, column)).collect()
+    }
+
+    fn ordered(&mut self, scope: &Scope) -> String {
+        let exact = scope.exact();
+        let first = (!exact.is_empty()).then(|| {
+            let column = self.choices.pick(&exact).clone();
+            let way = *self.choices.pick(&["", " desc"]);
+            format!("{}{way} nulls last", scope.reference(self.choices, &column))
+        });
+        scope.order(first)
+    }
+
+    /// The inside of OVER.
+    fn over(&mut self, scope: &Scope, order: bool) -> String {
+        let mut parts = Vec::new();
+        let partition = self.partition(scope);
+        if partition.is_empty() || self.choices.chance(2) {
+            self.feature("window without PARTITION BY");
+        } else if self.choices.chance(8) {
+            self.feature("partition by an expression");
+            parts.push(format!("partition by coalesce({0}, {0})", partition[0]));
+        } else {
+            parts.push(format!("partition by {}", partition.join(", ")));
+        }
+        if order {
+            parts.push(format!("order by {}", self.ordered(scope)));
+        }
+        parts.join(" ")
+    }
+
+    /// One window function.
+    pub(super) fn window(&mut self, scope: &Scope) -> (String, Family) {
+        let value = self.column(scope, Family::Integer);
+        match self.choices.weighted(&[(5, 0), (4, 1), (2, 2), (2, 3), (1, 4), (1, 5), (1, 6)]) {
+            0 => (format!("row_number() over ({})", self.over(scope, true)), Family::Integer),
+            1 => (format!("sum({value}) over ({})", self.over(scope, false)), Family::Integer),
+            2 => {
+                self.feature("lag, lead");
+                let function = *self.choices.pick(&["lag", "lead"]);
+                (format!("{function}({value}) over ({})", self.over(scope, true)), Family::Integer)
+            }
+            3 => {
+                self.feature("window with a frame");
+                let frame = *self.choices.pick(&[
+                    "rows between unbounded preceding and current row",
+                    "rows between 1 preceding and 1 following",
+                    "rows 1 preceding",
+                ]);
+                (format!("sum({value}) over ({} {frame})", self.over(scope, true)), Family::Integer)
+            }
+            4 => {
+                let partition = self.over(scope, false);
+                let order = self.column(scope, Family::Integer);
+                (format!("dense_rank() over ({partition} order by {order} nulls last)"), Family::Integer)
+            }
+            5 => (format!("first_value({value}) over ({})", self.over(scope, true)), Family::Integer),
+            _ => (format!("coalesce({value}, 0) - coalesce(max({value}) over ({}), 0)", self.over(scope, false)), Family::Integer),
+        }
+    }
+
+    /// A condition for QUALIFY.
+    pub(super) fn qualify(&mut self, scope: &Scope) -> String {
+        self.feature("qualify");
+        let order = self.over(scope, true);
+        match self.choices.below(3) {
+            0 => format!("row_number() over ({order}) = 1"),
+            1 => format!("row_number() over ({order}) <= 2"),
+            _ => {
+                let all = self.over(scope, false);
+                format!("count(*) over ({all}) > 1")
+            }
+        }
+    }
+
+    /// `DISTINCT ON`: its columns and the order.
+    pub(super) fn distinct_on(&mut self, scope: &Scope) -> Option<(String, String)> {
+        let by = self.partition(scope);
+        if by.is_empty() {
+            return None;
+        }
+        self.feature("distinct on");
+        let order = self.ordered(scope);
+        Some((by.join(", "), order))
+    }
+
+    /// Columns with names of their own.
+    pub(super) fn named_item(&mut self, text: String, family: Family, letter: &str) -> (String, Field) {
+        let name = self.name(letter);
+        (text, Field { name, family })
+    }
+}
