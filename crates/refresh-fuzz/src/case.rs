@@ -18,7 +18,8 @@
 //!
 //! `expect` is `incremental`, `full: PART OF THE REASON`, or is not there. After a `round unread` the model is not refreshed.
 
-use crate::history::{Change, Round};
+use crate::choice::Choices;
+use crate::history::{Change, Round, history};
 use crate::schema::{Column, Row, Table, quoted};
 
 /// How the model is to be refreshed.
@@ -115,6 +116,13 @@ impl Case {
             }
         }
         Err("no such table".to_owned())
+    }
+
+    /// A case of a model over tables given as lines of such a file, with a random history.
+    pub fn of_model(tables: &str, query: &str, choices: &mut Choices, rounds: usize) -> Result<Self, String> {
+        let mut case = Self::parse(&format!("{tables}\nquery\n{query}"))?;
+        (case.contents, case.rounds) = history(choices, &case.tables, rounds);
+        Ok(case)
     }
 
     /// The text of the file.

@@ -86,7 +86,12 @@ pub fn read(case: &Case) -> Result<Shape, String> {
 
 /// Runs a case.
 pub fn check(database: &mut Database, case: &Case) -> Verdict {
-    let verdict = run(database, case).unwrap_or_else(|error| Verdict::Invalid(error.message));
+    check_by(database, case, &|shape| shape)
+}
+
+/// Runs a case with another K, or with rules switched off.
+pub fn check_by(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) -> Verdict {
+    let verdict = run(database, case, change).unwrap_or_else(|error| Verdict::Invalid(error.message));
     if let Err(error) = database.clear() {
         return Verdict::Invalid(error.message);
     }
@@ -95,7 +100,7 @@ pub fn check(database: &mut Database, case: &Case) -> Verdict {
 
 const PREFIX: &str = "_fuzz_";
 
-fn run(database: &mut Database, case: &Case) -> Result<Verdict, EngineError> {
+fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) -> Result<Verdict, EngineError> {
     let versions = match case.versions() {
         Ok(versions) => versions,
         Err(error) => return Ok(Verdict::Invalid(error)),
@@ -110,11 +115,9 @@ fn run(database: &mut Database, case: &Case) -> Result<Verdict, EngineError> {
     }
     let mut stored = database.ask(&case.query)?;
     let shape = match read(case) {
-        Ok(shape) => shape,
-        Err(reason) => {
-            // That the engine takes it matters still: a query that is none proves nothing.
-            return Ok(Verdict::Obstacle(reason));
-        }
+        Ok(shape) => change(shape),
+        // That the engine takes it matters still: a query that is none proves nothing.
+        Err(reason) => return Ok(Verdict::Obstacle(reason)),
     };
     let mut refreshes = Vec::new();
     let mut unread = vec![Change::default(); case.tables.len()];
@@ -134,7 +137,8 @@ fn run(database: &mut Database, case: &Case) -> Result<Verdict, EngineError> {
         let inputs = give(database, case, &unread)?;
         unread = vec![Change::default(); case.tables.len()];
         let full = database.ask(&case.query)?;
-        let mut refresh = Refresh { database, shape: &shape, inputs, statements: Vec::new(), stored: &stored, full: &full };
+        let mut refresh =
+            Refresh { database, shape: &shape, inputs, statements: Vec::new(), stored: &stored, full: &full };
         match refresh.run() {
             Ok(refreshed) => refreshes.push(refreshed),
             Err((kind, message)) => {
@@ -180,7 +184,8 @@ impl Refresh<'_> {
     fn run(&mut self) -> Result<Refreshed, Wrong> {
         let gone = except_all(&self.stored.rows, &self.full.rows);
         let come = except_all(&self.full.rows, &self.stored.rows);
-        match self.shape.discover(&DuckDb, &self.inputs, PREFIX) {
+        let found = self.shape.discover(&DuckDb, &self.inputs, PREFIX);
+        match found.map_err(|error| ("names", error.to_string()))? {
             Discovery::Nothing if gone.is_empty() && come.is_empty() => Ok(Refreshed::Nothing),
             Discovery::Nothing => {
                 Err(("change overlooked", format!("nothing was to do, but {} differ", shown(&gone, &come))))
@@ -191,7 +196,8 @@ impl Refresh<'_> {
                     return Err(("no statement", "discovery has no statement".to_owned()));
                 };
                 for statement in &statements {
-                    self.statements.push(format!("create temporary table {} as {}", statement.creates, statement.select));
+                    self.statements
+                        .push(format!("create temporary table {} as {}", statement.creates, statement.select));
                     if let Err(error) = self.database.create_as(&statement.creates, &statement.select) {
                         return self.failed(&error);
                     }
@@ -229,9 +235,9 @@ impl Refresh<'_> {
         if !missed.is_empty() {
             return Err(("missed key", format!("K {columns:?}, {} affected; not found: {}", set.len(), show(&missed))));
         }
-        let nulls: Vec<bool> =
-            (0..columns.len()).map(|at| keys.rows.iter().any(|row| row[at].is_none())).collect();
+        let nulls: Vec<bool> = (0..columns.len()).map(|at| keys.rows.iter().any(|row| row[at].is_none())).collect();
         let fresh = self.shape.restrict(&DuckDb, &self.inputs, PREFIX, affected, &nulls);
+        let fresh = fresh.map_err(|error| ("names", error.to_string()))?;
         for statement in &fresh.before {
             self.statements.push(format!("create temporary table {} as {}", statement.creates, statement.select));
             if let Err(error) = self.database.create_as(&statement.creates, &statement.select) {
@@ -263,9 +269,8 @@ impl Refresh<'_> {
 
     /// Old rows without those that go, with those that come, are the new ones; doing it again finds nothing to do.
     fn apply(&self, key_of: &dyn Fn(&Cells) -> Cells, set: &BTreeSet<Cells>, fresh: &Rows) -> Result<(), Wrong> {
-        let of_keys = |rows: &[Cells]| -> Vec<Cells> {
-            rows.iter().filter(|row| set.contains(&key_of(row))).cloned().collect()
-        };
+        let of_keys =
+            |rows: &[Cells]| -> Vec<Cells> { rows.iter().filter(|row| set.contains(&key_of(row))).cloned().collect() };
         let stored = of_keys(&self.stored.rows);
         let (before, after) = (except_all(&stored, &fresh.rows), except_all(&fresh.rows, &stored));
         let mut result = except_all(&self.stored.rows, &before);

@@ -113,7 +113,9 @@ fn images(column: &dyn Array) -> Vec<Option<String>> {
         }
         let number = match column.data_type() {
             DataType::Float64 => column.as_any().downcast_ref::<Float64Array>().map(|column| column.value(row)),
-            DataType::Float32 => column.as_any().downcast_ref::<Float32Array>().map(|column| f64::from(column.value(row))),
+            DataType::Float32 => {
+                column.as_any().downcast_ref::<Float32Array>().map(|column| f64::from(column.value(row)))
+            }
             _ => None,
         };
         if let Some(number) = number {

@@ -31,7 +31,8 @@ pub fn history(choices: &mut Choices, tables: &[Table], rounds: usize) -> (Vec<V
         .map(|table| {
             let count = *choices.pick(&[4, 5, 3, 6, 2, 5, 1, 4, 0]);
             let all: Vec<usize> = (0..IDENTIFIERS).collect();
-            let mut rows: Vec<Row> = choices.sample(&all, count).into_iter().map(|id| row(choices, table, id)).collect();
+            let mut rows: Vec<Row> =
+                choices.sample(&all, count).into_iter().map(|id| row(choices, table, id)).collect();
             if table.key.is_empty() && !rows.is_empty() && choices.chance(50) {
                 rows.push(rows[0].clone());
             }
@@ -136,7 +137,13 @@ fn choices_id(row: &Row, table: &Table) -> usize {
 
 fn taken(table: &Table, rows: &[Row], fresh: &Row) -> bool {
     let key = |row: &Row| -> Vec<String> {
-        table.columns.iter().zip(row).filter(|(column, _)| table.key.contains(&column.name)).map(|(_, value)| value.clone()).collect()
+        table
+            .columns
+            .iter()
+            .zip(row)
+            .filter(|(column, _)| table.key.contains(&column.name))
+            .map(|(_, value)| value.clone())
+            .collect()
     };
     !table.key.is_empty() && rows.iter().any(|row| key(row) == key(fresh))
 }

@@ -12,6 +12,7 @@ pub mod choice;
 pub mod database;
 pub mod fuzz;
 pub mod history;
+pub mod judge;
 pub mod query;
 pub mod schema;
 pub mod shrink;

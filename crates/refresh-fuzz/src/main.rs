@@ -65,7 +65,10 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     println!("seed {seed}, {:.1} s", start.elapsed().as_secs_f64());
     print!("{tally}");
     for failure in &failures {
-        println!("\n== seed {seed} case {}: {} in refresh {}: {}", failure.number, failure.fault.kind, failure.fault.refresh, failure.fault.message);
+        println!(
+            "\n== seed {seed} case {}: {} in refresh {}: {}",
+            failure.number, failure.fault.kind, failure.fault.refresh, failure.fault.message
+        );
         print!("{}", failure.case.print());
         failure.fault.statements.iter().for_each(|statement| println!("    {statement}"));
         if let Some(folder) = &save {

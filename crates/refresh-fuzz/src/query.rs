@@ -61,8 +61,7 @@ pub fn query(choices: &mut Choices, tables: &[Table]) -> (String, BTreeSet<&'sta
                 .collect(),
         })
         .collect();
-    let mut generator =
-        Generator { choices, sources, ctes: Vec::new(), number: 0, features: BTreeSet::new() };
+    let mut generator = Generator { choices, sources, ctes: Vec::new(), number: 0, features: BTreeSet::new() };
     let depth = generator.choices.weighted(&[(3, 0), (5, 1), (4, 2), (1, 3)]);
     let text = match generator.choices.weighted(&[(5, 0), (4, 1), (2, 2)]) {
         0 => generator.any(depth),
@@ -210,8 +209,10 @@ impl Generator<'_> {
             return left;
         }
         let (a, b) = (self.name("s"), self.name("s"));
-        let sql =
-            format!("select {} from ({}) as {a} {operator} select {} from ({}) as {b}", sides[0], left.sql, sides[1], right.sql);
+        let sql = format!(
+            "select {} from ({}) as {a} {operator} select {} from ({}) as {b}",
+            sides[0], left.sql, sides[1], right.sql
+        );
         Text { sql, fields }
     }
 

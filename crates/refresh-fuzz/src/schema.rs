@@ -121,7 +121,12 @@ pub fn tables(choices: &mut Choices) -> Vec<Table> {
                 3 => vec![],
                 _ => vec!["k".to_owned(), "id".to_owned()],
             };
-            Table { schema: if name == "prices" { String::new() } else { "store".to_owned() }, name: name.to_owned(), columns, key }
+            Table {
+                schema: if name == "prices" { String::new() } else { "store".to_owned() },
+                name: name.to_owned(),
+                columns,
+                key,
+            }
         })
         .collect()
 }
@@ -133,12 +138,30 @@ pub fn literal(choices: &mut Choices, engine_type: &str) -> String {
         Family::Decimal => &["0.00", "1.50", "2.25", "-1.00"],
         Family::Text => &["'a'", "'B'", "''", "'b '", "'it''s'", "'7'"],
         Family::Date => &["date '2024-01-31'", "date '2024-02-01'", "date '2023-12-31'"],
-        Family::Timestamp => &["timestamp '2024-01-31 23:30:00'", "timestamp '2024-02-01 00:00:00'", "timestamp '2024-02-01 00:20:00'"],
+        Family::Timestamp => {
+            &["timestamp '2024-01-31 23:30:00'", "timestamp '2024-02-01 00:00:00'", "timestamp '2024-02-01 00:20:00'"]
+        }
         Family::Boolean => &["false", "true"],
         Family::Double | Family::Inexact => &["0.0", "-0.0", "0.5", "1.5"],
         Family::List => &["[1]", "[]", "[1, 2]", "[2, null]"],
     };
     (*choices.pick(list)).to_owned()
+}
+
+/// Words that columns of the models hold.
+const WORDS: [(&str, &[&str]); 4] = [
+    ("status", &["'placed'", "'paid'", "'returned'", "'cancelled'"]),
+    ("method", &["'card'", "'voucher'", "'transfer'"]),
+    ("kind", &["'view'", "'cart'", "'purchase'"]),
+    ("country", &["'de'", "'fr'"]),
+];
+
+/// A random literal for a column.
+fn value(choices: &mut Choices, column: &Column) -> String {
+    match WORDS.iter().find(|(name, _)| *name == column.name) {
+        Some((_, words)) => (*choices.pick(words)).to_owned(),
+        None => literal(choices, &column.engine_type),
+    }
 }
 
 /// A random row; key columns hold no NULL.
@@ -153,7 +176,7 @@ pub fn row(choices: &mut Choices, table: &Table, id: usize) -> Row {
             if !table.key.contains(&column.name) && choices.chance(18) {
                 return "null".to_owned();
             }
-            literal(choices, &column.engine_type)
+            value(choices, column)
         })
         .collect()
 }

@@ -15,6 +15,7 @@ cargo xtask schemas                                  write schemas/*.json from t
 cargo xtask example NAME FOLDER [SCALE [DELIVERY]]   write an example project with its first delivery,
                                                      or a later delivery into a project written before
 cargo xtask bench ...                                benchmarks; see `cargo xtask bench`
+cargo xtask fuzz-refresh --minutes N                 random queries and histories, each refresh beside the full answer
 ";
 
 fn main() -> anyhow::Result<()> {
@@ -30,7 +31,8 @@ fn main() -> anyhow::Result<()> {
         ["example", name, folder] => example(name, folder, "0.1", "1"),
         ["example", name, folder, scale] => example(name, folder, scale, "1"),
         ["example", name, folder, scale, delivery] => example(name, folder, scale, delivery),
-        ["bench", rest @ ..] => bench(rest),
+        ["bench", rest @ ..] => program(&["--release", "-p", "thalweg-bench"], rest),
+        ["fuzz-refresh", rest @ ..] => program(&["-p", "thalweg-refresh-fuzz"], rest),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())
@@ -64,12 +66,14 @@ fn example(name: &str, folder: &str, scale: &str, delivery: &str) -> anyhow::Res
     Ok(())
 }
 
-/// The benchmarks need DuckDB, which this crate shall not pay for: they are a program of their own.
-fn bench(arguments: &[&str]) -> anyhow::Result<()> {
+/// What needs DuckDB is a program of its own: this crate shall not pay for it.
+fn program(which: &[&str], arguments: &[&str]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = std::process::Command::new(cargo)
         .current_dir(workspace_root())
-        .args(["run", "--quiet", "--release", "-p", "thalweg-bench", "--"])
+        .args(["run", "--quiet"])
+        .args(which)
+        .arg("--")
         .args(arguments)
         .status()
         .context("cargo could not be started")?;

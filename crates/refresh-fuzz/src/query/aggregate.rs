@@ -45,7 +45,10 @@ impl Generator<'_> {
             5 => {
                 self.feature("pivot by case");
                 let condition = self.predicate(scope, 0);
-                (format!("sum(case when {condition} then {} else 0 end)", self.column(scope, Family::Integer)), Family::Integer)
+                (
+                    format!("sum(case when {condition} then {} else 0 end)", self.column(scope, Family::Integer)),
+                    Family::Integer,
+                )
             }
             6 => (format!("avg({})", self.column(scope, Family::Integer)), Family::Inexact),
             7 => (format!("sum({})", self.column(scope, Family::Double)), Family::Inexact),

@@ -110,7 +110,9 @@ impl Generator<'_> {
 
     fn beside(&mut self, scope: &mut Scope, qualifier: &str, fields: Vec<Field>) {
         // What USING merged is no longer clear when the name comes again.
-        scope.columns.retain(|column| !column.qualifier.is_empty() || !fields.iter().any(|field| field.name == column.field.name));
+        scope.columns.retain(|column| {
+            !column.qualifier.is_empty() || !fields.iter().any(|field| field.name == column.field.name)
+        });
         scope.tables.push(qualifier.to_owned());
         scope.star.extend(fields.iter().cloned());
         scope.columns.extend(fields.into_iter().map(|field| Named { qualifier: qualifier.to_owned(), field }));
@@ -118,7 +120,15 @@ impl Generator<'_> {
 
     fn plain_join(&mut self, depth: usize, outer: Option<&Scope>, sql: &mut String, scope: &mut Scope) {
         let item = self.item(depth, outer, scope);
-        let kind = self.choices.weighted(&[(5, "join"), (7, "left join"), (2, "right join"), (2, "full join"), (1, ","), (1, "inner join"), (1, "left outer join")]);
+        let kind = self.choices.weighted(&[
+            (5, "join"),
+            (7, "left join"),
+            (2, "right join"),
+            (2, "full join"),
+            (1, ","),
+            (1, "inner join"),
+            (1, "left outer join"),
+        ]);
         self.feature(match kind {
             "join" | "inner join" => "inner join",
             "left join" | "left outer join" => "left join",
@@ -161,7 +171,10 @@ impl Generator<'_> {
         }
         let likely: Vec<(Named, Named)> = pairs
             .iter()
-            .filter(|(ours, theirs)| ["id", "k", "g"].contains(&ours.field.name.as_str()) && ["id", "k", "g"].contains(&theirs.field.name.as_str()))
+            .filter(|(ours, theirs)| {
+                ["id", "k", "g"].contains(&ours.field.name.as_str())
+                    && ["id", "k", "g"].contains(&theirs.field.name.as_str())
+            })
             .cloned()
             .collect();
         let from = if likely.is_empty() || self.choices.chance(25) { &pairs } else { &likely };
@@ -206,7 +219,8 @@ impl Generator<'_> {
             .fields
             .iter()
             .filter(|field| {
-                field.family.is_exact() && scope.columns.iter().filter(|column| column.field.name == field.name).count() == 1
+                field.family.is_exact()
+                    && scope.columns.iter().filter(|column| column.field.name == field.name).count() == 1
                     && scope.columns.iter().any(|column| column.field == **field)
                     && scope.star.iter().filter(|other| other.name == field.name).count() == 1
             })
@@ -274,7 +288,8 @@ impl Generator<'_> {
         let source = self.choices.pick(&self.sources).clone();
         let inner = self.name("x");
         let right =
-            Item { sql: format!("{} as {inner}", source.sql), qualifier: inner.clone(), fields: source.fields.clone() }.scope();
+            Item { sql: format!("{} as {inner}", source.sql), qualifier: inner.clone(), fields: source.fields.clone() }
+                .scope();
         let links = self.link(scope, &right, true);
         let local = if self.choices.chance(40) { format!(" and {}", self.predicate(&right, 0)) } else { String::new() };
         let alias = self.name("l");
@@ -284,7 +299,11 @@ impl Generator<'_> {
             self.feature("lateral aggregate");
             let names = [("n", Family::Integer), ("best", Family::Integer)];
             (
-                format!("select count(*) as n, max({inner}.v) as best from {} as {inner} where {}{local}", source.sql, links.join(" and ")),
+                format!(
+                    "select count(*) as n, max({inner}.v) as best from {} as {inner} where {}{local}",
+                    source.sql,
+                    links.join(" and ")
+                ),
                 names.map(|(name, family)| Field { name: name.into(), family }).to_vec(),
             )
         } else {

@@ -28,7 +28,11 @@ impl Generator<'_> {
             4 => {
                 let Some((by, order)) = self.distinct_on(&scope) else { return self.starred(&scope, &from, &filter) };
                 let items = self.plain_items(&scope);
-                self.finish(&format!("select distinct on ({by}) "), items, &format!(" from {from}{filter} order by {by}, {order}"))
+                self.finish(
+                    &format!("select distinct on ({by}) "),
+                    items,
+                    &format!(" from {from}{filter} order by {by}, {order}"),
+                )
             }
             _ => self.starred(&scope, &from, &filter),
         }

@@ -19,8 +19,11 @@ impl Generator<'_> {
             .flat_map(|ours| inner.exact().into_iter().map(move |theirs| (theirs, ours.clone())))
             .filter(|(theirs, ours)| ours.field.family == theirs.field.family)
             .collect();
-        let likely: Vec<(Named, Named)> =
-            pairs.iter().filter(|(theirs, _)| ["k", "g", "id"].contains(&theirs.field.name.as_str())).cloned().collect();
+        let likely: Vec<(Named, Named)> = pairs
+            .iter()
+            .filter(|(theirs, _)| ["k", "g", "id"].contains(&theirs.field.name.as_str()))
+            .cloned()
+            .collect();
         let from = if likely.is_empty() || self.choices.chance(25) { &pairs } else { &likely };
         (!from.is_empty()).then(|| self.choices.pick(from).clone())
     }
@@ -60,7 +63,10 @@ impl Generator<'_> {
                 if kind == 2 && self.choices.chance(25) {
                     self.feature("in with having");
                     let name = full_name(&theirs);
-                    return format!("{} in (select {name} from {from} group by {name} having count(*) > 1)", full_name(&ours));
+                    return format!(
+                        "{} in (select {name} from {from} group by {name} having count(*) > 1)",
+                        full_name(&ours)
+                    );
                 }
                 let filter = self.correlated_where(&inner, outer, 12);
                 format!("{} {word} (select {} from {from}{filter})", full_name(&ours), full_name(&theirs))

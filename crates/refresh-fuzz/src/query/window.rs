@@ -8,8 +8,11 @@ impl Generator<'_> {
     /// The columns of a partition list; at least one where the scope has one to group by.
     pub(super) fn partition(&mut self, scope: &Scope) -> Vec<String> {
         let exact = scope.exact();
-        let likely: Vec<Named> =
-            exact.iter().filter(|column| ["k", "g", "name", "day"].contains(&column.field.name.as_str())).cloned().collect();
+        let likely: Vec<Named> = exact
+            .iter()
+            .filter(|column| ["k", "g", "name", "day"].contains(&column.field.name.as_str()))
+            .cloned()
+            .collect();
         let from = if likely.is_empty() || self.choices.chance(30) { exact } else { likely };
         let count = self.choices.weighted(&[(5, 1), (2, 2)]);
         let columns = self.choices.sample(&from, count);
@@ -70,7 +73,10 @@ impl Generator<'_> {
                 (format!("dense_rank() over ({partition} order by {order} nulls last)"), Family::Integer)
             }
             5 => (format!("first_value({value}) over ({})", self.over(scope, true)), Family::Integer),
-            _ => (format!("coalesce({value}, 0) - coalesce(max({value}) over ({}), 0)", self.over(scope, false)), Family::Integer),
+            _ => (
+                format!("coalesce({value}, 0) - coalesce(max({value}) over ({}), 0)", self.over(scope, false)),
+                Family::Integer,
+            ),
         }
     }
 

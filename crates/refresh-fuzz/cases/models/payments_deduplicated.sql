@@ -1,0 +1,1 @@
+select distinct order_id, method, amount from store.payments

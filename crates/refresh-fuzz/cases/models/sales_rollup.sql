@@ -1,0 +1,1 @@
+select products.category, items.product_id, sum(items.quantity) as pieces from store.order_items as items left join store.products on products.id = items.product_id group by rollup (products.category, items.product_id)
