@@ -105,8 +105,12 @@ fn tables(file: &Path) -> (Tables, Tables) {
                     Some(format!("{columns} from {name} where not {done} and not {idle}")),
                 )
             }
-            "thalweg.steps" | "thalweg.test_results" => {
-                let columns = "* exclude (seconds)";
+            "thalweg.steps" | "thalweg.test_results" | "thalweg.refreshes" => {
+                let columns = if name == "thalweg.refreshes" {
+                    "* exclude (seconds, expected_incremental, expected_full)"
+                } else {
+                    "* exclude (seconds)"
+                };
                 (
                     format!("{columns} from {name} where {done}"),
                     Some(format!("{columns} from {name} where not {done} and not {idle}")),
