@@ -175,6 +175,7 @@ impl PostgresServer {
         while Instant::now() < deadline {
             let mut asked = Command::new(self.binaries.join("pg_isready"));
             asked.args(["--quiet", "--host=127.0.0.1", &format!("--port={}", self.port), "--timeout=1"]);
+            asked.args(["--username=postgres", "--dbname=postgres"]);
             if asked.status().unwrap().success() {
                 return true;
             }
