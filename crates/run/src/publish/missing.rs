@@ -48,6 +48,19 @@ impl Publication<'_> {
         }
     }
 
+    /// What was still there when a first load ended, where a part of it was read in an earlier snapshot: then its keys were listed.
+    pub(super) fn still_there(
+        &mut self,
+        stream: &Stream,
+        extract: &ExtractFiles,
+        rows_before: u64,
+    ) -> Result<Option<Missing>, RunError> {
+        match &extract.keys {
+            Some(listed) if rows_before == 0 => Ok(Some(self.listed(&stream.primary_key, listed, "t")?)),
+            _ => Ok(None),
+        }
+    }
+
     /// Why an extract must not be merged, if more rows are gone than may be deleted without consent: an empty table is more often a fault
     /// at the source than a wish.
     pub(super) fn refuses_deletes(

@@ -160,6 +160,7 @@ impl Publication<'_> {
             own_conditions: staged.conditions,
             raw: staged.raw,
             has_matches: extract.has_matches(),
+            still_there: self.still_there(stream, extract, rows_before)?,
             origin_base: extract.origin_base,
             run: extract.run,
             later: None,

@@ -285,7 +285,13 @@ impl Extraction<'_> {
         moments: &Moments,
     ) -> Result<RowsRead, SourceError> {
         let condition = match (rows, cursor) {
-            (Rows::None, _) => return Ok(RowsRead::default()),
+            (Rows::None, _) => {
+                // The table is known by its columns all the same.
+                if self.request.known_columns.is_empty() {
+                    self.sink.part(&columns.landing_columns())?.finish()?;
+                }
+                return Ok(RowsRead::default());
+            }
             (Rows::All, _) | (Rows::Since(None), _) | (_, None) => None,
             (Rows::Since(Some(lower)), Some(cursor)) => Some(self.since(cursor, *lower)),
             (Rows::Between(lower, upper), Some(cursor)) => Some(self.between(cursor, *lower, *upper)),

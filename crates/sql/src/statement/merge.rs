@@ -41,6 +41,8 @@ pub struct Merge<'a> {
     pub soft_delete: Option<(String, ColumnType)>,
     /// The staged relation says of each row whether its stream wants it ([`MATCHES_COLUMN`]); one that is not wanted counts as marked.
     pub has_matches: bool,
+    /// What was still there when the extract ended; rows of it that were read before and are missing by then count as marked.
+    pub still_there: Option<Missing>,
     /// Rows that do not satisfy these are rejected.
     pub conditions: Vec<RowCondition>,
     /// Likewise, for conditions that can be asked of this stage alone.
@@ -72,8 +74,8 @@ pub fn is_missing(
     missing: &Missing,
     alias: &str,
 ) -> Result<String, InvalidName> {
-    let equal = equal_keys(dialect, "w", alias, key)?;
-    let gone = format!("not exists (select 1 from {} w where {equal})", missing.keys);
+    let equal = equal_keys(dialect, "present", alias, key)?;
+    let gone = format!("not exists (select 1 from {} present where {equal})", missing.keys);
     Ok(match &missing.within {
         Some(within) => format!("(({within}) and {gone})"),
         None => gone,
@@ -216,21 +218,27 @@ impl Merge<'_> {
 
     /// True for marked rows of an alias; `false` without a soft-delete column.
     fn marked(&self, alias: &str) -> Result<String, InvalidName> {
-        let unwanted = format!("not coalesce({alias}.{MATCHES_COLUMN}, true)");
-        Ok(match &self.soft_delete {
-            Some((name, column_type)) => {
-                let marked = is_marked(&qualified(self.dialect, alias, name)?, column_type);
-                if self.has_matches { format!("({marked} or {unwanted})") } else { marked }
-            }
-            None if self.has_matches => format!("({unwanted})"),
-            None => "false".to_owned(),
+        let mut reasons = Vec::new();
+        if let Some((name, column_type)) = &self.soft_delete {
+            reasons.push(is_marked(&qualified(self.dialect, alias, name)?, column_type));
+        }
+        if self.has_matches {
+            reasons.push(format!("not coalesce({alias}.{MATCHES_COLUMN}, true)"));
+        }
+        if let Some(missing) = &self.still_there {
+            reasons.push(is_missing(self.dialect, &self.key, missing, alias)?);
+        }
+        Ok(match reasons.as_slice() {
+            [] => "false".to_owned(),
+            [one] => one.clone(),
+            several => format!("({})", several.join(" or ")),
         })
     }
 
     /// Fills an empty table with the winners that are not marked.
     pub fn insert_initial(&self, winners: &str) -> Result<String, InvalidName> {
         let condition = match &self.soft_delete {
-            None if !self.has_matches => String::new(),
+            None if !self.has_matches && self.still_there.is_none() => String::new(),
             _ => format!(" where not {}", self.marked("w")?),
         };
         Ok(format!(
