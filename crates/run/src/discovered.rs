@@ -110,8 +110,10 @@ fn ask_source(
 ) -> Result<Vec<Table>, RunError> {
     let reader = DatabaseSource::new(&source.name, &database.settings, folder);
     // All tables are asked for only where a wildcard may stand for any of them.
-    let named: Vec<TableRef> =
+    let mut named: Vec<TableRef> =
         source.streams.iter().filter_map(|stream| Some(stream.database.as_ref()?.table.clone())).collect();
+    named.sort();
+    named.dedup();
     let only = (database.wildcards.is_empty() && remembered.is_some()).then_some(named.as_slice());
     match (reader.describe(only), remembered) {
         (Ok(mut tables), before) => {

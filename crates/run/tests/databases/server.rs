@@ -124,6 +124,7 @@ impl Reader<'_> {
             Err(RunError::Project(diagnostics)) => panic!("{diagnostics:#?}"),
             Err(error) => panic!("{error}"),
         };
+        println!("run {}: {:?}", outcome.run, outcome.failed_streams);
         laws::assert_balance(&outcome);
         laws::assert_verified(&self.site);
         outcome

@@ -41,7 +41,7 @@ impl DatabaseSource {
         Self { name: name.to_owned(), connections, engine: Ok(engine) }
     }
 
-    /// Tables as the database describes them: these, or all that the user may read.
+    /// Tables as the database describes them: these, each named once, or all that the user may read.
     pub fn describe(&self, tables: Option<&[TableRef]>) -> Result<Vec<Table>, SourceError> {
         let mut connection = self.engine()?.connect().map_err(|error| self.named(error))?;
         connection.describe(tables).map_err(|error| self.named(error))
@@ -61,8 +61,9 @@ impl DatabaseSource {
     /// Opens a snapshot for some of the streams.
     fn open_snapshot(&self, requests: &[StreamRequest<'_>], connections: usize) -> Result<Opened, SourceError> {
         let engine = self.engine()?;
-        let tables: Vec<TableRef> =
+        let wanted: Vec<TableRef> =
             requests.iter().filter_map(|request| Some(options(request.stream)?.table.clone())).collect();
+        let tables = distinct(&wanted);
         let mut tries = PATIENCE;
         let marks = self.marks(engine, requests)?;
         loop {
@@ -70,7 +71,7 @@ impl DatabaseSource {
             let waits =
                 requests.iter().zip(&marks).any(|(request, mark)| is_uncertain(request, mark.as_ref(), &snapshot));
             if tries == 0 || !waits {
-                return Ok(Opened::new(snapshot, marks));
+                return Ok(Opened::new(snapshot, marks, &tables, &wanted));
             }
             tries -= 1;
             drop(snapshot);
@@ -100,6 +101,7 @@ impl DatabaseSource {
         }
         let mut connection = engine.connect().map_err(|error| self.named(error))?;
         let tables: Vec<TableRef> = asked.iter().map(|(_, options, _)| options.table.clone()).collect();
+        let tables = distinct(&tables);
         let described = connection.describe(Some(&tables)).map_err(|error| self.named(error))?;
         for (index, options, appends) in asked {
             let Some(table) = described.iter().find(|table| table.table == options.table) else { continue };
@@ -152,6 +154,17 @@ impl DatabaseSource {
 /// The greatest value of a cursor, and the time (microseconds UTC) after it was read.
 type Mark = (i64, i128);
 
+/// Each table once.
+fn distinct(tables: &[TableRef]) -> Vec<TableRef> {
+    let mut distinct: Vec<TableRef> = Vec::new();
+    for table in tables {
+        if !distinct.contains(table) {
+            distinct.push(table.clone());
+        }
+    }
+    distinct
+}
+
 fn options(stream: &Stream) -> Option<&DatabaseOptions> {
     stream.database.as_ref()
 }
@@ -187,18 +200,22 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(snapshot: OpenSnapshot, marks: Vec<Option<Mark>>) -> Self {
+    /// `tables` are those of the snapshot, `wanted` those of the streams, of which several may read one.
+    fn new(snapshot: OpenSnapshot, marks: Vec<Option<Mark>>, tables: &[TableRef], wanted: &[TableRef]) -> Self {
         let safety = match &snapshot.safety {
             Safety::Certain => "certain".to_owned(),
             Safety::LagOnly(why) => why.clone(),
         };
+        let described: Vec<Result<Table, (SourceErrorKind, String)>> =
+            snapshot.tables.into_iter().map(|table| table.map_err(|error| (error.kind, error.message))).collect();
+        let of_streams = wanted.iter().filter_map(|table| {
+            let place = tables.iter().position(|other| other == table)?;
+            described.get(place).cloned()
+        });
+        let of_streams = of_streams.collect();
         Self {
             pool: Pool::new(snapshot.connections),
-            tables: snapshot
-                .tables
-                .into_iter()
-                .map(|table| table.map_err(|error| (error.kind, error.message)))
-                .collect(),
+            tables: of_streams,
             clock: Clock::now(snapshot.now, safety),
             safety: snapshot.safety,
             oldest_open: snapshot.oldest_open,
