@@ -3,7 +3,6 @@
 mod suite;
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use serde_json::json;
 use suite::{DuckDbSite, Site, ask, connect, kind, run};
@@ -426,9 +425,9 @@ fn logs_and_refreshes_are_kept_also_in_an_older_ledger() {
     assert_eq!(ledger.refreshes(connection, 1).expect("refreshes"), [refresh(1, Some(3))]);
 }
 
-/// 200 models, 50 streams, 20,000 entries of positions. The bound is generous: debug builds on busy machines.
+/// 200 models, 50 streams, 20,000 entries of positions: how long it takes is the benchmark `build`'s to say.
 #[test]
-fn a_large_ledger_is_fast() {
+fn a_large_ledger_is_read_whole() {
     let site = DuckDbSite::new();
     let mut connection = prepared(&site);
     let connection = &mut *connection;
@@ -443,14 +442,9 @@ fn a_large_ledger_is_fast() {
             .collect();
         ledger.apply_positions(connection, "s", &format!("stream_{stream}"), &entries, 1).expect("positions");
     }
-    let started = Instant::now();
     ledger.put_steps(connection, 1, &steps).expect("steps");
-    let written = started.elapsed();
     connection.commit().expect("commit");
-    let started = Instant::now();
     let state = ledger.load(connection).expect("loaded");
-    let loaded = started.elapsed();
-    println!("250 steps written in {written:?}, ledger loaded in {loaded:?}");
+    assert_eq!((state.tables.len(), ledger.steps(connection, 1).expect("steps").len()), (250, 250));
     assert_eq!(state.positions.values().map(BTreeMap::len).sum::<usize>(), 20_000);
-    assert!(written.as_millis() < 200 && loaded.as_millis() < 1000, "{written:?}, {loaded:?}");
 }
