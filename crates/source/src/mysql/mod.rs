@@ -1,8 +1,8 @@
 //! MySQL and MariaDB as sources.
 //!
-//! The protocol is spoken here, down to the packets ([`wire`], [`session`]): rows of the binary protocol are decoded where they lie in the
-//! buffer, straight into Arrow ([`decode`]), which the clients that hand out rows as values cannot do. [`column_types`] has the
-//! table of types, [`snapshot`] how it is known what was committed. Versions from MariaDB 10.3 and MySQL 5.7 on.
+//! The protocol is spoken here, down to the packets (`wire`, `session`): rows of the binary protocol are decoded where they lie in the
+//! buffer, straight into Arrow (`decode`), which the clients that hand out rows as values cannot do. `column_types` has the
+//! table of types, `snapshot` how it is known what was committed. Versions from MariaDB 10.3 and MySQL 5.7 on.
 
 mod boundaries;
 mod column_types;
