@@ -1,8 +1,9 @@
 //! A statement of an incremental refresh fails: no fault of the model, which is computed anew in the same run.
 
+use crate::each::{assert_all_or_nothing, assert_settles};
 use crate::history::History;
-use crate::program::{BUILD, Build, finish, program, start};
-use crate::state::{State, assert_same, read_by_people};
+use crate::program::{BUILD, Build, build_well, finish, program, start};
+use crate::state::{State, assert_same, assert_same_state, read_by_people};
 
 /// What is said of a table's step.
 fn step<'a>(build: &'a Build, table: &str) -> Vec<&'a str> {
@@ -27,6 +28,19 @@ fn a_failing_statement_of_a_refresh_is_not_the_models_error() {
         }
         assert_same(place, &read_by_people(&history.after(2).published), &read_by_people(&State::published(&project)));
     }
+}
+
+#[test]
+fn a_build_is_killed_between_its_two_tries() {
+    let project = History::undisturbed().before(2);
+    let failing =
+        program().env("FAILPOINTS", "run::refresh-computed=return").env("THALWEG_KILL_AT", "run::before-again");
+    let killed = finish(start(&failing, &project, &BUILD));
+    assert_eq!(killed.code, None, "it was not killed: {killed:#?}");
+    assert!(!assert_all_or_nothing(2, &project), "nothing was published yet");
+    build_well(&project);
+    assert_same_state("after the next build", History::undisturbed().after(2), &State::of(&project));
+    assert_settles(2, &project);
 }
 
 #[test]

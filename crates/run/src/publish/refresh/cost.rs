@@ -20,7 +20,7 @@ use crate::table_state::TableState;
 const FEW_KEYS: u64 = 1_000;
 /// Where the model and what it reads have no more rows than this together, it costs next to nothing either way.
 const SMALL: u64 = 100_000;
-/// So many changed rows are never looked through when they are more than half of the model's rows.
+/// So many changed rows are never looked through when they are more than twice the model's rows.
 const MANY_ROWS: u64 = 100_000;
 
 /// What refreshes of models cost so far, newest first.
@@ -70,7 +70,7 @@ impl Costs {
 
 /// Whether so much changed upstream that it is not looked at.
 pub fn hopeless(upstream: u64, rows: u64) -> bool {
-    upstream > MANY_ROWS && upstream / 2 > rows
+    upstream > MANY_ROWS && upstream > rows.saturating_mul(2)
 }
 
 impl Publication<'_> {
