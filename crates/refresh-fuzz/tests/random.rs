@@ -1,0 +1,36 @@
+//! Random queries with pinned seeds.
+
+#![allow(clippy::unwrap_used)]
+
+use thalweg_refresh_fuzz::database::Database;
+use thalweg_refresh_fuzz::fuzz::fuzz;
+
+/// Eight hundred refreshes, or what 200 queries give; `cargo xtask fuzz-refresh` does more.
+fn refreshes(seed: u64) {
+    let mut database = Database::open().unwrap();
+    let (tally, failures) = fuzz(&mut database, seed, 200, |tally, failed| tally.refreshes() < 800 && failed < 3);
+    let shown: Vec<String> = failures
+        .iter()
+        .map(|failure| {
+            let fault = &failure.fault;
+            let statements = fault.statements.join("\n    ");
+            format!(
+                "seed {seed}, case {}: {}: {}\n{}\n    {statements}",
+                failure.number,
+                fault.kind,
+                fault.message,
+                failure.case.print()
+            )
+        })
+        .collect();
+    assert!(failures.is_empty(), "{}\n{tally}", shown.join("\n\n"));
+    // A generator whose queries all fall back proves nothing.
+    let invalid: usize = tally.invalid.values().sum();
+    assert!(invalid * 50 < tally.cases, "the engine does not take too many queries\n{tally}");
+    assert!(tally.incremental * 2 > tally.cases, "too few are refreshed by keys\n{tally}");
+}
+
+#[test]
+fn refreshes_of_a_pinned_seed() {
+    refreshes(4);
+}
