@@ -4,9 +4,11 @@
 //! 2. `key` chooses K, the replacement key; `discover` finds the values of K that a change can touch.
 //! 3. `push` leads the restriction to those values down to the tables, and `restricted` makes the user's own text answer for them
 //!    only, by putting restricted subqueries in the places of its tables.
+//! 4. `split` takes out of a text what is better kept as a hidden table of its own, a *stage*; `weight` says whether that is so.
 //!
 //! Nothing here talks to an engine: what comes out are statements, and for what cannot be done an [`Obstacle`] that says why.
 
+pub mod block;
 mod columns;
 mod discover;
 mod found;
@@ -18,7 +20,9 @@ mod render;
 mod restricted;
 pub mod rule;
 pub mod shape;
+pub mod split;
 mod used;
+mod weight;
 
 pub use relation::{
     Aggregate, Apply, ApplyKind, ColumnId, Expression, InputTable, InputTables, Join, JoinKind, Kind, Obstacle,
@@ -26,3 +30,4 @@ pub use relation::{
 };
 pub use rule::{Rule, SwitchedOff};
 pub use shape::{ChangedInput, Discovery, Fresh, Inputs, Restriction, Shape, Statement};
+pub use split::{Split, Stage, WithStages};

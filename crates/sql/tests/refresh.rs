@@ -5,37 +5,14 @@
 //! changed (all without one), and those that bring their rows. `-- nulls` says that the keys hold NULL. A line `====` parts one case
 //! from the next. `UPDATE_CASES=1 cargo test -p thalweg-sql --test refresh` writes them anew; look at the difference before committing it.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use thalweg_sql::DuckDb;
-use thalweg_sql::refresh::{ChangedInput, Discovery, InputTable, InputTables, Inputs, Shape};
+use thalweg_sql::refresh::{ChangedInput, Discovery, Inputs, Shape};
 
-struct Tables(HashMap<String, InputTable>);
-
-impl InputTables for Tables {
-    fn table(&self, name: &[String]) -> Option<InputTable> {
-        self.0.get(&name.join(".").to_lowercase()).cloned()
-    }
-}
-
-impl Tables {
-    fn read(text: &str) -> Self {
-        let mut tables = HashMap::new();
-        for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            let (line, key) = line.rsplit_once(" key ").unwrap_or((line, ""));
-            let (name, columns) = line.trim_end().trim_end_matches(')').split_once('(').expect("name(columns)");
-            let columns = columns.split("; ").map(|column| {
-                let (name, engine_type) = column.trim().split_once(' ').expect("name and type");
-                (name.to_owned(), engine_type.to_owned())
-            });
-            let key = key.split(", ").map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
-            tables.insert(name.to_owned(), InputTable { columns: columns.collect(), key });
-        }
-        Self(tables)
-    }
-}
+mod tables;
+use tables::Tables;
 
 #[test]
 fn statements_of_a_refresh() {

@@ -2,6 +2,7 @@
 //!
 //! Every name is resolved as the engine resolves it, or the answer is an [`Obstacle`]: nothing is guessed. The syntax tree stays here.
 
+mod blocks;
 mod expression;
 mod from;
 mod functions;
@@ -26,6 +27,7 @@ use crate::query::Query;
 use crate::refresh::{
     ColumnId, Expression, InputTables, Kind, Obstacle, OutputColumn, Relation, Scalar, Tree, TreeTable,
 };
+pub use blocks::parse_blocks;
 use places::{Extent, Places};
 
 /// How many selects a query may have once every CTE stands in the place of each of its uses.

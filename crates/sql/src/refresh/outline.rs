@@ -76,7 +76,7 @@ impl Outline<'_> {
 
     /// Names what a relation makes, after what its inputs make.
     fn name(&mut self, relation: &Relation) {
-        inputs(relation).into_iter().for_each(|input| self.name(input));
+        relation.inputs().into_iter().for_each(|input| self.name(input));
         let tree = self.tree;
         match &relation.kind {
             Kind::Scan { table } => {
@@ -207,7 +207,7 @@ impl Outline<'_> {
             }
         };
         self.line(depth, &line);
-        inputs(relation).into_iter().for_each(|input| self.relation(input, depth + 1));
+        relation.inputs().into_iter().for_each(|input| self.relation(input, depth + 1));
     }
 
     fn with(&self, what: String, word: &str, conditions: &[Scalar]) -> String {
@@ -240,21 +240,5 @@ impl Outline<'_> {
         }
         out.push_str(self.tree.text.get(at..text.span.end).unwrap_or("?"));
         format!("`{}`", out.split_whitespace().collect::<Vec<_>>().join(" "))
-    }
-}
-
-/// What a relation is made of, in order.
-fn inputs(relation: &Relation) -> Vec<&Relation> {
-    match &relation.kind {
-        Kind::Scan { .. } | Kind::Constant { .. } => Vec::new(),
-        Kind::Filter { input, .. }
-        | Kind::Project { input, .. }
-        | Kind::DistinctOn { input, .. }
-        | Kind::Distinct { input } => vec![input],
-        Kind::Join(join) => vec![&join.left, &join.right],
-        Kind::Apply(apply) => vec![&apply.left, &apply.right],
-        Kind::Aggregate(aggregate) => vec![&aggregate.input],
-        Kind::Window(window) => vec![&window.input],
-        Kind::SetOperation { inputs, .. } | Kind::Opaque { inputs, .. } => inputs.iter().collect(),
     }
 }

@@ -307,6 +307,24 @@ pub struct Expression {
     pub columns: Vec<(Range<usize>, ColumnId)>,
 }
 
+impl Relation {
+    /// What it is made of, in order.
+    pub fn inputs(&self) -> Vec<&Self> {
+        match &self.kind {
+            Kind::Scan { .. } | Kind::Constant { .. } => Vec::new(),
+            Kind::Filter { input, .. }
+            | Kind::Project { input, .. }
+            | Kind::DistinctOn { input, .. }
+            | Kind::Distinct { input } => vec![input],
+            Kind::Join(join) => vec![&join.left, &join.right],
+            Kind::Apply(apply) => vec![&apply.left, &apply.right],
+            Kind::Aggregate(aggregate) => vec![&aggregate.input],
+            Kind::Window(window) => vec![&window.input],
+            Kind::SetOperation { inputs, .. } | Kind::Opaque { inputs, .. } => inputs.iter().collect(),
+        }
+    }
+}
+
 impl Scalar {
     /// The columns it names.
     pub fn columns(&self) -> Vec<ColumnId> {

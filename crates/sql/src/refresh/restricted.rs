@@ -318,7 +318,7 @@ fn numbers(found: &super::found::Found, read: &mut BTreeSet<usize>) {
 }
 
 /// The text with other pieces in some places.
-fn replaced(text: &str, mut replacements: Vec<(std::ops::Range<usize>, String)>) -> String {
+pub(super) fn replaced(text: &str, mut replacements: Vec<(std::ops::Range<usize>, String)>) -> String {
     replacements.sort_by_key(|(span, _)| span.start);
     let word = |character: char| character.is_alphanumeric() || character == '_';
     let mut out = String::with_capacity(text.len());

@@ -258,6 +258,12 @@ impl Shape {
         lines
     }
 
+    /// Why a change of a table touches every row; `None` where it does not.
+    pub fn obstacle(&self, table: &[String]) -> Option<Obstacle> {
+        let changed: Vec<bool> = self.tree.tables.iter().map(|one| one.name == table).collect();
+        self.finder(&changed).touched_keys(&self.key_ids()).err()
+    }
+
     fn finder<'a>(&'a self, changed: &'a [bool]) -> Finder<'a> {
         Finder { tree: &self.tree, columns: &self.columns, changed, off: &self.off, chosen: None }
     }
