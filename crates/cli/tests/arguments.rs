@@ -62,7 +62,7 @@ fn what_makes_no_sense_is_refused() {
     assert!(refused("thalweg build --threads 0").contains("--threads"));
     assert!(refused("thalweg build --lock-timeout soon").contains("expected a number with a unit"));
     assert!(refused("thalweg compile a -s b").contains("--select"));
-    assert!(refused("thalweg init --example shop").contains("orders, titles, weblog"));
+    assert!(refused("thalweg init --example shop").contains("orders, orders_database, titles, weblog"));
     assert!(refused("thalweg show").contains("TABLE|SQL"));
 }
 

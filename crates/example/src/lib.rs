@@ -20,6 +20,7 @@ use std::path::Path;
 use jiff::civil::Date;
 
 pub use delivery::{DeliveredFile, Delivery};
+pub use orders::database;
 pub use project::{Example, UnknownExample, write};
 
 /// What the generated data depends on.
@@ -49,6 +50,7 @@ pub fn deliver(example: Example, folder: &Path, settings: &Settings, number: u32
     }
     match example {
         Example::Orders => orders::deliver(folder, settings, number),
+        Example::OrdersDatabase => orders::deliver_to_database(folder, settings, number),
         Example::Titles => titles::deliver(folder, settings, number),
         Example::Weblog => weblog::deliver(folder, settings, number),
     }

@@ -3,6 +3,7 @@
 //! A delivery is worked out from the seed alone: the generator lives through all deliveries before it in memory and writes
 //! only the last one. So nothing has to be read back, and the same numbers give the same files.
 
+pub mod database;
 mod delivered;
 mod table;
 mod vocabulary;
@@ -17,9 +18,35 @@ use jiff::civil::DateTime;
 use crate::Settings;
 use crate::access_log::{Line, Site, Traffic};
 use crate::country::write_database;
-use crate::delivery::{DeliveredFile, Delivery, append};
+use crate::delivery::{DeliveredFile, Delivery, append, write_whole};
 use crate::random::Random;
 use world::World;
+
+/// As [`deliver`], with the tables as scripts for a database: one that fills them, one that changes them. Later deliveries bring requests
+/// only, for the tables live in the database.
+pub(crate) fn deliver_to_database(folder: &Path, settings: &Settings, number: u32) -> io::Result<Delivery> {
+    let mut world = World::new(settings);
+    for later in 2..=number {
+        world.change(later);
+    }
+    let mut delivery = Delivery::default();
+    if number == 1 {
+        write_database(folder)?;
+        write_whole(&folder.join(".env"), |out| out.write_all(b"ORDER_DB_URL=mysql://root@127.0.0.1:3306/shop\n"))?;
+        let mut filled = DeliveredFile::new("shop", folder.join("database/fill.sql"));
+        write_whole(&filled.path, |out| {
+            let rows = database::fill(settings, database::Server::Mariadb, out)?;
+            filled.inserted = rows.iter().map(|(_, rows)| *rows as usize).sum();
+            Ok(())
+        })?;
+        let changed = DeliveredFile::new("shop", folder.join("database/change.sql"));
+        let change = database::Change { percent: 1.0, step: 1 };
+        write_whole(&changed.path, |out| database::change(change, database::Server::Mariadb, out))?;
+        delivery.files.extend([filled, changed]);
+    }
+    delivery.files.push(log(&folder.join("incoming"), settings, &world, number)?);
+    Ok(delivery)
+}
 
 /// Writes delivery `number`, counted from 1, into `incoming/` of the project.
 pub(crate) fn deliver(folder: &Path, settings: &Settings, number: u32) -> io::Result<Delivery> {

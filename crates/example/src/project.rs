@@ -11,6 +11,8 @@ use std::str::FromStr;
 pub enum Example {
     /// Orders between companies as files that keep arriving, with a web server's access log.
     Orders,
+    /// The same, with the shop's tables in a MariaDB.
+    OrdersDatabase,
     /// One file of job titles with a list in numbered columns, from a watched folder.
     Titles,
     /// An access log on its way through bronze, silver and gold.
@@ -19,12 +21,13 @@ pub enum Example {
 
 impl Example {
     /// All examples.
-    pub const ALL: [Self; 3] = [Self::Orders, Self::Titles, Self::Weblog];
+    pub const ALL: [Self; 4] = [Self::Orders, Self::OrdersDatabase, Self::Titles, Self::Weblog];
 
     /// Its name on the command line and of its folder.
     pub fn name(self) -> &'static str {
         match self {
             Self::Orders => "orders",
+            Self::OrdersDatabase => "orders_database",
             Self::Titles => "titles",
             Self::Weblog => "weblog",
         }
@@ -34,17 +37,25 @@ impl Example {
     pub fn description(self) -> &'static str {
         match self {
             Self::Orders => "orders between companies as files that keep arriving, and a web access log",
+            Self::OrdersDatabase => "the same orders from the tables of a MariaDB, and a web access log",
             Self::Titles => "job titles from a watched folder, with a list in numbered columns",
             Self::Weblog => "a web access log through bronze, silver and gold",
         }
     }
 
     /// Its files: path below the project folder, with `/`, and text.
-    pub fn files(self) -> &'static [(&'static str, &'static str)] {
+    ///
+    /// What the database form of the orders does not have of its own is that of the orders.
+    pub fn files(self) -> Vec<(&'static str, &'static str)> {
         match self {
-            Self::Orders => ORDERS,
-            Self::Titles => TITLES,
-            Self::Weblog => WEBLOG,
+            Self::Orders => ORDERS.to_vec(),
+            Self::OrdersDatabase => {
+                let own = ORDERS_DATABASE.iter();
+                let is_own = |path: &str| ORDERS_DATABASE.iter().any(|(own, _)| *own == path);
+                own.chain(ORDERS.iter().filter(|(path, _)| !is_own(path))).copied().collect()
+            }
+            Self::Titles => TITLES.to_vec(),
+            Self::Weblog => WEBLOG.to_vec(),
         }
     }
 }
@@ -61,7 +72,7 @@ pub struct UnknownExample(pub String);
 
 impl fmt::Display for UnknownExample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "there is no example `{}`: expected orders, titles or weblog", self.0)
+        write!(f, "there is no example `{}`: expected orders, orders_database, titles or weblog", self.0)
     }
 }
 
@@ -126,6 +137,11 @@ const ORDERS: &[(&str, &str)] = embed!("orders":
     "tests/no_orphan_lines.sql",
 );
 
+const ORDERS_DATABASE: &[(&str, &str)] = embed!("orders_database":
+    "README.md",
+    "sources/shop.yml",
+);
+
 const TITLES: &[(&str, &str)] = embed!("titles":
     "README.md",
     ".gitignore",
@@ -176,6 +192,11 @@ mod tests {
             found.sort();
             let mut embedded: Vec<_> = example.files().iter().map(|(path, _)| (*path).to_owned()).collect();
             embedded.sort();
+            if example == Example::OrdersDatabase {
+                let orders: Vec<_> = Example::Orders.files().iter().map(|(path, _)| (*path).to_owned()).collect();
+                found.extend(orders.into_iter().filter(|path| !found.contains(path)).collect::<Vec<_>>());
+                found.sort();
+            }
             assert_eq!(embedded, found, "{example}");
         }
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use thalweg_example::Settings;
+use thalweg_example::database::{self, Change, Server};
 use thalweg_xtask::{schemas, workspace_root};
 
 const HELP: &str = "\
@@ -14,6 +15,11 @@ Chores of the workspace.
 cargo xtask schemas                                  write schemas/*.json from the types of the YAML files
 cargo xtask example NAME FOLDER [SCALE [DELIVERY]]   write an example project with its first delivery,
                                                      or a later delivery into a project written before
+cargo xtask orders-database fill [--scale N] [--seed N] [--server mariadb|postgres]
+                                                     a script that makes and fills the tables of the orders example; 1 is 100,000 order
+                                                     lines: cargo xtask orders-database fill --scale 10 | mariadb shop
+cargo xtask orders-database change [--percent P] [--step N] [--server mariadb|postgres]
+                                                     a script that inserts, updates, marks and deletes rows of each table
 cargo xtask bench ...                                benchmarks; see `cargo xtask bench`
 cargo xtask fuzz-refresh --minutes N                 random queries and histories, each refresh beside the full answer
 ";
@@ -31,6 +37,7 @@ fn main() -> anyhow::Result<()> {
         ["example", name, folder] => example(name, folder, "0.1", "1"),
         ["example", name, folder, scale] => example(name, folder, scale, "1"),
         ["example", name, folder, scale, delivery] => example(name, folder, scale, delivery),
+        ["orders-database", what, rest @ ..] => orders_database(what, rest),
         ["bench", rest @ ..] => program(&["--release", "-p", "thalweg-bench"], rest),
         ["fuzz-refresh", rest @ ..] => program(&["-p", "thalweg-refresh-fuzz"], rest),
         ["help" | "--help" | "-h"] => {
@@ -64,6 +71,36 @@ fn example(name: &str, folder: &str, scale: &str, delivery: &str) -> anyhow::Res
         );
     }
     Ok(())
+}
+
+/// Writes a script for a database to stdout.
+fn orders_database(what: &str, options: &[&str]) -> anyhow::Result<()> {
+    let mut settings = Settings { scale: 1.0, seed: 1, last_day: jiff::Zoned::now().date().yesterday()? };
+    let mut change = Change { percent: 1.0, step: 1 };
+    let mut server = Server::Mariadb;
+    for option in options.chunks(2) {
+        let [name, value] = option else { bail!("{} needs a value", option[0]) };
+        let number = || value.parse::<f64>().ok().filter(|number| *number > 0.0).context("expected a number above 0");
+        match (what, *name) {
+            ("fill", "--scale") => settings.scale = number()?,
+            ("fill", "--seed") => settings.seed = value.parse().context("the seed is a whole number")?,
+            ("change", "--percent") => change.percent = number()?,
+            ("change", "--step") => change.step = value.parse().context("the step is a whole number")?,
+            (_, "--server") => server = value.parse()?,
+            _ => bail!("{what} has no option {name}\n\n{HELP}"),
+        }
+    }
+    let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+    match what {
+        "fill" => {
+            for (table, rows) in database::fill(&settings, server, &mut out)? {
+                eprintln!("{table}: {rows} rows");
+            }
+        }
+        "change" => database::change(change, server, &mut out)?,
+        _ => bail!("`fill` or `change`?\n\n{HELP}"),
+    }
+    Ok(std::io::Write::flush(&mut out)?)
 }
 
 /// What needs DuckDB is a program of its own: this crate shall not pay for it.

@@ -20,7 +20,8 @@ pub struct Arguments {
     /// The folder of the new project. It is made when it is missing, and must be empty. Without it, the current folder.
     #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
     pub folder: PathBuf,
-    /// Start from an example: `orders` (a shop's tables as files that keep arriving, and an access log), `titles` (job titles with a
+    /// Start from an example: `orders` (a shop's tables as files that keep arriving, and an access log), `orders_database` (the same from the
+    /// tables of a MariaDB; its README says how they are filled), `titles` (job titles with a
     /// list in numbered columns), `weblog` (an access log through bronze, silver and gold).
     #[arg(long, value_name = "EXAMPLE", value_parser = PossibleValuesParser::new(Example::ALL.map(Example::name)))]
     pub example: Option<String>,
@@ -70,6 +71,11 @@ pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure
         if !is_here(folder) {
             invocation.say(&format!("  cd {}", folder.display()));
         }
+        if arguments.example.as_deref() == Some(Example::OrdersDatabase.name()) {
+            invocation.say("  mariadb --execute \"create database shop\"");
+            invocation.say("  mariadb shop < database/fill.sql");
+            invocation.say("  thalweg conns test shop      # where it is stands in .env");
+        }
         invocation.say("  thalweg validate             # are there mistakes?");
         invocation.say("  thalweg build                # load, refresh, test, publish");
         invocation.say(&format!("  thalweg show {table}"));
@@ -83,7 +89,7 @@ fn is_here(folder: &Path) -> bool {
 
 fn shown_first(example: Example) -> &'static str {
     match example {
-        Example::Orders => "pres.monthly_sales_by_company",
+        Example::Orders | Example::OrdersDatabase => "pres.monthly_sales_by_company",
         Example::Titles => "pres.title",
         Example::Weblog => "gold.devices_by_day",
     }

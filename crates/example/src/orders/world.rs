@@ -1,6 +1,7 @@
 //! The shop system itself: six tables, the people who visit, and what happens from one delivery to the next.
 
 use std::collections::HashMap;
+use std::io;
 
 use jiff::ToSpan;
 use jiff::civil::{Date, DateTime, Time};
@@ -29,6 +30,8 @@ pub(crate) struct World {
     product_prices: Table,
     order_headers: Table,
     order_lines: Table,
+    /// Orders so far, also those that are no longer kept.
+    orders: usize,
     visitors: Vec<Visitor>,
     /// Index of each customer's country.
     country_of: Vec<usize>,
@@ -41,7 +44,22 @@ pub(crate) struct World {
 impl World {
     /// The shop as the first delivery shows it.
     pub fn new(settings: &Settings) -> Self {
-        let mut world = Self {
+        let mut world = Self::founded(settings);
+        let taken = world.open(settings, |_, _| Ok(()));
+        debug_assert!(taken.is_ok(), "nothing is written");
+        world
+    }
+
+    /// The same, handing over orders and their lines after each order, so that they can be taken out. What is taken out cannot be
+    /// changed by later deliveries.
+    pub fn opened(settings: &Settings, take: impl FnMut(&mut Table, &mut Table) -> io::Result<()>) -> io::Result<Self> {
+        let mut world = Self::founded(settings);
+        world.open(settings, take)?;
+        Ok(world)
+    }
+
+    fn founded(settings: &Settings) -> Self {
+        Self {
             seed: settings.seed,
             day: settings.last_day,
             first_day: settings.last_day.saturating_sub(HISTORY.days()),
@@ -60,36 +78,45 @@ impl World {
                 "order_lines",
                 &["order_no", "order_line_no", "product_code", "supplier_id", "quantity", "unit_price"],
             ),
+            orders: 0,
             visitors: Vec::new(),
             country_of: Vec::new(),
             default_price: HashMap::new(),
             agreed_price: HashMap::new(),
-        };
+        }
+    }
+
+    fn open(
+        &mut self,
+        settings: &Settings,
+        mut take: impl FnMut(&mut Table, &mut Table) -> io::Result<()>,
+    ) -> io::Result<()> {
         let random = &mut Random::new(settings.seed, "orders", 1);
-        let opened = world.first_day.to_datetime(Time::midnight());
+        let opened = self.first_day.to_datetime(Time::midnight());
         for _ in 0..COMPANIES {
-            world.add_company(random, 1, opened);
+            self.add_company(random, 1, opened);
         }
         for code in 0..CODES {
             for supplier in [0, 37] {
-                world.add_product(random, 1, opened, code, (code * 3 + supplier) % (COMPANIES / 5));
+                self.add_product(random, 1, opened, code, (code * 3 + supplier) % (COMPANIES / 5));
             }
         }
         for company in 1..=COMPANIES {
             for nth in 0..PRICES_PER_COMPANY {
-                world.agree_price(random, 1, opened, (company * 11 + nth * 7) % CODES, company);
+                self.agree_price(random, 1, opened, (company * 11 + nth * 7) % CODES, company);
             }
         }
         for _ in 0..settings.count(5_000.0, 20) {
-            world.add_customer(random, 1, opened);
+            self.add_customer(random, 1, opened);
         }
         let orders = settings.count(25_000.0, 30);
         for index in 0..orders {
             let day = HISTORY * index as i64 / orders as i64;
-            let at = world.moment(random, world.first_day.saturating_add((day + 1).days()));
-            world.add_order(random, 1, at);
+            let at = self.moment(random, self.first_day.saturating_add((day + 1).days()));
+            self.add_order(random, 1, at);
+            take(&mut self.order_headers, &mut self.order_lines)?;
         }
-        world
+        Ok(())
     }
 
     /// What happens until delivery `number`: a little of everything.
@@ -218,7 +245,8 @@ impl World {
     }
 
     fn add_order(&mut self, random: &mut Random, number: u32, at: DateTime) {
-        let order_no = (100_001 + self.order_headers.rows.len()).to_string();
+        let order_no = (100_001 + self.orders).to_string();
+        self.orders += 1;
         let mut customer = random.skewed(self.customers.rows.len());
         while self.customers.rows[customer].deleted {
             customer = random.below(self.customers.rows.len());

@@ -5,5 +5,6 @@
 mod changes;
 mod commits;
 mod large;
+mod orders;
 mod race;
 mod server;
