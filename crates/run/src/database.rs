@@ -16,6 +16,8 @@ pub struct Database<'a> {
     about: String,
     /// Temporary tables that were made, to be dropped at the end.
     temporary: Vec<String>,
+    /// Temporary views, likewise, before the tables they read.
+    views: Vec<String>,
     /// Staged relations, likewise.
     staged: Vec<String>,
     next: usize,
@@ -24,7 +26,15 @@ pub struct Database<'a> {
 impl<'a> Database<'a> {
     /// Wraps a connection.
     pub fn new(connection: &'a mut dyn Connection, dialect: &'static dyn Dialect) -> Self {
-        Self { connection, dialect, about: String::new(), temporary: Vec::new(), staged: Vec::new(), next: 0 }
+        Self {
+            connection,
+            dialect,
+            about: String::new(),
+            temporary: Vec::new(),
+            views: Vec::new(),
+            staged: Vec::new(),
+            next: 0,
+        }
     }
 
     /// What follows is done for this table, test or report.
@@ -120,6 +130,28 @@ impl<'a> Database<'a> {
         self.execute(&format!("create temporary table {name} as {select}"))
     }
 
+    /// Makes a temporary table; its name.
+    pub fn make_named(&mut self, what: &str, select: &str) -> Result<String, RunError> {
+        let name = self.temporary(what);
+        self.make(&name, select)?;
+        Ok(name)
+    }
+
+    /// Makes a temporary view; its name.
+    pub fn make_view(&mut self, what: &str, select: &str) -> Result<String, RunError> {
+        self.next += 1;
+        let name = format!("thalweg_{what}_{}", self.next);
+        self.views.push(name.clone());
+        self.execute(&format!("create temporary view {name} as {select}"))?;
+        Ok(name)
+    }
+
+    /// Drops a temporary table.
+    pub fn forget_one(&mut self, name: &str) -> Result<(), RunError> {
+        self.temporary.retain(|known| known != name);
+        self.execute(&format!("drop table if exists {name}")).map(drop)
+    }
+
     /// Drops the temporary tables whose names begin so.
     pub fn forget(&mut self, prefix: &str) -> Result<(), RunError> {
         let (gone, kept) = std::mem::take(&mut self.temporary)
@@ -147,8 +179,11 @@ impl<'a> Database<'a> {
         name
     }
 
-    /// Drops every temporary table and staged relation.
+    /// Drops every temporary view, temporary table and staged relation.
     pub fn drop_temporary(&mut self) -> Result<(), RunError> {
+        for name in std::mem::take(&mut self.views) {
+            self.execute(&format!("drop view if exists {name}"))?;
+        }
         for name in std::mem::take(&mut self.temporary) {
             self.execute(&format!("drop table if exists {name}"))?;
         }

@@ -178,7 +178,11 @@ fn by_changes(
         let name = publication.published_parts(&id);
         inputs.current.insert(name.clone(), publication.published(&id)?);
         let change = stand_in(&id);
-        let alone = Inputs { changed: [(name.clone(), change.clone())].into(), current: inputs.current.clone() };
+        let alone = Inputs {
+            changed: [(name.clone(), change.clone())].into(),
+            current: inputs.current.clone(),
+            ..Inputs::default()
+        };
         let (statements, remark) = match shape
             .discover(dialect, &alone, SHOWN_PREFIX)
             .map_err(|error| publication.database.bad_name(error))?

@@ -15,7 +15,7 @@ use thalweg_source::Context;
 use thalweg_source::landing::Manifest;
 use thalweg_sql::NodeKind;
 use thalweg_warehouse::ledger::Microseconds;
-use thalweg_warehouse::{Access, RunLock, Wait, Warehouse};
+use thalweg_warehouse::{Access, Connection, RunLock, Wait, Warehouse};
 
 pub use replay::replay;
 
@@ -50,6 +50,8 @@ pub struct Run<'a> {
     failed: Vec<FailedStream>,
     /// Models that must be computed anew, because a statement of their incremental refresh failed, and what it said.
     in_full: BTreeMap<TableName, String>,
+    /// The warehouse, where nothing is extracted between the beginning of the run and its publication.
+    kept: Option<Box<dyn Connection>>,
 }
 
 /// What was extracted of one stream.
@@ -107,7 +109,8 @@ pub fn begin<'a>(
     known::begin_run(&ledger, connection.as_mut(), number, epoch, options.command.verb(), started_at)?;
     connection.commit()?;
     connection.settle(false)?;
-    drop(connection);
+    // Nothing is extracted by `run`: there is nobody to let the warehouse go for.
+    let kept = (options.command == Command::Run).then_some(connection);
     fail::fail_point!("run::begun");
     lock.describe(&format!("run {number} ({})", options.command.verb()))?;
     let streams = bench.compiled().nodes.iter().zip(&choice.nodes);
@@ -132,6 +135,7 @@ pub fn begin<'a>(
         notes: Vec::new(),
         failed: Vec::new(),
         in_full: BTreeMap::new(),
+        kept,
     })
 }
 

@@ -15,6 +15,7 @@ mod found;
 mod key;
 mod outline;
 mod push;
+mod regroup;
 pub mod relation;
 mod render;
 mod restricted;

@@ -15,6 +15,8 @@ pub struct NewContents {
     pub part: Option<String>,
     /// Temporary table with the new contents, bookkeeping columns included.
     pub new: String,
+    /// How many rows they are.
+    pub rows: u64,
     /// Declared columns.
     pub columns: Vec<TypedColumn>,
     /// Bookkeeping columns to write with them.
@@ -28,6 +30,7 @@ pub struct NewContents {
 impl Publication<'_> {
     /// Writes the difference; counts (inserted, updated, deleted as missing) and the change set.
     pub fn apply_difference(&mut self, contents: NewContents) -> Result<(Counts, Change), RunError> {
+        let contents_rows = contents.rows;
         let mut written: Vec<String> = contents.columns.iter().map(|column| column.name.clone()).collect();
         written.extend(contents.bookkeeping.iter().map(|name| (*name).to_owned()));
         let mut difference = Difference {
@@ -50,32 +53,52 @@ impl Publication<'_> {
                 }
             }
         }
-        let (gone, fresh) = (self.database.temporary("gone"), self.database.temporary("fresh"));
-        let sql = self.database.name(difference.create_gone(&gone))?;
-        let deleted = self.database.execute(&sql)?;
-        let sql = self.database.name(difference.create_fresh(&fresh))?;
-        let inserted = self.database.execute(&sql)?;
-        if deleted == 0 && inserted == 0 {
+        let mut values = String::new();
+        if difference.key.is_empty() {
+            values = self.database.temporary("values");
+            let sql = self.database.name(difference.values())?;
+            if self.database.make_counted(&values, &sql)? == 0 {
+                self.forget_contents(&difference)?;
+                return Ok((Counts::default(), Change::None));
+            }
+        }
+        let pairs = self.database.temporary("pairs");
+        let sql = self.database.name(difference.pairs(&values))?;
+        if self.database.make_counted(&pairs, &sql)? == 0 {
+            self.forget_contents(&difference)?;
             return Ok((Counts::default(), Change::None));
         }
-        let updated = if difference.key.is_empty() || deleted == 0 || inserted == 0 {
-            0
-        } else {
-            let sql = self.database.name(difference.count_updates(&fresh))?;
-            self.database.count(&sql)?
+        let numbers = self.database.counts(&difference.count_pairs(&pairs))?;
+        let [deleted, inserted, updated] = numbers[..] else { return Ok((Counts::default(), Change::None)) };
+        // Where most of what was computed is written, it is not copied once more.
+        let mostly = 2 * inserted >= contents_rows;
+        let sql = self.database.name(difference.before(&pairs))?;
+        let before = match &difference.part {
+            Some(_) if mostly => self.database.make_view("before", &sql)?,
+            _ => self.database.make_named("before", &sql)?,
         };
-        let before = self.database.temporary("before");
-        let sql = self.database.name(difference.create_before(&before, &gone))?;
-        self.database.execute(&sql)?;
+        let sql = self.database.name(difference.fresh(&pairs))?;
+        let fresh =
+            if mostly { self.database.make_view("fresh", &sql)? } else { self.database.make_named("fresh", &sql)? };
         if deleted > 0 {
-            self.database.execute(&difference.delete_gone(&gone))?;
+            self.database.execute(&difference.delete_gone(&pairs))?;
         }
         if inserted > 0 {
             let sql = self.database.name(difference.insert_fresh(&fresh))?;
             self.database.execute(&sql)?;
         }
+        if !mostly {
+            self.forget_contents(&difference)?;
+        }
         let counts =
             Counts { inserted: inserted - updated, updated, deleted_missing: deleted - updated, ..Counts::default() };
         Ok((counts, Change::Rows { before, after: fresh }))
+    }
+    /// Drops the temporary tables that were compared.
+    fn forget_contents(&mut self, difference: &Difference<'_>) -> Result<(), RunError> {
+        if let Some(part) = &difference.part {
+            self.database.forget_one(part)?;
+        }
+        self.database.forget_one(&difference.new)
     }
 }

@@ -184,11 +184,12 @@ impl Publication<'_> {
         let (counts, change, physical, created_run) = if let Some(old) = comparable {
             step.strategy = Strategy::FullDifference;
             let new = self.database.temporary("new");
-            self.database.execute(&format!("create temporary table {new} as {select}"))?;
+            let rows = self.database.make_counted(&new, &select)?;
             let contents = NewContents {
                 old: self.physical(&old.physical)?,
                 part: None,
                 new,
+                rows,
                 columns: columns.clone(),
                 bookkeeping: vec![RUN_COLUMN],
                 key: facts.model.primary_key.clone(),

@@ -10,7 +10,7 @@ pub mod cost;
 mod deltas;
 pub mod shapes;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use thalweg_project::{RefreshPin, TableName};
@@ -27,6 +27,9 @@ use crate::publish::model::{ModelFacts, is_view, tracked_inputs};
 use crate::publish::refresh::cost::Costs;
 use crate::publish::refresh::deltas::Rows;
 use crate::table_state::TableState;
+
+/// A table of so few rows is read faster than anything is found out about it.
+const SMALL_INPUT: u64 = 20_000;
 
 /// What the refreshes of a run know.
 #[derive(Debug, Default)]
@@ -177,8 +180,10 @@ impl Publication<'_> {
             self.database.forget(&prefix)?;
             return Ok(Attempt::InFull(reason));
         }
+        let mut inputs = inputs.clone();
+        inputs.small = self.small_inputs(&inputs, keys);
         let fresh = shape
-            .restrict(dialect, inputs, &prefix, &affected, &nulls)
+            .restrict(dialect, &inputs, &prefix, &affected, &nulls)
             .map_err(|error| self.database.bad_name(error))?;
         for statement in &fresh.before {
             self.database.make(&statement.creates, &statement.select)?;
@@ -187,6 +192,13 @@ impl Publication<'_> {
             self.replace_keys(facts, old, columns, &fresh.select, shape.key_columns(), &affected, &nulls, step)?;
         self.database.forget(&prefix)?;
         Ok(Attempt::Done(refreshed))
+    }
+
+    /// The inputs of which reading everything is cheaper than finding the rows that some keys need.
+    fn small_inputs(&self, inputs: &Inputs, keys: u64) -> BTreeSet<Vec<String>> {
+        let most = SMALL_INPUT + keys.saturating_mul(2);
+        let tables = self.tables.iter().filter(|(_, state)| state.rows <= most && !state.physical.is_empty());
+        tables.map(|(table, _)| self.published_parts(table)).filter(|name| inputs.current.contains_key(name)).collect()
     }
 
     /// The number of affected keys, and which of their columns hold a NULL.

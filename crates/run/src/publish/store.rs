@@ -274,11 +274,12 @@ impl Publication<'_> {
         if stream.write_disposition == WriteDisposition::Replace && extract.complete && rows_before > 0 {
             let new = self.database.temporary("new");
             let rows = self.database.name(merge.as_target_rows())?;
-            self.database.execute(&format!("create temporary table {new} as select * from {rows} r"))?;
+            let rows = self.database.make_counted(&new, &format!("select * from {rows} r"))?;
             let contents = NewContents {
                 old: merge.target.clone(),
                 part: None,
                 new,
+                rows,
                 columns: merge.columns.clone(),
                 bookkeeping: vec![RUN_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN],
                 key: Vec::new(),

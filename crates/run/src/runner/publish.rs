@@ -46,7 +46,10 @@ impl Run<'_> {
         let wait = Wait { timeout: self.options.lock_timeout, tell: &|message: &str| tell_waiting(observer, message) };
         let _ = self.lock.describe(&format!("run {} (publishing)", self.number));
         fail::fail_point!("run::before-open");
-        let mut connection = warehouse.connect(Access::Write, &wait)?;
+        let mut connection = match self.kept.take() {
+            Some(connection) => connection,
+            None => warehouse.connect(Access::Write, &wait)?,
+        };
         let watch = self.bench.interrupt_when_cancelled(connection.interrupter());
         let published = loop {
             let before = (self.notes.clone(), self.failed.clone());

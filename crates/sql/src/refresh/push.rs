@@ -70,6 +70,8 @@ pub(super) struct Pusher<'a> {
     pub(super) uses: Vec<Use>,
     pub(super) waves: Vec<Wave>,
     pub(super) in_text: bool,
+    /// For each of the tree's tables, whether reading all of it is cheaper than finding the rows that are needed.
+    pub(super) small: &'a [bool],
 }
 
 impl Pusher<'_> {
@@ -99,6 +101,26 @@ impl Pusher<'_> {
                 chosen
             }
             Kind::Opaque { inputs, .. } => inputs.iter().flat_map(|input| self.push(input, &[])).collect(),
+        }
+    }
+
+    /// Whether a relation reads small tables only.
+    fn is_small(&self, relation: &Relation) -> bool {
+        match &relation.kind {
+            Kind::Scan { table } => self.small.get(*table) == Some(&true),
+            Kind::Constant { .. } => true,
+            Kind::Filter { input, .. }
+            | Kind::Project { input, .. }
+            | Kind::DistinctOn { input, .. }
+            | Kind::Distinct { input } => self.is_small(input),
+            Kind::Join(Join { left, right, .. }) | Kind::Apply(Apply { left, right, .. }) => {
+                self.is_small(left) && self.is_small(right)
+            }
+            Kind::Aggregate(aggregate) => self.is_small(&aggregate.input),
+            Kind::Window(window) => self.is_small(&window.input),
+            Kind::SetOperation { inputs, .. } | Kind::Opaque { inputs, .. } => {
+                inputs.iter().all(|input| self.is_small(input))
+            }
         }
     }
 
@@ -177,7 +199,7 @@ impl Pusher<'_> {
                 .flat_map(|member| &member.terms)
                 .any(|term| left_to_right.iter().any(|(_, right)| *right == term.column));
             let mut of_right = of_right;
-            if !linked {
+            if !linked && !self.is_small(&join.right) {
                 of_right.extend(self.wave(&join.left, &chosen, &left_to_right));
             }
             chosen.extend(self.push(&join.right, &of_right));
@@ -192,7 +214,11 @@ impl Pusher<'_> {
                 same.then_some(*right)
             })
         });
-        let of_right = if direct.is_empty() { self.wave(&join.left, &chosen, &left_to_right) } else { direct };
+        let of_right = if direct.is_empty() && !self.is_small(&join.right) {
+            self.wave(&join.left, &chosen, &left_to_right)
+        } else {
+            direct
+        };
         chosen.extend(self.push(&join.right, &of_right));
         chosen
     }
@@ -215,7 +241,7 @@ impl Pusher<'_> {
             // A row without a match and with a NULL among them must be told from one without.
             pairs.retain(|(left, right)| !tested.contains(left) && !with.contains(right));
         }
-        let wave = self.wave(&apply.left, &chosen, &pairs);
+        let wave = if self.is_small(&apply.right) { Vec::new() } else { self.wave(&apply.left, &chosen, &pairs) };
         chosen.extend(self.push(&apply.right, &wave));
         chosen
     }

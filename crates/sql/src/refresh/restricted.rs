@@ -23,6 +23,8 @@ pub(super) struct Restricted<'a> {
     pub(super) prefix: &'a str,
     pub(super) uses: Vec<Use>,
     pub(super) waves: Vec<Wave>,
+    /// For each of the tree's tables, whether reading all of it is cheap.
+    pub(super) small: &'a [bool],
     /// For each of the tree's tables the places of the columns its text needs.
     pub(super) used: Vec<Vec<usize>>,
 }
@@ -91,13 +93,20 @@ impl Restricted<'_> {
             let select = writer.distinct(&wave.found, &selected.join(", "), &condition.join(" and "))?;
             statements.push(Statement { creates: wave.name.clone(), select });
         }
+        for number in (0..self.uses.len()).filter(|number| self.is_kept(*number)) {
+            if made.insert(number) {
+                let select = self.kept_rows(number)?;
+                statements.push(Statement { creates: self.use_name(number)?, select });
+            }
+        }
         Ok(statements)
     }
 
-    /// Whether the rows of a use are kept in a temporary table, because they are read again: by several waves, or by the text.
+    /// Whether the rows of a use are kept in a temporary table: because several waves read them, or because the text does. Engines
+    /// plan a join of tables whose size they know better than one of many semi-joins.
     fn is_kept(&self, number: usize) -> bool {
         let read = &self.uses[number];
-        read.waves > 1 || (read.waves == 1 && self.text_reads(number))
+        read.waves > 1 || self.text_reads(number) && (read.waves > 0 || !self.small[read.table])
     }
 
     /// Whether the text reads the rows of this use and no others of its table.

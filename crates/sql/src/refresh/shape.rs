@@ -1,12 +1,13 @@
 //! What is known of a model before any data is looked at, and the statements of one refresh.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::columns::Columns;
 use super::discover::Finder;
 use super::found::{Found, FoundKind, Which};
 use super::key::{self, Key};
 use super::push::{Member, Pusher, Term};
+use super::regroup::regrouped;
 use super::relation::{ColumnId, InputTables, Obstacle, Tree};
 use super::render::{self, TableSql, Writer};
 use super::restricted::Restricted;
@@ -31,6 +32,8 @@ pub struct Inputs {
     pub current: BTreeMap<Vec<String>, String>,
     /// The tables that changed since the model consumed them. The others did not.
     pub changed: BTreeMap<Vec<String>, ChangedInput>,
+    /// The tables of which reading all rows is cheaper than finding those that are needed.
+    pub small: BTreeSet<Vec<String>>,
 }
 
 /// A temporary table to make: `create temporary table {creates} as {select}`.
@@ -163,7 +166,7 @@ impl Shape {
             self.tree.tables.iter().map(|table| inputs.changed.contains_key(&table.name)).collect();
         let found = match self.finder(&changed).touched_keys(&self.key_ids()) {
             Ok(found) if found.is_nothing() => return Ok(Discovery::Nothing),
-            Ok(found) => found,
+            Ok(found) => regrouped(&found),
             Err(obstacle) => return Ok(Discovery::Everything(obstacle)),
         };
         let tables = self.table_texts(dialect, inputs)?;
@@ -206,6 +209,7 @@ impl Shape {
         dialect.quote_identifier(prefix)?;
         let wave_name =
             |number: usize| dialect.quote_identifier(&format!("{prefix}_wave_{number}")).unwrap_or_default();
+        let small: Vec<bool> = self.tree.tables.iter().map(|table| inputs.small.contains(&table.name)).collect();
         let mut pusher = Pusher {
             tree: &self.tree,
             columns: &self.columns,
@@ -214,6 +218,7 @@ impl Shape {
             uses: Vec::new(),
             waves: Vec::new(),
             in_text: true,
+            small: &small,
         };
         pusher.push(&self.tree.root, &[Member { table: affected.to_owned(), terms }]);
         let (uses, waves) = (pusher.uses, pusher.waves);
@@ -226,6 +231,7 @@ impl Shape {
             prefix,
             uses,
             waves,
+            small: &small,
             used: used(&self.tree),
         }
         .write(affected, &self.key)

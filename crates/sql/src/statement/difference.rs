@@ -5,8 +5,9 @@ use crate::statement::relation::{RUN_COLUMN, TypedColumn, column_list, equal_key
 
 /// The difference of a table and its new contents: rows to delete and rows to insert, as few as possible.
 ///
-/// With a key that both sides are known to hold without NULL and without repetition, rows are paired by it; otherwise equal rows
-/// are numbered and paired by values and number, so that of three equal rows one can go.
+/// It is written into one temporary table of *pairs*: the identifier of a row of the table that goes, of a row that comes, or of both
+/// where they have the same key. With a key that both sides are known to hold without NULL and without repetition, rows are paired by it;
+/// otherwise equal rows are numbered and paired by values and number, so that of three equal rows one can go.
 #[derive(Debug, Clone)]
 pub struct Difference<'a> {
     /// How the engine spells things.
@@ -16,8 +17,7 @@ pub struct Difference<'a> {
     /// Only these rows of it are compared, with everything in `new`: a quoted relation with the declared columns, [`RUN_COLUMN`] and
     /// the identifiers of the rows as [`ROW_COLUMN`]. Without it, all rows are.
     pub part: Option<String>,
-    /// Its new contents: a quoted relation with all columns of the table, bookkeeping included. A table, so that its rows can be
-    /// told apart.
+    /// Its new contents: a quoted table with all columns of the table, bookkeeping included.
     pub new: String,
     /// Declared columns.
     pub columns: Vec<TypedColumn>,
@@ -31,6 +31,9 @@ pub struct Difference<'a> {
 
 /// Column of [`Difference::part`] with the identifiers of the table's rows.
 pub const ROW_COLUMN: &str = "_row";
+
+/// Column of the pairs with the identifiers of rows of the new contents.
+pub const NEW_COLUMN: &str = "_new";
 
 /// When two values count as the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,33 +54,32 @@ impl Difference<'_> {
         }
     }
 
-    fn declared(&self, alias: &str) -> Result<String, InvalidName> {
-        column_list(self.dialect, alias, self.columns.iter().map(|column| column.name.as_str()))
-    }
-
     fn written(&self, alias: &str) -> Result<String, InvalidName> {
         column_list(self.dialect, alias, self.written.iter().map(String::as_str))
     }
 
-    fn numbered(&self, relation: &str, identifier: &str) -> Result<String, InvalidName> {
-        let mut images = Vec::with_capacity(self.columns.len());
-        let mut selected = Vec::with_capacity(self.columns.len());
-        for (index, column) in self.columns.iter().enumerate() {
-            let image = self.image(&qualified(self.dialect, "r", &column.name)?, &column.engine_type);
-            selected.push(format!("{image} as _thalweg_image_{index}"));
-            images.push(image);
-        }
+    /// The rows of a relation with their images, numbered among equal ones, and what else is `selected` of them (alias `r`). Only those
+    /// whose values are among `values`, where that is given.
+    fn numbered(&self, relation: &str, selected: &[String], values: Option<&str>) -> Result<String, InvalidName> {
+        let images = self.images("r")?;
+        let mut all = selected.to_vec();
+        all.extend(images.iter().enumerate().map(|(index, image)| format!("{image} as _thalweg_image_{index}")));
         let partition = if images.is_empty() { String::new() } else { format!("partition by {}", images.join(", ")) };
-        selected.push(format!("row_number() over ({partition}) as _thalweg_copy"));
-        Ok(format!("(select {}, {identifier} from {relation} r)", selected.join(", ")))
+        all.push(format!("row_number() over ({partition}) as _thalweg_copy"));
+        let filter = values.map(|values| {
+            let same = images
+                .iter()
+                .enumerate()
+                .map(|(index, image)| format!("v._thalweg_image_{index} is not distinct from {image}"));
+            format!(" where exists (select 1 from {values} v where {})", and(same))
+        });
+        Ok(format!("(select {} from {relation} r{})", all.join(", "), filter.unwrap_or_default()))
     }
 
     fn paired(&self) -> String {
-        let mut parts: Vec<String> = (0..self.columns.len())
-            .map(|index| format!("o._thalweg_image_{index} is not distinct from n._thalweg_image_{index}"))
-            .collect();
-        parts.push("o._thalweg_copy = n._thalweg_copy".to_owned());
-        parts.join(" and ")
+        let same = (0..self.columns.len())
+            .map(|index| format!("o._thalweg_image_{index} is not distinct from n._thalweg_image_{index}"));
+        and(same.chain(["o._thalweg_copy = n._thalweg_copy".to_owned()]))
     }
 
     /// A query that finds a repeated or NULL key in a relation: one row when there is one.
@@ -93,47 +95,85 @@ impl Difference<'_> {
         ))
     }
 
-    /// Writes the identifiers of the rows to delete into a temporary table, column `_row`.
-    pub fn create_gone(&self, gone: &str) -> Result<String, InvalidName> {
-        let (compared, identifier) = self.compared();
-        if self.key.is_empty() {
-            let old = self.numbered(compared, &format!("r.{identifier} as {ROW_COLUMN}"))?;
-            let new = self.numbered(&self.new, "1 as _row")?;
-            return Ok(format!(
-                "create temporary table {gone} as select o._row from {old} o where not exists (select 1 from {new} n where {})",
-                self.paired()
-            ));
-        }
-        let same = self.same("o", "n")?;
+    /// Without a key: the values that one side holds more often than the other, as a table to make before [`Difference::pairs`].
+    pub fn values(&self) -> Result<String, InvalidName> {
+        let named = |images: Vec<String>| {
+            let named = images.into_iter().enumerate();
+            named.map(|(index, image)| format!("{image} as _thalweg_image_{index}")).collect::<Vec<_>>().join(", ")
+        };
+        let images = named(self.images("r")?);
+        let names = (0..self.columns.len()).map(|index| format!("_thalweg_image_{index}"));
+        let names = names.collect::<Vec<_>>().join(", ");
         Ok(format!(
-            "create temporary table {gone} as select o.{identifier} as {ROW_COLUMN} from {compared} o where not exists (select 1 from {} n where {} and {same})",
+            "select {names} from (select {images}, 1 as _thalweg_sign from {} r union all select {images}, -1 as _thalweg_sign from {} r) b \
+             group by {names} having sum(_thalweg_sign) <> 0",
             self.new,
-            equal_keys(self.dialect, "o", "n", &self.key)?
+            self.compared().0
         ))
     }
 
-    /// Writes the rows to insert into a temporary table with the columns to write.
-    pub fn create_fresh(&self, fresh: &str) -> Result<String, InvalidName> {
+    /// The pairs, as a table to make: identifiers of rows of the table ([`ROW_COLUMN`]) and of rows of the new contents ([`NEW_COLUMN`]).
+    /// `values` is the table of [`Difference::values`], without a key.
+    pub fn pairs(&self, values: &str) -> Result<String, InvalidName> {
+        let (compared, identifier) = self.compared();
+        let own = self.dialect.row_identifier();
         if self.key.is_empty() {
-            let identifier = self.dialect.row_identifier();
-            let old = self.numbered(self.compared().0, "1 as _row")?;
-            let new = self.numbered(&self.new, &format!("r.{identifier} as _row"))?;
             return Ok(format!(
-                "create temporary table {fresh} as select {} from {} f where f.{identifier} in (select n._row from {new} n where not exists \
-                 (select 1 from {old} o where {}))",
-                self.written("f")?,
-                self.new,
-                self.paired()
+                "select o.{ROW_COLUMN}, n.{NEW_COLUMN} from {} o full join {} n on {} where o._thalweg_copy is null or n._thalweg_copy is \
+                 null",
+                self.numbered(compared, &[format!("r.{identifier} as {ROW_COLUMN}")], Some(values))?,
+                self.numbered(&self.new, &[format!("r.{own} as {NEW_COLUMN}")], Some(values))?,
+                self.paired(),
             ));
         }
-        let same = self.same("o", "n")?;
+        let key = &self.key[0];
+        let mut differs = vec![
+            format!("{} is null", qualified(self.dialect, "o", key)?),
+            format!("{} is null", qualified(self.dialect, "n", key)?),
+        ];
+        for (left, right) in self.images("o")?.into_iter().zip(self.images("n")?) {
+            differs.push(format!("{left} is distinct from {right}"));
+        }
         Ok(format!(
-            "create temporary table {fresh} as select {} from {} n where not exists (select 1 from {} o where {} and {same})",
+            "select o.{identifier} as {ROW_COLUMN}, n.{own} as {NEW_COLUMN} from {compared} o full join {} n on {} where {}",
+            self.new,
+            equal_keys(self.dialect, "o", "n", &self.key)?,
+            differs.join(" or ")
+        ))
+    }
+
+    /// One row: how many rows go, how many come, how many pairs are both (updates; none without a key).
+    pub fn count_pairs(&self, pairs: &str) -> String {
+        format!(
+            "select count({ROW_COLUMN}), count({NEW_COLUMN}), count(*) filter (where {ROW_COLUMN} is not null and {NEW_COLUMN} is not null) \
+             from {pairs}"
+        )
+    }
+
+    /// The rows that go, declared columns and the run that had written them.
+    pub fn before(&self, pairs: &str) -> Result<String, InvalidName> {
+        let (compared, identifier) = self.compared();
+        Ok(format!(
+            "select {}, o.{RUN_COLUMN} from {compared} o where o.{identifier} in (select {ROW_COLUMN} from {pairs} where {ROW_COLUMN} is not null)",
+            column_list(self.dialect, "o", self.columns.iter().map(|column| column.name.as_str()))?
+        ))
+    }
+
+    /// The rows that come, with the columns to write.
+    pub fn fresh(&self, pairs: &str) -> Result<String, InvalidName> {
+        Ok(format!(
+            "select {} from {} n where n.{} in (select {NEW_COLUMN} from {pairs} where {NEW_COLUMN} is not null)",
             self.written("n")?,
             self.new,
-            self.compared().0,
-            equal_keys(self.dialect, "o", "n", &self.key)?
+            self.dialect.row_identifier()
         ))
+    }
+
+    fn images(&self, alias: &str) -> Result<Vec<String>, InvalidName> {
+        self.columns
+            .iter()
+            .map(|column| Ok(self.image(&qualified(self.dialect, alias, &column.name)?, &column.engine_type)))
+            .collect()
     }
 
     fn image(&self, expression: &str, engine_type: &str) -> String {
@@ -143,44 +183,25 @@ impl Difference<'_> {
         }
     }
 
-    fn same(&self, left: &str, right: &str) -> Result<String, InvalidName> {
-        let mut parts = Vec::with_capacity(self.columns.len());
-        for column in &self.columns {
-            let left = self.image(&qualified(self.dialect, left, &column.name)?, &column.engine_type);
-            let right = self.image(&qualified(self.dialect, right, &column.name)?, &column.engine_type);
-            parts.push(format!("{left} is not distinct from {right}"));
-        }
-        Ok(if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") })
+    /// Deletes the rows that go.
+    pub fn delete_gone(&self, pairs: &str) -> String {
+        format!(
+            "delete from {} where {} in (select {ROW_COLUMN} from {pairs} where {ROW_COLUMN} is not null)",
+            self.old,
+            self.dialect.row_identifier()
+        )
     }
 
-    /// Of the rows to insert, those whose key the old table has (updates): their number. Only with a key.
-    pub fn count_updates(&self, fresh: &str) -> Result<String, InvalidName> {
-        Ok(format!(
-            "select count(*) from {fresh} f where exists (select 1 from {} o where {})",
-            self.compared().0,
-            equal_keys(self.dialect, "o", "f", &self.key)?
-        ))
-    }
-
-    /// Keeps the rows to delete, with the run that had written them, in a temporary table.
-    pub fn create_before(&self, before: &str, gone: &str) -> Result<String, InvalidName> {
-        let (compared, identifier) = self.compared();
-        Ok(format!(
-            "create temporary table {before} as select {}, o.{RUN_COLUMN} from {compared} o where o.{identifier} in (select {ROW_COLUMN} from {gone})",
-            self.declared("o")?
-        ))
-    }
-
-    /// Deletes the rows that are gone.
-    pub fn delete_gone(&self, gone: &str) -> String {
-        format!("delete from {} where {} in (select _row from {gone})", self.old, self.dialect.row_identifier())
-    }
-
-    /// Inserts the fresh rows.
+    /// Inserts the rows that come; `fresh` holds them.
     pub fn insert_fresh(&self, fresh: &str) -> Result<String, InvalidName> {
         let columns = self.written("")?;
         Ok(format!("insert into {} ({columns}) select {columns} from {fresh}", self.old))
     }
+}
+
+fn and(parts: impl Iterator<Item = String>) -> String {
+    let parts: Vec<String> = parts.collect();
+    if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") }
 }
 
 /// A query for the rows of one relation that another does not have, as bags: the
@@ -204,8 +225,12 @@ pub fn missing_rows(
         sameness,
     };
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).chain(extra.iter().copied()).collect();
-    let old = difference.numbered(left, &column_list(dialect, "r", names.iter().copied())?)?;
-    let new = difference.numbered(right, "1 as _row")?;
+    let mut selected = Vec::with_capacity(names.len());
+    for name in &names {
+        selected.push(qualified(dialect, "r", name)?);
+    }
+    let old = difference.numbered(left, &selected, None)?;
+    let new = difference.numbered(right, &[], None)?;
     let shown = column_list(dialect, "o", names.iter().copied())?;
     Ok(format!("select {shown} from {old} o where not exists (select 1 from {new} n where {})", difference.paired()))
 }

@@ -54,16 +54,15 @@ impl Publication<'_> {
         fail::fail_point!("run::refresh-stored", |_| Err(RunError::failed_at("run::refresh-stored")));
         let (counts, change) = self.apply_difference(NewContents {
             old: physical,
-            part: Some(stored.clone()),
-            new: new.clone(),
+            part: Some(stored),
+            new,
+            rows: computed,
             columns: columns.to_vec(),
             bookkeeping: vec![RUN_COLUMN],
             key: facts.model.primary_key.clone(),
             sameness: Sameness::WithinTolerance,
         })?;
         fail::fail_point!("run::refresh-applied", |_| Err(RunError::failed_at("run::refresh-applied")));
-        self.database.forget(&stored)?;
-        self.database.forget(&new)?;
         if let Some(figures) = &mut step.refresh {
             figures.rows_read = computed + compared;
             figures.rows_written = counts.inserted + counts.updated + counts.replaced();
