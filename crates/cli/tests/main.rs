@@ -5,6 +5,8 @@
 
 mod arguments;
 mod cases;
+#[cfg(unix)]
+mod databases;
 mod demo;
 mod diagnostics;
 mod help;

@@ -74,6 +74,8 @@ pub struct SourceFileText {
     pub text: String,
     /// Streams in it, wildcards counted once.
     pub streams: usize,
+    /// Tables they were written for; views, and tables of databases other than the one that is connected to, are not among them.
+    pub tables: usize,
 }
 
 /// Names of columns that find changed rows, the likeliest first.
@@ -211,8 +213,14 @@ pub fn source_file(bench: &Workbench, name: &str, tables: &[DiscoveredTable]) ->
         _ => database.settings.database.as_str(),
     };
     let head = connection_lines(&text);
-    let (streams, count) = streams_text(home, tables);
-    Ok(SourceFileText { path, text: format!("{head}{streams}"), streams: count })
+    // A user of MySQL may see many databases; who names one means that one. A database of Postgres is one with all its schemas.
+    let is_meant = |table: &&DiscoveredTable| {
+        database.settings.kind == thalweg_project::DatabaseKind::Postgres || home.is_empty() || table.schema == home
+    };
+    let tables: Vec<DiscoveredTable> = tables.iter().filter(is_meant).cloned().collect();
+    let (streams, count) = streams_text(home, &tables);
+    let tables = tables.iter().filter(|table| table.kind != TableKind::View).count();
+    Ok(SourceFileText { path, text: format!("{head}{streams}"), streams: count, tables })
 }
 
 /// What a file says before and besides its streams and their defaults: top-level keys with everything below them.

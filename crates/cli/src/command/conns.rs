@@ -7,6 +7,7 @@ use crate::arguments::{OutputOptions, ProjectOptions};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output;
+use crate::render::human::number::counted;
 use crate::render::human::{Page, connections};
 use crate::render::json;
 
@@ -132,7 +133,8 @@ fn write(
     if invocation.json() {
         output::answer(&json::tagged("written", &file));
     } else {
-        invocation.say(&format!("{}: {} streams for {} tables\n", file.path, file.streams, tables.len()));
+        let (streams, tables) = (counted(file.streams as u64, "stream"), counted(file.tables as u64, "table"));
+        invocation.say(&format!("{}: {streams} for {tables}\n", file.path));
     }
     Ok(0)
 }

@@ -50,9 +50,9 @@ pub struct DatabaseForm {
     #[expect(dead_code, reason = "merged under each stream as JSON")]
     pub defaults: Option<DatabaseStreamForm>,
     /// The streams, by name. A stream's rows go to the table of its name in the store. A name with `*` or `?`, such as `"ref_*"`, stands for
-    /// every table of that name that no other stream reads.
+    /// every table of that name that no other stream reads. `thalweg conns discover SOURCE --write` writes them for a file without any.
     #[expect(dead_code, reason = "read one by one, with the defaults merged under it")]
-    pub streams: BTreeMap<String, Option<DatabaseStreamForm>>,
+    pub streams: Option<BTreeMap<String, Option<DatabaseStreamForm>>>,
 }
 
 /// A table, view or foreign table, whose rows go to one table of the store.

@@ -78,13 +78,15 @@ impl<'a> Reader<'a> {
             SourceFile::Mariadb(form) => self.database_source(&place, DatabaseKind::Mariadb, *form, &value),
             SourceFile::Postgres(form) => self.database_source(&place, DatabaseKind::Postgres, *form, &value),
         };
-        if node.get("streams").is_some_and(|streams| !streams.is_null() && streams.entries().is_empty()) {
+        if node.get("streams").is_none_or(|streams| streams.entries().is_empty()) {
             let message = format!("the source `{name}` has no streams");
             let span = settings::place(node, &["streams"]);
             let help = match read.source.connection {
-                SourceConnection::Files { .. } => "add a stream: `orders: { files: \"orders_*.csv\" }`",
+                SourceConnection::Files { .. } => "add a stream: `orders: { files: \"orders_*.csv\" }`".to_owned(),
                 SourceConnection::Database(_) => {
-                    "add a stream: `orders: { cursor: updated_at }`, or `\"*\": {}` for all tables"
+                    format!(
+                        "`thalweg conns discover {name} --write` writes a stream for each table, `\"*\": {{}}` stands for all of them"
+                    )
                 }
             };
             self.diagnostics.push(
