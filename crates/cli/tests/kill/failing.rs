@@ -97,10 +97,7 @@ fn a_run_that_fails_its_tests_is_killed_everywhere() {
 /// Failpoints that no build of the history comes by, with the reason.
 const ELSEWHERE: [(&str, &str); 2] = [
     ("run::before-again", "a statement of a refresh must fail first: `refreshing`"),
-    (
-        "landing::unit-finished",
-        "only tables of databases are read in units: interrupted loads in thalweg-run's tests of databases",
-    ),
+    ("landing::unit-finished", "only large tables of databases are read in units: `first_load`"),
 ];
 
 #[test]

@@ -9,6 +9,7 @@ mod disk_full;
 mod each;
 mod failing;
 mod failpoints;
+mod first_load;
 mod folder;
 mod held;
 mod history;
