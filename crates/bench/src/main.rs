@@ -9,10 +9,12 @@ mod access_log;
 mod build_of_many;
 mod comparison;
 mod csv;
+mod databases;
 mod measure;
 mod parser;
 mod program;
 mod reference;
+mod refresh;
 mod start_up;
 
 use std::path::PathBuf;
@@ -57,6 +59,28 @@ enum Bench {
         #[arg(long, default_value_t = 1_000_000)]
         lines: usize,
     },
+    /// Six tables of a MariaDB into the store: a first load, after a change, after none.
+    Databases {
+        /// 1 is 100,000 order lines.
+        #[arg(long, default_value_t = 10.0)]
+        scale: f64,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// A report and two summaries, refreshed in full and after changes.
+    Refresh {
+        /// Order lines.
+        #[arg(long, default_value_t = 1_000_000)]
+        lines: u64,
+        /// How much changes, one refresh after the other.
+        #[arg(long, value_delimiter = ',', default_value = "1,0.1,0.01")]
+        percent: Vec<f64>,
+        /// Which rows change.
+        #[arg(long, value_enum, default_value = "every")]
+        which: refresh::Which,
+        #[command(flatten)]
+        options: Options,
+    },
     /// `build` with nothing new, on 200 models and 50 streams.
     NothingNew(#[command(flatten)] Options),
     /// `validate`, on 200 models and 50 streams.
@@ -86,6 +110,8 @@ fn main() -> anyhow::Result<()> {
         Bench::Csv { rows, keep_missing, options } => csv::run(rows, keep_missing, &options),
         Bench::AccessLog { lines, options } => access_log::run(lines, &options),
         Bench::Parser { lines } => parser::run(lines),
+        Bench::Databases { scale, options } => databases::run(scale, &options),
+        Bench::Refresh { lines, percent, which, options } => refresh::run(lines, &percent, which, &options),
         Bench::NothingNew(options) => build_of_many::nothing_new(&options),
         Bench::Validate(options) => build_of_many::validate(&options),
         Bench::Help(options) => start_up::run(&options),
@@ -93,6 +119,9 @@ fn main() -> anyhow::Result<()> {
             csv::run(1_000_000, false, &options)?;
             access_log::run(1_000_000, &options)?;
             parser::run(1_000_000)?;
+            databases::run(10.0, &options)?;
+            refresh::run(1_000_000, &[1.0, 0.01], refresh::Which::Every, &options)?;
+            refresh::run(4_000_000, &[1.0, 0.1, 0.01], refresh::Which::Lines, &options)?;
             build_of_many::nothing_new(&options)?;
             build_of_many::validate(&options)?;
             start_up::run(&options)

@@ -8,6 +8,9 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use clap::Subcommand;
 use thalweg_duck::{Access, Engine, Settings};
+use thalweg_testkit::{MariadbDatabase, MariadbServer};
+
+use crate::{databases, refresh};
 
 /// A reference program, run as a child of the benchmark.
 #[derive(Debug, Subcommand)]
@@ -31,6 +34,43 @@ pub enum Reference {
         /// The database.
         database: PathBuf,
     },
+    /// A report and two summaries.
+    Refresh {
+        /// `full` or `changed`.
+        what: String,
+        /// The database.
+        database: PathBuf,
+    },
+    /// Tables of a MariaDB into tables.
+    Tables {
+        /// `first` or `changed`.
+        what: String,
+        /// The server's socket.
+        socket: PathBuf,
+        /// Name of the database there.
+        from: String,
+        /// The database.
+        database: PathBuf,
+    },
+}
+
+/// The command that computes a report and two summaries.
+pub fn refresh(what: &str, database: &Path) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["reference", "refresh", what]).arg(database);
+    Ok(command)
+}
+
+/// The command that loads tables of a MariaDB.
+pub fn tables(
+    what: &str,
+    server: &MariadbServer,
+    from: &MariadbDatabase<'_>,
+    database: &Path,
+) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["reference", "tables", what]).arg(server.socket()).arg(from.name()).arg(database);
+    Ok(command)
 }
 
 /// The command that loads the CSV.
@@ -52,6 +92,10 @@ pub fn run(reference: &Reference) -> anyhow::Result<()> {
     let (database, statements) = match reference {
         Reference::Csv { file, database, keep_missing } => (database, vec![csv_statement(file, *keep_missing)]),
         Reference::AccessLog { log, countries, database } => (database, access_log_statements(log, countries)),
+        Reference::Refresh { what, database } => return refresh::reference(what, database),
+        Reference::Tables { what, socket, from, database } => {
+            return databases::reference(what, socket, from, database);
+        }
     };
     let engine = Engine::open(database, Access::Write, &Settings::default())?;
     let mut connection = engine.connect()?;
