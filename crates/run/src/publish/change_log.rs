@@ -35,12 +35,25 @@ pub struct LogState {
 pub struct ChangeLogs {
     /// Those that stand.
     pub known: BTreeMap<TableName, LogState>,
+    /// What this run replaced or deleted and no log holds yet: most often every reader sees it in the run itself.
+    pending: BTreeMap<TableName, Pending>,
     /// Those whose state must be written to the ledger.
     touched: BTreeSet<TableName>,
     /// The run that had changed a table last, before this one.
     changed_before: BTreeMap<TableName, i64>,
     /// For each table the models that read its changes; found when first asked for.
     readers: Option<BTreeMap<TableName, Vec<usize>>>,
+}
+
+/// Before images that may have to be kept.
+#[derive(Debug)]
+struct Pending {
+    physical: String,
+    columns: Vec<TypedColumn>,
+    /// Relation with them; `None` when rows came only.
+    before: Option<String>,
+    /// The run of which a new log is unbroken.
+    since: i64,
 }
 
 /// What changed in a table since a reader saw it.
@@ -138,18 +151,32 @@ impl Publication<'_> {
         if large || (!self.retention.every_table && self.change_readers(table).is_empty()) {
             return self.break_log(table);
         }
-        let log = self.change_log(physical, columns.to_vec())?;
+        let before = match change {
+            Change::Rows { before, .. } if replaced > 0 => Some(before.clone()),
+            _ => None,
+        };
+        let since = self.logs.changed_before.get(table).copied().unwrap_or(old.changed_run);
+        let pending = Pending { physical: physical.to_owned(), columns: columns.to_vec(), before, since };
+        self.keep_pending(table)?;
+        self.logs.pending.insert(table.clone(), pending);
+        self.logs.touched.insert(table.clone());
+        Ok(())
+    }
+
+    /// Writes into a table's log what this run has replaced so far.
+    fn keep_pending(&mut self, table: &TableName) -> Result<(), RunError> {
+        let Some(Pending { physical, columns, before, since }) = self.logs.pending.remove(table) else { return Ok(()) };
+        let log = self.change_log(&physical, columns)?;
         let stands = self.logs.known.get(table).is_some_and(|known| known.physical == physical);
         if !stands {
             self.break_log(table)?;
             let sql = self.database.name(log.create())?;
             self.database.execute(&sql)?;
             self.definitions_changed = true;
-            let since = self.logs.changed_before.get(table).copied().unwrap_or(old.changed_run);
-            self.logs.known.insert(table.clone(), LogState { physical: physical.to_owned(), since });
+            self.logs.known.insert(table.clone(), LogState { physical, since });
         }
-        if let (Change::Rows { before, .. }, 1..) = (change, replaced) {
-            let sql = self.database.name(log.record(before, self.run))?;
+        if let Some(before) = before {
+            let sql = self.database.name(log.record(&before, self.run))?;
             self.database.execute(&sql)?;
         }
         self.logs.touched.insert(table.clone());
@@ -157,8 +184,36 @@ impl Publication<'_> {
         Ok(())
     }
 
+    /// Writes what a reader that was left out may ask for; what all readers of a table have seen in this run is let go.
+    fn keep_what_is_missed(&mut self) -> Result<(), RunError> {
+        let tables: Vec<TableName> = self.logs.pending.keys().cloned().collect();
+        for table in tables {
+            let readers = self.change_readers(&table);
+            let seen = |node: &usize| {
+                let key = (self.compiled.nodes[*node].id.clone(), table.clone());
+                self.consumed_now.get(&key).is_some_and(|run| *run >= self.run)
+            };
+            if self.retention.every_table || !readers.iter().all(seen) {
+                self.database.about(table.to_string());
+                self.keep_pending(&table)?;
+            }
+        }
+        self.logs.pending.clear();
+        Ok(())
+    }
+
+    /// Prepares the log of a table for a reader that has seen its run `consumed`: it finds in it what this run has replaced.
+    pub fn prepare_log(&mut self, table: &TableName, consumed: Option<i64>) -> Result<(), RunError> {
+        let before_this_run = self.logs.changed_before.get(table).copied();
+        match (consumed, before_this_run) {
+            (Some(consumed), Some(before)) if consumed < before => self.keep_pending(table),
+            _ => Ok(()),
+        }
+    }
+
     /// A table changes in a way that no log can tell.
     pub fn break_log(&mut self, table: &TableName) -> Result<(), RunError> {
+        self.logs.pending.remove(table);
         let Some(known) = self.logs.known.remove(table) else { return Ok(()) };
         self.logs.touched.insert(table.clone());
         let log = self.physical(&log_name(&known.physical))?;
@@ -200,6 +255,7 @@ impl Publication<'_> {
 
     /// Forgets what nobody needs any more.
     pub fn prune_logs(&mut self) -> Result<(), RunError> {
+        self.keep_what_is_missed()?;
         let retention = self.retention;
         for (table, log) in self.logs.known.clone() {
             let readers = self.change_readers(&table);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 use fail::fail_point;
@@ -36,7 +37,10 @@ impl Connection for DuckDbConnection {
             WarehouseErrorKind::Storage,
             "failpoint warehouse::before-commit"
         )));
-        self.inner.commit().map_err(|error| {
+        let begun = Instant::now();
+        let committed = self.inner.commit();
+        told(begun, "commit");
+        committed.map_err(|error| {
             if error.kind == ErrorKind::Fatal {
                 // DuckDB writes its log first and may then fail to tidy it up: the data may well be there.
                 return WarehouseError::new(
@@ -62,11 +66,16 @@ impl Connection for DuckDbConnection {
 
     fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, WarehouseError> {
         fail_point!("warehouse::statement");
-        self.inner.execute(sql, &bind(parameters)).map_err(|error| of_statement(error, Some(sql)))
+        let begun = Instant::now();
+        let changed = self.inner.execute(sql, &bind(parameters)).map_err(|error| of_statement(error, Some(sql)));
+        told(begun, sql);
+        changed
     }
 
     fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Rows, WarehouseError> {
+        let begun = Instant::now();
         let answer = self.inner.query(sql, &bind(parameters)).map_err(|error| of_statement(error, Some(sql)))?;
+        told(begun, sql);
         Ok(Rows { schema: answer.schema, batches: answer.batches })
     }
 
@@ -126,6 +135,11 @@ impl Connection for DuckDbConnection {
     fn interrupter(&self) -> Arc<dyn Interrupt> {
         Arc::new(DuckDbInterrupt(self.inner.interrupter()))
     }
+}
+
+/// Leaves in the log how long something took.
+fn told(begun: Instant, sql: &str) {
+    tracing::trace!(milliseconds = begun.elapsed().as_secs_f64() * 1e3, sql);
 }
 
 struct DuckDbInterrupt(thalweg_duck::Interrupter);

@@ -42,15 +42,25 @@ impl Publication<'_> {
         let physical = self.physical(&old.physical)?;
         let names = columns.iter().map(|column| column.name.as_str());
         let declared = self.database.name(column_list(dialect, "t", names))?;
-        let stored = self.database.temporary("stored");
-        let compared = self.database.make_counted(
-            &stored,
+        // The rows are found by their key columns first and fetched by their identifiers then: an engine that stores columns would
+        // otherwise read all columns of all rows.
+        let found = self.database.make_named(
+            "found",
             &format!(
-                "select {declared}, t.{RUN_COLUMN}, t.{} as {ROW_COLUMN} from {physical} t where exists (select 1 from {affected} a where {})",
+                "select t.{} as {ROW_COLUMN} from {physical} t where exists (select 1 from {affected} a where {})",
                 dialect.row_identifier(),
                 pairs.join(" and ")
             ),
         )?;
+        let stored = self.database.temporary("stored");
+        let compared = self.database.make_counted(
+            &stored,
+            &format!(
+                "select {declared}, t.{RUN_COLUMN}, t.{row} as {ROW_COLUMN} from {physical} t where t.{row} in (select {ROW_COLUMN} from {found})",
+                row = dialect.row_identifier()
+            ),
+        )?;
+        self.database.forget_one(&found)?;
         fail::fail_point!("run::refresh-stored", |_| Err(RunError::failed_at("run::refresh-stored")));
         let (counts, change) = self.apply_difference(NewContents {
             old: physical,

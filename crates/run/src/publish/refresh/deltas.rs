@@ -25,6 +25,7 @@ impl Publication<'_> {
         table: &TableName,
         consumed: Option<i64>,
     ) -> Result<Result<Option<Rows>, String>, RunError> {
+        self.prepare_log(table, consumed)?;
         let (before, after) = match self.delta_since(table, consumed)? {
             Delta::None => return Ok(Ok(None)),
             Delta::Unknown(reason) => return Ok(Err(reason)),
