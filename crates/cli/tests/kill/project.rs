@@ -11,6 +11,8 @@ landing: landing
 default_target: dev
 targets:
   dev: { type: duckdb, path: warehouse.duckdb, threads: 2, published_copy: shared/copy.duckdb }
+# Before images are kept of every table, so that all that is ever written is written here.
+change_log: { history: 30d }
 ";
 
 const SHOP: &str = "\
