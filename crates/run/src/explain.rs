@@ -12,6 +12,7 @@ use crate::look::{looking, named_table};
 use crate::outcome::RefreshFigures;
 use crate::publish::Publication;
 use crate::publish::model::{is_view, tracked_inputs};
+use crate::publish::refresh::stages::Parts;
 use crate::workbench::Workbench;
 
 /// How a model is refreshed.
@@ -35,6 +36,9 @@ pub struct Explanation {
     pub restricted: Option<String>,
     /// What was done at each place where the query names a table.
     pub restrictions: Vec<String>,
+    /// Parts of its query that are kept as tables nobody sees, in the order in which they are refreshed. The model reads them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<ExplainedStage>,
     /// Why it is computed anew, where it is.
     pub because: Option<String>,
     /// The construct that stands in the way, with its place and what to write instead.
@@ -55,6 +59,21 @@ pub struct ExplainedChange {
     pub statements: Vec<String>,
     /// Why everything must be computed anew when this table changes, or that nothing has to.
     pub remark: Option<String>,
+}
+
+/// A stage of a model.
+#[derive(Debug, Serialize)]
+pub struct ExplainedStage {
+    /// Its name.
+    pub table: String,
+    /// Why it is kept: what could not be followed without it.
+    pub reason: String,
+    /// The columns by which its rows are replaced; empty where it is computed anew.
+    pub key: Vec<String>,
+    /// Why it is computed anew when something it reads changes, where it is.
+    pub because: Option<String>,
+    /// What it holds.
+    pub sql: String,
 }
 
 /// A refresh that was.
@@ -103,6 +122,7 @@ pub fn explain(bench: &Workbench, what: &str) -> Result<Explanation, RunError> {
         changes: Vec::new(),
         restricted: None,
         restrictions: Vec::new(),
+        stages: Vec::new(),
         because: None,
         obstacle: None,
         instead: None,
@@ -144,8 +164,14 @@ pub fn explain(bench: &Workbench, what: &str) -> Result<Explanation, RunError> {
         })
         .collect();
     let mut publication = looking(bench, connection.as_mut(), known, &Silent);
+    if let Some(parts) = publication.parts(node) {
+        return by_stages(&mut publication, parts, explanation);
+    }
     match publication.shape(node).as_ref() {
-        Ok(shape) => by_changes(&mut publication, node, shape, &mut explanation)?,
+        Ok(shape) => {
+            let read = read_by(&publication, node)?;
+            by_changes(&mut publication, read, shape, &mut explanation)?;
+        }
         Err(full) => {
             explanation.because = Some(full.reason.clone());
             if let Some(obstacle) = &full.obstacle {
@@ -158,9 +184,54 @@ pub fn explain(bench: &Workbench, what: &str) -> Result<Explanation, RunError> {
     Ok(explanation)
 }
 
+/// A table that is read: its name in the text, its name to people, and the relation that is shown.
+type Read = (Vec<String>, TableName, String);
+
+/// The tables a model reads.
+fn read_by(publication: &Publication<'_>, node: usize) -> Result<Vec<Read>, RunError> {
+    let mut read = Vec::new();
+    for input in tracked_inputs(publication.project, publication.compiled, node) {
+        if is_view(publication.project, publication.compiled, input) {
+            continue;
+        }
+        let id = publication.compiled.nodes[input].id.clone();
+        read.push((publication.published_parts(&id), id.clone(), publication.published(&id)?));
+    }
+    Ok(read)
+}
+
+/// A model that is refreshed by way of stages.
+fn by_stages(
+    publication: &mut Publication<'_>,
+    parts: Parts,
+    mut explanation: Explanation,
+) -> Result<Explanation, RunError> {
+    for part in &parts.stages {
+        explanation.stages.push(ExplainedStage {
+            table: part.table.to_string(),
+            reason: part.reason.clone(),
+            key: part.shape.as_ref().map(|shape| shape.key_columns().to_vec()).unwrap_or_default(),
+            because: part.shape.as_ref().err().map(|full| full.reason.clone()),
+            sql: part.text.clone(),
+        });
+    }
+    match &parts.rest.shape {
+        Ok(shape) => {
+            let names = shape.tables();
+            let read = parts.read.into_iter().filter(|(name, ..)| names.iter().any(|one| *one == name)).collect();
+            by_changes(publication, read, shape, &mut explanation)?;
+        }
+        Err(full) => {
+            let from = if parts.only_stages { "its stages" } else { "its stages and the tables it reads" };
+            explanation.because = Some(format!("computed from {from}: {}", full.reason));
+        }
+    }
+    Ok(explanation)
+}
+
 fn by_changes(
     publication: &mut Publication<'_>,
-    node: usize,
+    read: Vec<Read>,
     shape: &Shape,
     explanation: &mut Explanation,
 ) -> Result<(), RunError> {
@@ -170,13 +241,8 @@ fn by_changes(
     shape.key_reason().clone_into(&mut explanation.key_reason);
     explanation.how = shape.explain();
     let mut inputs = Inputs::default();
-    for input in tracked_inputs(publication.project, publication.compiled, node) {
-        if is_view(publication.project, publication.compiled, input) {
-            continue;
-        }
-        let id = publication.compiled.nodes[input].id.clone();
-        let name = publication.published_parts(&id);
-        inputs.current.insert(name.clone(), publication.published(&id)?);
+    inputs.current = read.iter().map(|(name, _, relation)| (name.clone(), relation.clone())).collect();
+    for (name, id, _) in read {
         let change = stand_in(&id);
         let alone = Inputs {
             changed: [(name.clone(), change.clone())].into(),

@@ -23,6 +23,8 @@ pub struct Known {
     pub published_run: Option<i64>,
     /// The tables.
     pub tables: BTreeMap<TableName, TableState>,
+    /// The stages of models, which nobody sees.
+    pub stages: BTreeMap<TableName, TableState>,
     /// (reader, input) → run of the input that was consumed.
     pub consumed: BTreeMap<(TableName, TableName), i64>,
     /// The change logs.
@@ -76,7 +78,11 @@ pub fn load(ledger: &Ledger, connection: &mut dyn Connection) -> Result<Known, R
         ..Known::default()
     };
     for row in state.tables.into_values() {
-        known.tables.insert(table_name(&row.table_name)?, table_state(row)?);
+        if row.kind == ledger::TableKind::Stage {
+            known.stages.insert(stage_name(&row.table_name)?, table_state(row)?);
+        } else {
+            known.tables.insert(table_name(&row.table_name)?, table_state(row)?);
+        }
     }
     for ((reader, input), run) in state.consumed {
         known.consumed.insert((table_name(&reader)?, table_name(&input)?), run);
@@ -98,6 +104,14 @@ fn table_name(text: &str) -> Result<TableName, RunError> {
     text.parse().map_err(|error| RunError::NotFound(format!("the ledger holds a name that is none: {error}")))
 }
 
+/// The name of a stage: that of its model, a dot, its own within the model.
+fn stage_name(text: &str) -> Result<TableName, RunError> {
+    match text.split_once('.') {
+        Some((schema, name)) if name.contains('.') => Ok(TableName::new(schema, name)),
+        _ => Err(RunError::NotFound(format!("the ledger holds a stage `{text}`, which is the name of none"))),
+    }
+}
+
 fn table_state(row: ledger::TableRow) -> Result<TableState, RunError> {
     let columns: Vec<StateColumn> = serde_json::from_value(row.columns).map_err(|error| {
         RunError::NotFound(format!("the ledger's columns of {} cannot be read: {error}", row.table_name))
@@ -108,6 +122,7 @@ fn table_state(row: ledger::TableRow) -> Result<TableState, RunError> {
             ledger::TableKind::Seed => TableKind::Seed,
             ledger::TableKind::Table => TableKind::Table,
             ledger::TableKind::View => TableKind::View,
+            ledger::TableKind::Stage => TableKind::Stage,
         },
         physical: row.physical,
         fingerprint: row.fingerprint,
@@ -133,6 +148,7 @@ pub fn put_tables<'a>(
                 TableKind::Seed => ledger::TableKind::Seed,
                 TableKind::Table => ledger::TableKind::Table,
                 TableKind::View => ledger::TableKind::View,
+                TableKind::Stage => ledger::TableKind::Stage,
             },
             physical: state.physical.clone(),
             version: state.created_run,

@@ -19,6 +19,7 @@ use crate::publish::Publication;
 use crate::publish::change_log::{ChangeLogs, Retention};
 use crate::publish::model::{Need, facts, need, stale_models};
 use crate::publish::refresh::Refreshing;
+use crate::publish::refresh::stages::Stages;
 use crate::publish::stream::store_fingerprint;
 use crate::publish::testing::TestOptions;
 use crate::runner::now;
@@ -231,6 +232,7 @@ pub fn looking<'a>(
         ledger: bench.ledger(),
         run: known.last_run.as_ref().map_or(0, |last| last.run),
         tables: known.tables,
+        stages: Stages::new(known.stages),
         touched: Vec::new(),
         changes: BTreeMap::new(),
         logs: ChangeLogs::new(known.change_logs),

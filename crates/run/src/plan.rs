@@ -14,7 +14,7 @@ use crate::publish::refresh::cost::hopeless;
 pub struct Expected {
     /// How.
     pub strategy: Strategy,
-    /// Why not by changes, if not.
+    /// Why not by changes, if not; by way of what, if by stages.
     pub because: Option<String>,
     /// Changed rows upstream and seconds, as far as they are known.
     pub figures: RefreshFigures,
@@ -36,7 +36,8 @@ pub fn expect(
             if pinned { format!("an error, for it is pinned to `refresh: incremental`: {because}") } else { because };
         Ok(Expected { strategy: full, because: Some(because), figures })
     };
-    if let Err(full) = publication.shape(node).as_ref() {
+    let stages: Vec<String> = publication.split(node).stages.iter().map(|stage| stage.name.clone()).collect();
+    if let (Err(full), true) = (publication.shape(node).as_ref(), stages.is_empty()) {
         return in_full(full.reason.clone(), figures);
     }
     let mut upstream = 0;
@@ -54,7 +55,12 @@ pub fn expect(
     if facts.model.refresh != RefreshPin::Incremental && hopeless(upstream, rows) {
         return in_full(format!("{upstream} rows changed upstream, and it has {rows} itself"), figures);
     }
-    Ok(Expected { strategy: Strategy::Incremental, because: None, figures })
+    let because = match stages.as_slice() {
+        [] => None,
+        [one] => Some(format!("by way of its stage {one}")),
+        more => Some(format!("by way of its stages {}", more.join(", "))),
+    };
+    Ok(Expected { strategy: Strategy::Incremental, because, figures })
 }
 
 /// Rows of a table that a model has not seen, those gone and those that came.

@@ -26,6 +26,7 @@ use crate::event::{Event, Observer};
 use crate::outcome::{Counts, FailedStream, OutcomeNote, StepOutcome};
 use crate::publish::change_log::{ChangeLogs, Retention};
 use crate::publish::refresh::Refreshing;
+use crate::publish::refresh::stages::Stages;
 use crate::table_state::TableState;
 
 /// The work of one run inside its publishing transaction.
@@ -42,6 +43,8 @@ pub struct Publication<'a> {
     pub run: i64,
     /// The tables of the warehouse, as they are at this point of the run.
     pub tables: BTreeMap<TableName, TableState>,
+    /// The stages of models.
+    pub stages: Stages,
     /// Names of the tables whose state must be written to the ledger.
     pub touched: Vec<TableName>,
     /// What changed so far.
@@ -117,6 +120,7 @@ impl Publication<'_> {
         {
             self.drop_physical(&state.physical)?;
         }
+        self.drop_stages(table, |_| true)?;
         self.break_log(table)?;
         self.definitions_changed = true;
         Ok(())

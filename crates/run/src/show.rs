@@ -77,7 +77,7 @@ fn ordered(
             (physical_table(dialect, &state.physical)?, order)
         }
         TableKind::Store | TableKind::Seed => (published, column_list(dialect, "t", key.iter().copied())?),
-        TableKind::Table | TableKind::View => {
+        TableKind::Table | TableKind::View | TableKind::Stage => {
             let orders = node.and_then(|node| bench.compiled().query(node)).is_some_and(|query| query.ordered);
             if key.is_empty() && orders {
                 (published, String::new())

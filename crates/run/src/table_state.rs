@@ -17,6 +17,8 @@ pub enum TableKind {
     Table,
     /// A model's `SELECT`.
     View,
+    /// A part of a model's query, kept for its refreshes.
+    Stage,
 }
 
 impl TableKind {
@@ -27,6 +29,7 @@ impl TableKind {
             Self::Seed => "seed",
             Self::Table => "table",
             Self::View => "view",
+            Self::Stage => "stage",
         }
     }
 }
@@ -104,7 +107,7 @@ impl TableState {
                 name: column.name.clone(),
                 engine_type: match self.kind {
                     TableKind::Store | TableKind::Seed => dialect.type_name(&column.to_column().column_type),
-                    TableKind::Table | TableKind::View => column.type_name.clone(),
+                    TableKind::Table | TableKind::View | TableKind::Stage => column.type_name.clone(),
                 },
             })
             .collect()

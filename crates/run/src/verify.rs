@@ -329,7 +329,7 @@ fn compare(
     let dialect = publication.database.dialect;
     // Only a model may hold sums of floating-point numbers.
     let sameness = match state.kind {
-        TableKind::Table | TableKind::View => Sameness::WithinTolerance,
+        TableKind::Table | TableKind::View | TableKind::Stage => Sameness::WithinTolerance,
         TableKind::Store | TableKind::Seed => Sameness::Identical,
     };
     let rows = publication.database.count(&format!("select count(*) from {stored} s"))?;

@@ -63,6 +63,8 @@ cases! {
     seeds,
     selection,
     source_renamed,
+    stages,
+    stages_changing,
     stale_streams,
     targets,
     tests_changes,

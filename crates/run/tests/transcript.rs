@@ -53,6 +53,10 @@ pub fn plan(plan: &Plan) -> String {
 /// How a model is refreshed.
 pub fn explanation(explanation: &Explanation) -> String {
     let mut lines = Vec::new();
+    for stage in &explanation.stages {
+        let how = stage.because.clone().unwrap_or_else(|| format!("by {}", stage.key.join(", ")));
+        lines.push(format!("  stage {} ({}): {how}", stage.table, stage.reason));
+    }
     if let Some(because) = &explanation.because {
         lines.push(format!("  in full: {because}"));
     }

@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::outcome::{Counts, StepOutcome, Strategy};
 use crate::publish::Publication;
 use crate::publish::difference::NewContents;
+use crate::publish::refresh::stages::GivenInputs;
 use crate::publish::refresh::{Attempt, Refreshed};
 use crate::table_state::{StateColumn, TableKind, TableState};
 
@@ -88,15 +89,19 @@ impl Publication<'_> {
         for input in facts.inputs.iter().chain(&facts.external) {
             self.consumed_now.insert((table.clone(), input.clone()), self.run);
         }
-        let by_changes =
-            changed_only && kind == TableKind::Table && self.refresh_incrementally(node, &facts, &mut step)?;
-        if !by_changes {
+        let done = kind == TableKind::Table
+            && (self.refresh_by_stages(node, &facts, changed_only, &mut step)?
+                || (changed_only && self.refresh_incrementally(node, &facts, None, &mut step)?));
+        if !done {
             let columns = self.describe(&facts.sql)?;
             match kind {
                 TableKind::View => self.refresh_view(&facts, columns, &mut step)?,
                 _ => self.refresh_table(node, &facts, columns, &mut step)?,
             }
         }
+        // A stage that this run did not bring up to date with its model would be taken for one that is.
+        let run = self.run;
+        self.drop_stages(&table, |stage| stage.refreshed_run != run)?;
         step.seconds = started.elapsed().as_secs_f64();
         self.record_refresh(&facts, &step);
         self.finish_step(step)
@@ -132,20 +137,27 @@ impl Publication<'_> {
         Ok(())
     }
 
-    /// Refreshes a table by what changed in its inputs; whether that could be done.
-    fn refresh_incrementally(
+    /// Refreshes a table by what changed in its inputs, or in these; whether that could be done.
+    pub(super) fn refresh_incrementally(
         &mut self,
         node: usize,
         facts: &ModelFacts<'_>,
+        given: Option<&GivenInputs<'_>>,
         step: &mut StepOutcome,
     ) -> Result<bool, RunError> {
         let table = &facts.model.table;
         let Some(old) = self.tables.get(table).cloned() else { return Ok(false) };
         let columns = old.typed_columns(self.database.dialect);
-        let refreshed = match self.refresh_by_changes(node, facts, &old, &columns, step)? {
+        let attempt = match given {
+            Some(given) => self.refresh_by_given(facts, given, &old, &columns, step)?,
+            None => self.refresh_by_changes(node, facts, &old, &columns, step)?,
+        };
+        let refreshed = match attempt {
             Attempt::Done(refreshed) => refreshed,
             Attempt::InFull(reason) => {
-                self.refuse_full(facts, &reason)?;
+                if given.is_none_or(|given| !given.only_stages) {
+                    self.refuse_full(facts, &reason)?;
+                }
                 if !step.reason.contains(&reason) {
                     step.reason = format!("{}; {reason}", step.reason);
                 }
@@ -166,7 +178,7 @@ impl Publication<'_> {
         Ok(true)
     }
 
-    fn refresh_table(
+    pub(super) fn refresh_table(
         &mut self,
         node: usize,
         facts: &ModelFacts<'_>,
@@ -236,7 +248,7 @@ impl Publication<'_> {
     }
 
     /// The columns of a model's query; refused when readers could not tell them apart.
-    fn describe(&mut self, sql: &str) -> Result<Vec<TypedColumn>, RunError> {
+    pub(super) fn describe(&mut self, sql: &str) -> Result<Vec<TypedColumn>, RunError> {
         let described = self.database.connection.describe(sql).map_err(|error| self.database.error(error))?;
         if let Some(problem) = column_problem(described.iter().map(|column| column.name.as_str())) {
             return Err(self.database.error(WarehouseError::new(WarehouseErrorKind::Statement, problem)));
@@ -264,7 +276,7 @@ pub fn column_problem<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<St
     None
 }
 
-fn state_columns(columns: &[TypedColumn]) -> Vec<StateColumn> {
+pub(super) fn state_columns(columns: &[TypedColumn]) -> Vec<StateColumn> {
     columns
         .iter()
         .map(|column| StateColumn {

@@ -9,12 +9,13 @@ mod apply;
 pub mod cost;
 mod deltas;
 pub mod shapes;
+pub mod stages;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use thalweg_project::{RefreshPin, TableName};
-use thalweg_sql::refresh::{ChangedInput, Discovery, Inputs, Shape};
+use thalweg_sql::refresh::{ChangedInput, Discovery, Inputs, Shape, Split};
 use thalweg_sql::statement::TypedColumn;
 use thalweg_warehouse::ledger::RefreshRow;
 use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
@@ -36,6 +37,8 @@ const SMALL_INPUT: u64 = 20_000;
 pub struct Refreshing {
     /// Shapes that were read, by node.
     shapes: HashMap<usize, Rc<Result<Shape, shapes::Full>>>,
+    /// The parts of models, by node.
+    splits: HashMap<usize, Rc<Split>>,
     /// What changed in a table since a run of it, as relations that are cheap to read.
     deltas: HashMap<(TableName, i64), Rows>,
     /// Models that must be computed anew, because a statement of their refresh failed.

@@ -26,6 +26,7 @@ use crate::publish::Publication;
 use crate::publish::change_log::{ChangeLogs, Retention};
 use crate::publish::model::stale_models;
 use crate::publish::refresh::Refreshing;
+use crate::publish::refresh::stages::Stages;
 use crate::publish::stream::{Rebuild, StreamWork, loaded_by, store_fingerprint};
 use crate::publish::testing::{self, KnownTest, TestOptions};
 use crate::table_state::TableKind;
@@ -138,6 +139,7 @@ impl Run<'_> {
             ledger: ledger.clone(),
             run: self.number,
             tables: self.known.tables.clone(),
+            stages: Stages::new(self.known.stages.clone()),
             touched: Vec::new(),
             changes: BTreeMap::new(),
             logs: ChangeLogs::new(self.known.change_logs.clone()),
@@ -277,13 +279,17 @@ impl Run<'_> {
         // A position that moved without a row, such as a file gone to the archive, is nothing that readers could see.
         let nothing = publication.touched.is_empty() && dropped.is_empty() && replayed.is_empty();
         outcome.state = if nothing { RunState::Nothing } else { RunState::Published };
-        let Publication { tables, touched, consumed_now, definitions_changed, .. } = publication;
+        let Publication { tables, stages, touched, consumed_now, definitions_changed, .. } = publication;
         let touched_nothing = touched.is_empty();
         for table in &dropped {
             ledger.drop_table(connection, &table.to_string())?;
         }
         let touched = touched.iter().filter_map(|name| Some((name, tables.get(name)?)));
         known::put_tables(&ledger, connection, touched)?;
+        for stage in stages.dropped() {
+            ledger.drop_table(connection, &stage.to_string())?;
+        }
+        known::put_tables(&ledger, connection, stages.touched())?;
         if !refreshes.is_empty() {
             ledger.put_refreshes(connection, self.number, &refreshes)?;
         }

@@ -270,6 +270,19 @@ impl Shape {
         self.finder(&changed).touched_keys(&self.key_ids()).err()
     }
 
+    /// Whether the keys that a change can touch are found for every table.
+    pub fn is_followed(&self) -> bool {
+        super::weight::obstructed(self).0.is_empty()
+    }
+
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    pub(super) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
     fn finder<'a>(&'a self, changed: &'a [bool]) -> Finder<'a> {
         Finder { tree: &self.tree, columns: &self.columns, changed, off: &self.off, chosen: None }
     }

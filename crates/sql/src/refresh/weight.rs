@@ -42,30 +42,11 @@ pub(super) fn weigh(tree: &Tree, declared_key: &[String], stages: &BTreeMap<Vec<
         stages.get(name).cloned().unwrap_or_else(table)
     };
     let names: BTreeSet<&Vec<String>> = tree.tables.iter().map(|table| &table.name).collect();
-    let mut reason = String::new();
-    let obstructed: BTreeSet<&Vec<String>> = match Shape::of(tree.clone(), declared_key) {
-        Err(obstacle) => {
-            reason = obstacle.reason;
-            names.clone()
-        }
-        Ok(shape) => {
-            let mut weak = BTreeSet::new();
-            unlinked(&tree.root, tree, &Columns::of(tree), &mut weak);
-            let found = names.iter().copied().filter(|name| match shape.obstacle(name) {
-                Some(obstacle) => {
-                    if reason.is_empty() {
-                        reason = obstacle.reason;
-                    }
-                    true
-                }
-                None => weak.contains(*name),
-            });
-            found.collect()
-        }
+    let shape = Shape::of(tree.clone(), declared_key);
+    let (obstructed, reason) = match &shape {
+        Err(obstacle) => (names.clone(), obstacle.reason.clone()),
+        Ok(shape) => obstructed(shape),
     };
-    if reason.is_empty() && !obstructed.is_empty() {
-        "a join is linked only by what an aggregate, a window or a subquery computes".clone_into(&mut reason);
-    }
     let reads: u64 = tree.tables.iter().map(|table| of(&table.name).size).sum();
     let cost = obstructed
         .iter()
@@ -81,6 +62,32 @@ pub(super) fn weigh(tree: &Tree, declared_key: &[String], stages: &BTreeMap<Vec<
         one_row: is_one_row(&tree.root),
     };
     Weighed { cost, reason, weight }
+}
+
+/// The tables whose changes touch every row, and why, for the first of them.
+pub(super) fn obstructed(shape: &Shape) -> (BTreeSet<&Vec<String>>, String) {
+    let tree = shape.tree();
+    let mut reason = String::new();
+    let mut weak = BTreeSet::new();
+    unlinked(&tree.root, tree, shape.columns(), &mut weak);
+    let mut found = BTreeSet::new();
+    for table in &tree.tables {
+        if found.contains(&table.name) {
+            continue;
+        }
+        if let Some(obstacle) = shape.obstacle(&table.name) {
+            if reason.is_empty() {
+                reason = obstacle.reason;
+            }
+            found.insert(&table.name);
+        } else if weak.contains(&table.name) {
+            if reason.is_empty() {
+                "a join is linked only by what an aggregate, a window or a subquery computes".clone_into(&mut reason);
+            }
+            found.insert(&table.name);
+        }
+    }
+    (found, reason)
 }
 
 /// The tables on either side of a join whose conditions are all unknown while keys are looked for.

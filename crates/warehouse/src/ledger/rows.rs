@@ -116,6 +116,8 @@ words! {
         Table = "table",
         /// A model's `SELECT`.
         View = "view",
+        /// A part of a model's query that is kept for its refreshes.
+        Stage = "stage",
     }
 }
 

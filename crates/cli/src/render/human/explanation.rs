@@ -11,8 +11,12 @@ use super::number::seconds;
 pub fn draw(page: &Page, explanation: &Explanation, obstacle: &str, sql: bool) -> String {
     let paint = page.paint;
     let mut text = format!("{} ({})\n", paint.bold(&explanation.table), explanation.file);
+    if !explanation.stages.is_empty() {
+        text.push_str(&stages(page, explanation, sql));
+    }
     if let Some(because) = &explanation.because {
-        text.push_str(&format!("{}: {because}\n", paint.yellow("computed anew at each change")));
+        let anew = if explanation.stages.is_empty() { "computed anew at each change" } else { "the rest" };
+        text.push_str(&format!("{}: {because}\n", paint.yellow(anew)));
         if !obstacle.is_empty() {
             text.push_str(&format!("\n{obstacle}"));
         }
@@ -52,6 +56,25 @@ pub fn draw(page: &Page, explanation: &Explanation, obstacle: &str, sql: bool) -
         text.push_str("\nlast refreshes:\n");
         text.push_str(&indent(&past(page, explanation), 2));
     }
+    text
+}
+
+/// The parts of its query that are kept as tables.
+fn stages(page: &Page, explanation: &Explanation, sql: bool) -> String {
+    let paint = page.paint;
+    let mut text = format!("{}: parts of its query are kept as tables that nobody sees\n", paint.green("stages"));
+    for stage in &explanation.stages {
+        text.push_str(&format!("\n{}: kept because of {}\n", paint.bold(&stage.table), stage.reason));
+        match &stage.because {
+            Some(because) => text.push_str(&format!("  computed anew when what it reads changes: {because}\n")),
+            None => text
+                .push_str(&format!("  only the keys that a change touches are computed: {}\n", stage.key.join(", "))),
+        }
+        if sql {
+            text.push_str(&indent(&format!("{};\n", stage.sql.trim_end()), 2));
+        }
+    }
+    text.push('\n');
     text
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use thalweg_project::{Project, RefreshPin, TableName, WriteDisposition};
-use thalweg_sql::refresh::{InputTable, InputTables, Obstacle, Shape};
-use thalweg_sql::{Compiled, Dialect};
+use thalweg_sql::refresh::{InputTable, InputTables, Obstacle, Shape, Split};
+use thalweg_sql::{Compiled, Dialect, NodeKind};
 
 use crate::publish::Publication;
 use crate::publish::model::facts;
@@ -37,9 +37,27 @@ impl Publication<'_> {
         shape
     }
 
-    /// Whether a model is ever refreshed by the changes of its inputs.
+    /// Whether a model, or a stage of it, is ever refreshed by the changes of its inputs.
     pub fn is_incremental(&mut self, node: usize) -> bool {
-        self.shape(node).is_ok()
+        self.shape(node).is_ok() || !self.split(node).is_whole()
+    }
+
+    /// The parts of a model; read once.
+    pub fn split(&mut self, node: usize) -> Rc<Split> {
+        if let Some(split) = self.refreshing.splits.get(&node) {
+            return Rc::clone(split);
+        }
+        let split = match self.shape(node).as_ref() {
+            Ok(shape) if shape.is_followed() => Split::default(),
+            Ok(_) => read_split(self.project, self.compiled, &self.tables, self.database.dialect, node),
+            Err(full) if full.obstacle.is_some() => {
+                read_split(self.project, self.compiled, &self.tables, self.database.dialect, node)
+            }
+            Err(_) => Split::default(),
+        };
+        let split = Rc::new(split);
+        self.refreshing.splits.insert(node, Rc::clone(&split));
+        split
     }
 
     /// The name under which a table stands in compiled texts, in parts.
@@ -79,11 +97,28 @@ pub fn read_shape(
         .map_err(|obstacle| Full { reason: obstacle.reason.clone(), obstacle: Some(obstacle) })
 }
 
+fn read_split(
+    project: &Project,
+    compiled: &Compiled,
+    tables: &BTreeMap<TableName, TableState>,
+    dialect: &dyn Dialect,
+    node: usize,
+) -> Split {
+    let (Some(text), NodeKind::Model(index)) = (compiled.refresh_sql(node), compiled.nodes[node].kind) else {
+        return Split::default();
+    };
+    let known = KnownTables { project, tables, dialect };
+    Split::of(text, dialect, &known, &project.models[index].primary_key)
+}
+
 /// The stored tables of a warehouse, by the names compiled texts give them.
-struct KnownTables<'a> {
-    project: &'a Project,
-    tables: &'a BTreeMap<TableName, TableState>,
-    dialect: &'a dyn Dialect,
+pub struct KnownTables<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// Its tables.
+    pub tables: &'a BTreeMap<TableName, TableState>,
+    /// How the engine spells types.
+    pub dialect: &'a dyn Dialect,
 }
 
 impl InputTables for KnownTables<'_> {
