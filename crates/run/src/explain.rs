@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use thalweg_project::{Diagnostic, Location, Materialized, Project, TableName, locate};
+use thalweg_sql::refresh::split::STAGE_SCHEMA;
 use thalweg_sql::refresh::{ChangedInput, Discovery, Inputs, Obstacle, Restriction, Shape};
 use thalweg_sql::{Compiled, NodeKind};
 
@@ -239,9 +240,9 @@ fn by_changes(
     explanation.incremental = true;
     explanation.key = shape.key_columns().to_vec();
     shape.key_reason().clone_into(&mut explanation.key_reason);
-    explanation.how = shape.explain();
-    let mut inputs = Inputs::default();
-    inputs.current = read.iter().map(|(name, _, relation)| (name.clone(), relation.clone())).collect();
+    explanation.how = shape.explain().iter().map(|line| called(line)).collect();
+    let current = read.iter().map(|(name, _, relation)| (name.clone(), relation.clone())).collect();
+    let mut inputs = Inputs { current, ..Inputs::default() };
     for (name, id, _) in read {
         let change = stand_in(&id);
         let alone = Inputs {
@@ -287,9 +288,14 @@ fn stand_in(table: &TableName) -> ChangedInput {
     ChangedInput { before: format!("\"gone_from_{name}\""), after: format!("\"came_to_{name}\"") }
 }
 
+/// A line with stages called what people call them.
+fn called(line: &str) -> String {
+    line.replace(&format!("{STAGE_SCHEMA}."), "stage ")
+}
+
 /// What was done at a place, in words.
 fn restriction(restriction: &Restriction) -> String {
-    let table = restriction.table.join(".");
+    let table = called(&restriction.table.join("."));
     if let Some(why) = &restriction.whole {
         return format!("{table}: all rows are read: {why}");
     }

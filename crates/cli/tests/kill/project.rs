@@ -92,6 +92,10 @@ pub fn project() -> TestProject {
             "select country_name, amount from pres.by_country order by amount desc limit 1\n",
         )
         .file("models/pres/pages.sql", "{{ config(materialized='view') }}\nselect * from staging.visits\n")
+        .file(
+            "models/pres/best_products.sql",
+            "select product, sum(amount) as amount from staging.orders group by product order by amount desc, product limit 2\n",
+        )
         .file("models/pres/kinds.sql", "select kind, count(*) as events from store.events group by kind\n")
         .file(
             "tests/no_order_of_nobody.sql",

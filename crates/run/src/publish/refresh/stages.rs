@@ -164,8 +164,7 @@ impl Publication<'_> {
             }
             stages.push(Part { table: name, reason: stage.reason.clone(), text: stage.text.clone(), shape });
         }
-        let key = self.compiled.nodes[node].kind.clone();
-        let key = match key {
+        let key = match self.compiled.nodes[node].kind {
             NodeKind::Model(index) => self.project.models[index].primary_key.clone(),
             _ => Vec::new(),
         };
@@ -522,12 +521,13 @@ impl Publication<'_> {
                 step.reason = format!("{}; {reason}", step.reason);
                 let new = self.database.temporary("new");
                 let select = format!("select q.*, {}::bigint as {RUN_COLUMN} from ({}\n) q", self.run, facts.sql);
-                self.database.make(&new, &select)?;
+                let computed = self.database.make_counted(&new, &select)?;
                 fail::fail_point!("run::stage-computed", |_| Err(RunError::failed_at("run::stage-computed")));
                 let (counts, change) = self.apply_difference(NewContents {
                     old: self.physical(&old.physical)?,
                     part: None,
                     new: new.clone(),
+                    rows: computed,
                     columns,
                     bookkeeping: vec![RUN_COLUMN],
                     key: stage.key.clone(),
