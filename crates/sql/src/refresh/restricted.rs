@@ -106,7 +106,8 @@ impl Restricted<'_> {
     /// plan a join of tables whose size they know better than one of many semi-joins.
     fn is_kept(&self, number: usize) -> bool {
         let read = &self.uses[number];
-        read.waves > 1 || self.text_reads(number) && (read.waves > 0 || !self.small[read.table])
+        let joined = self.tree.tables.len() > 1;
+        read.waves > 1 || self.text_reads(number) && (read.waves > 0 || joined && !self.small[read.table])
     }
 
     /// Whether the text reads the rows of this use and no others of its table.
