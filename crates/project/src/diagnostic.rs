@@ -47,7 +47,8 @@ pub struct Diagnostic {
     pub label: Option<String>,
     /// What to do, `did you mean` included.
     pub help: Option<String>,
-    /// Text that `location.span` points into where it is not the file's own: SQL after its template was rendered.
+    /// Text that `location.span` points into where it is not the file's own: SQL after its template was rendered, YAML
+    /// without the passwords written into it.
     pub rendered: Option<String>,
 }
 

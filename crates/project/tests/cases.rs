@@ -36,7 +36,9 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<InputFile>) {
 fn shown(diagnostic: &Diagnostic, files: &BTreeMap<String, String>) -> String {
     let severity = if diagnostic.severity == Severity::Error { "error" } else { "warning" };
     let location = &diagnostic.location;
-    let text = files.get(&location.file).map_or("", String::as_str);
+    let own = files.get(&location.file).map_or("", String::as_str);
+    // What is drawn of a YAML file is the file without passwords.
+    let text = diagnostic.rendered.as_deref().filter(|_| location.file.ends_with(".yml")).unwrap_or(own);
     let before =
         text.get(..location.span.start).unwrap_or_else(|| panic!("a span within {}: {diagnostic:?}", location.file));
     let marked =

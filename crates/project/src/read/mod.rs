@@ -11,6 +11,7 @@ mod settings;
 mod sources;
 mod sql_tests;
 mod stream;
+mod written_passwords;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -51,6 +52,12 @@ pub fn read(input: &ProjectInput) -> (Option<Project>, Vec<Diagnostic>) {
     for (name, secret) in &reader.secrets {
         for diagnostic in &mut diagnostics {
             diagnostic.replace_text(secret, &format!("${{{name}}}"));
+        }
+    }
+    for diagnostic in &mut diagnostics {
+        let file = input.files.iter().find(|file| file.path == diagnostic.location.file);
+        if let Some(file) = file.filter(|file| matches!(file.extension().as_str(), "yml" | "yaml")) {
+            written_passwords::hide(diagnostic, &file.text);
         }
     }
     diagnostics.sort_by(|a, b| {
