@@ -149,6 +149,23 @@ impl Connection {
         })
     }
 
+    /// Runs one query and hands its answer over batch by batch, which an error of `take` ends. In between, nothing else can be run.
+    pub fn read<E>(
+        &mut self,
+        sql: &str,
+        take: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
+    ) -> Result<Result<(), E>, EngineError> {
+        self.guarded(sql, |inner| {
+            let mut statement = inner.prepare(sql)?;
+            for batch in statement.stream_arrow([])? {
+                if let Err(error) = take(&batch?) {
+                    return Ok(Err(error));
+                }
+            }
+            Ok(Ok(()))
+        })
+    }
+
     /// The columns a query would have, without running it. Errors have their position in `sql`.
     pub fn describe(&mut self, sql: &str) -> Result<Vec<Column>, EngineError> {
         const PREFIX: &str = "describe ";

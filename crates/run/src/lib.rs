@@ -9,6 +9,7 @@ mod answer;
 mod change;
 mod check;
 mod choice;
+mod compare;
 mod connections;
 mod database;
 mod discovered;

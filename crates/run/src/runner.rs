@@ -20,6 +20,7 @@ use thalweg_warehouse::{Access, Connection, RunLock, Wait, Warehouse};
 pub use replay::replay;
 
 use crate::choice::Choice;
+use crate::compare::{Comparisons, StoreReading, comparisons};
 use crate::error::RunError;
 use crate::event::{Event, Observer};
 use crate::known::{self, Known};
@@ -38,6 +39,8 @@ pub struct Run<'a> {
     lock: Box<dyn RunLock>,
     choice: Choice,
     known: Known,
+    /// What is compared with the sources.
+    comparisons: Comparisons,
     number: i64,
     epoch: i64,
     /// It was interrupted before.
@@ -109,6 +112,16 @@ pub fn begin<'a>(
     known::begin_run(&ledger, connection.as_mut(), number, epoch, options.command.verb(), started_at)?;
     connection.commit()?;
     connection.settle(false)?;
+    let comparisons = match options.command {
+        Command::Build | Command::Load => {
+            let nodes = bench.compiled().nodes.iter().zip(&choice.nodes);
+            let chosen = nodes.filter(|(_, chosen)| **chosen).map(|(node, _)| &node.kind);
+            let dialect = thalweg_sql::dialect_of(&bench.project().target.connection);
+            let mut reading = StoreReading { connection: connection.as_mut(), dialect };
+            comparisons(bench.project(), chosen, &known, options, started_at, &mut reading)?
+        }
+        _ => Comparisons::new(),
+    };
     // Nothing is extracted by `run`: there is nobody to let the warehouse go for.
     let kept = (options.command == Command::Run).then_some(connection);
     fail::fail_point!("run::begun");
@@ -126,6 +139,7 @@ pub fn begin<'a>(
         lock,
         choice,
         known,
+        comparisons,
         number,
         epoch,
         resumed,

@@ -1,11 +1,14 @@
 //! What a source is asked, and what it answers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::record_batch::RecordBatch;
 use serde::{Deserialize, Serialize};
 use thalweg_project::{ColumnType, Stream};
+
+use crate::database::Summary;
 
 /// Landing column: index of the file in [`Extract::files`], `INT32`, never NULL.
 pub const FILE_COLUMN: &str = "_file";
@@ -92,6 +95,8 @@ pub struct StreamRequest<'a> {
     pub known_columns: Vec<Column>,
     /// What is wanted of it.
     pub wanted: Wanted,
+    /// What is compared with the source whatever the position says, if that is due.
+    pub comparison: Option<Arc<Comparison>>,
     /// Whether a person agreed to delete more than the stream allows ([`Extract::deletes_confirmed`]).
     pub confirm_deletes: bool,
 }
@@ -99,8 +104,31 @@ pub struct StreamRequest<'a> {
 impl<'a> StreamRequest<'a> {
     /// A stream of which what is new since a position is wanted.
     pub fn changes(stream: &'a Stream, position: Position, known_columns: Vec<Column>) -> Self {
-        Self { stream, position, known_columns, wanted: Wanted::Changes, confirm_deletes: false }
+        let (wanted, comparison) = (Wanted::Changes, None);
+        Self { stream, position, known_columns, wanted, comparison, confirm_deletes: false }
     }
+}
+
+/// A comparison of source and store, with what the store holds: nobody changes it until the extract is published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// What for.
+    pub purpose: Purpose,
+    /// The keys of the store.
+    pub keys: Summary,
+    /// Its rows, where they are compared.
+    pub rows: Option<Summary>,
+}
+
+/// What source and store are compared for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// To find rows that are gone.
+    Deletes,
+    /// To find rows that are gone, and rows that the store lacks.
+    ReconcileKeys,
+    /// To find those, and rows whose values differ.
+    ReconcileRows,
 }
 
 /// What a run wants of a stream. Files know only changes.
@@ -112,8 +140,6 @@ pub enum Wanted {
     Everything,
     /// What has this value of the cursor or a greater one, the position notwithstanding, and what is new.
     From(String),
-    /// What is new, and what a comparison of source and store finds.
-    Reconcile,
 }
 
 /// A column of an extract or a store table.
@@ -149,7 +175,7 @@ pub struct Context {
     /// Threads the source may use at the same time.
     pub threads: usize,
     /// Set when the run is asked to stop: long loops look at it and return [`SourceErrorKind::Cancelled`].
-    pub cancelled: std::sync::Arc<AtomicBool>,
+    pub cancelled: Arc<AtomicBool>,
 }
 
 impl Context {

@@ -98,6 +98,14 @@ pub trait Connection: Send {
     /// Runs one query and reads its answer.
     fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Rows, WarehouseError>;
 
+    /// Runs one query and hands its rows over in batches, so that memory is bounded however many there are. An error of `take` ends the query
+    /// and is returned.
+    fn read(
+        &mut self,
+        sql: &str,
+        take: &mut dyn FnMut(&RecordBatch) -> Result<(), WarehouseError>,
+    ) -> Result<(), WarehouseError>;
+
     /// The columns a query would have, without running it.
     fn describe(&mut self, sql: &str) -> Result<Vec<DescribedColumn>, WarehouseError>;
 

@@ -74,13 +74,6 @@ impl Reader<'_> {
             Some(DeletesForm::Rule(rule)) => Deletes::CompareKeys { every: Some(rule.compare_keys.every.0) },
         };
         let reconcile = self.only_with_merge(context, "reconcile", form.reconcile, disposition);
-        if reconcile.is_some() {
-            let location = Location::new(&context.file.path, context.key("reconcile"));
-            let message = format!("`reconcile` of the stream `{}` is not acted on yet", context.name());
-            self.diagnostics.push(Diagnostic::warning("reconcile-unbuilt", message, location).with_help(
-                "run `thalweg load --reconcile`, which compares the keys of source and store, as often as it is wanted",
-            ));
-        }
         let reconcile = reconcile.map(|form| match form {
             ReconcileForm::Word(what) => Reconcile { what, every: None },
             ReconcileForm::Rule(rule) => match (rule.keys, rule.rows) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use thalweg_project::{ColumnType, Stream, WriteDisposition};
+use thalweg_project::{Stream, WriteDisposition};
 use thalweg_source::{Column, KeyRange};
 use thalweg_sql::statement::{Missing, is_missing};
 use thalweg_warehouse::StagedColumn;
@@ -151,18 +151,48 @@ impl Publication<'_> {
         let (Some(first), false) = (first, listed.ranges.is_empty()) else { return Ok(None) };
         let dialect = self.database.dialect;
         let name = format!("{alias}.{}", self.database.name(dialect.quote_identifier(&first.name))?);
-        let literal = |text: &str| match first.column_type {
-            ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt | ColumnType::Decimal(..) => {
-                text.to_owned()
+        let literal =
+            |text: &str| format!("cast({} as {})", dialect.literal_text(text), dialect.type_name(&first.column_type));
+        let mut bounds: Vec<(String, bool)> = Vec::new();
+        let mut before_first = false;
+        for range in &listed.ranges {
+            match &range.from {
+                Some(from) => bounds.push((literal(from), true)),
+                None => before_first = true,
             }
-            _ => format!("cast({} as {})", dialect.literal_text(text), dialect.type_name(&first.column_type)),
-        };
-        let ranges = listed.ranges.iter().map(|range| {
-            let from = range.from.as_ref().map(|from| format!("{name} >= {}", literal(from)));
-            let to = range.to.as_ref().map(|to| format!("{name} < {}", literal(to)));
-            let bounds: Vec<String> = from.into_iter().chain(to).collect();
-            if bounds.is_empty() { "true".to_owned() } else { format!("({})", bounds.join(" and ")) }
-        });
-        Ok(Some(ranges.collect::<Vec<_>>().join(" or ")))
+            bounds.extend(range.to.as_ref().map(|to| (literal(to), false)));
+        }
+        Ok(Some(chosen(&name, &bounds, before_first)))
+    }
+}
+
+/// Whether a value lies in one of several ranges, which are in order: found in as many steps as it takes to halve them, where a list of
+/// conditions would be gone through for each row. `bounds` has the first value of each stretch, and whether it is one of the ranges; `before` says
+/// so of what comes before the first.
+fn chosen(name: &str, bounds: &[(String, bool)], before: bool) -> String {
+    let (below, rest) = bounds.split_at(bounds.len() / 2);
+    match rest {
+        [] => before.to_string(),
+        [(bound, is_inside), above @ ..] => format!(
+            "(case when {name} < {bound} then {} else {} end)",
+            chosen(name, below, before),
+            chosen(name, above, *is_inside)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chosen;
+
+    #[test]
+    fn a_value_in_ranges() {
+        let bounds = |bounds: &[(i32, bool)]| -> Vec<_> { bounds.iter().map(|(it, is)| (it.to_string(), *is)).collect() };
+        assert_eq!(chosen("k", &[], true), "true");
+        assert_eq!(chosen("k", &bounds(&[(3, true)]), false), "(case when k < 3 then false else true end)");
+        assert_eq!(
+            chosen("k", &bounds(&[(3, true), (5, false), (8, true)]), false),
+            "(case when k < 5 then (case when k < 3 then false else true end) else (case when k < 8 then false else true end) end)"
+        );
     }
 }

@@ -178,12 +178,18 @@ impl Run<'_> {
         }
         hash.update(format!("{known_columns:?}").as_bytes());
         let wanted = self.wanted(stream);
+        let comparison = self.comparisons.get(&(stream.source.clone(), stream.name.clone()));
+        let comparison = comparison.filter(|_| wanted != Wanted::Everything).cloned();
         if wanted != Wanted::Changes {
             hash.update(format!("{wanted:?}").as_bytes());
         }
+        if let Some(comparison) = &comparison {
+            hash.update(format!("{:?}", comparison.purpose).as_bytes());
+        }
         let fingerprint = hash.finalize().to_hex()[..32].to_owned();
         let confirm_deletes = self.options.confirm_deletes;
-        Job { request: StreamRequest { stream, position, known_columns, wanted, confirm_deletes }, fingerprint }
+        let request = StreamRequest { stream, position, known_columns, wanted, comparison, confirm_deletes };
+        Job { request, fingerprint }
     }
 
     /// What is wanted of a stream. A database is asked for everything where files would be taken from the landing.
@@ -199,7 +205,6 @@ impl Run<'_> {
         }
         match &self.options.from {
             Some(from) => Wanted::From(from.clone()),
-            None if self.options.reconcile => Wanted::Reconcile,
             None => Wanted::Changes,
         }
     }

@@ -4,6 +4,7 @@
 
 mod changes;
 mod commits;
+mod compare;
 mod large;
 mod orders;
 mod race;

@@ -52,14 +52,28 @@ pub trait Dialect: Send + Sync {
     /// The column that [`super::Read::columns`] has for an expression of 64 bits, signed, and how the expression must be written.
     fn bigint(&self, expression: &str, name: &str) -> (String, SourceColumn);
 
-    /// A number from 0 to 2^60 - 1 made of a column's value: the first 15 hexadecimal digits of the MD5 of its canonical text, NULL for
-    /// NULL. `None` for types whose canonical text the engine cannot make. Canonical texts, the same in every engine and warehouse:
-    ///
-    /// * `boolean`: `0`, `1`; integers: their digits; `decimal`: with exactly its scale, a leading zero and no `+`;
-    /// * `date`: days since 1970-01-01; `timestamp`: microseconds since then; `time`: microseconds since midnight;
-    /// * `text`: its UTF-8; `blob`: upper-case hexadecimal digits;
-    /// * `real`, `double`, `json`, lists: none.
-    fn hash(&self, column: &SourceColumn, alias: &str) -> Option<String>;
+    /// The hash of a row out of these columns, each with its type in the store, in 64 bits and never NULL, as
+    /// [`super::checksum`] describes it. `None` where a column's value cannot be written so by the server that two different values are
+    /// two different texts.
+    fn row_hash(&self, columns: &[(&SourceColumn, &ColumnType)]) -> Option<String>;
+
+    /// The hash of a text, to find out whether the server hashes as expected.
+    fn text_hash(&self, text: &str) -> String;
+
+    /// A column in the order in which ranges divide it: that of its numbers or moments, and of the bytes of its UTF-8 for texts. `None` where
+    /// the engine has no such order.
+    fn ordered(&self, column: &SourceColumn) -> Option<String>;
+
+    /// A value to compare with [`Dialect::ordered`].
+    fn bound(&self, value: &Value, column: &SourceColumn) -> String;
+
+    /// How many of `inner` are not greater than the column's value, which is not below `from`. `None` where the engine has no quick way to
+    /// tell.
+    fn range_number(&self, column: &SourceColumn, from: &Value, inner: &[Value]) -> Option<String>;
+
+    /// Whether a soft-delete column marks its row as deleted, never NULL, by the rules of the store for the type the column has there. `None`
+    /// where the engine would decide otherwise.
+    fn is_marked(&self, column: &SourceColumn, stored: &ColumnType) -> Option<String>;
 
     /// The first `rows` rows of a query without a limit of its own.
     fn limited(&self, query: &str, rows: u64) -> String {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use thalweg_project::{ColumnType, DatabaseOptions, Deletes, SourceColumn, Stream, Table, WriteDisposition};
 
 use super::columns::{ColumnPlan, PlannedColumn, plan};
+use super::compare::Differences;
 use super::cursor::{CursorKind, CursorPosition, Moments};
 use super::keys;
 use super::pool::Pool;
@@ -13,9 +14,10 @@ use super::ranges::{RangePlan, take_up, wanted_ranges};
 use super::reading::{PartRead, ReadTask, Reading};
 use super::rows::RowPlan;
 use super::statement::{Comparison, Statement, compare, or_null};
-use super::{Dialect, Safety};
+use super::{Dialect, Safety, Summary};
 use crate::{
-    Column, Context, Extract, MATCHES_COLUMN, Note, Sink, SourceError, SourceErrorKind, StreamRequest, Wanted,
+    Column, Context, Extract, KeyListing, MATCHES_COLUMN, Note, Purpose, Sink, SourceError,
+    SourceErrorKind, StreamRequest, Wanted,
 };
 
 /// How far before its position a run reads again where the stream does not say: clocks of programs that stamp rows themselves differ.
@@ -93,6 +95,13 @@ impl Extraction<'_> {
             cursor.as_ref().map(|cursor| Position { kind: cursor.kind, old: &old, moments: &moments, mark: self.mark });
         let rows = self.rows(whole.is_some(), cursor.as_ref(), &old, &moments)?;
         let mut read = self.read(&columns, cursor.as_ref(), &rows, &moments)?;
+        let compared = match &self.request.comparison {
+            Some(comparison) if rows != Rows::All => Some(self.compare(&columns, comparison, &mut notes)?),
+            _ => None,
+        };
+        if let Some(compared) = &compared {
+            self.read_again(&columns, compared, &moments, &mut read)?;
+        }
         read.parts.sort_by_key(|part| part.file);
         let files = read.parts.iter().map(PartRead::file).collect();
         let mut extract = Extract { files, deletes_confirmed: self.request.confirm_deletes, ..Extract::default() };
@@ -115,12 +124,20 @@ impl Extraction<'_> {
             ..before.clone()
         };
         let hides_keys = rows == Rows::All && self.sees_deletes() && !tells_keys;
-        if hides_keys || (!extract.complete && self.compares_keys(&before, cursor.is_some())) {
-            let (listing, _) = keys::list(self, &columns)?;
-            extract.keys = Some(listing);
-            after.keys = Some(Compared { at: self.clock.server });
+        let now = Some(Compared { at: self.clock.server, ours: self.clock.ours });
+        if let Some(compared) = &compared {
+            extract.keys = self.list(&columns, compared)?;
+            after.keys.clone_from(&now);
+        } else if hides_keys {
+            keys::list(self, &columns, &[])?;
+            extract.keys = Some(KeyListing { ranges: Vec::new() });
+            after.keys.clone_from(&now);
         } else if extract.complete && matches!(self.options.deletes, Deletes::CompareKeys { .. }) {
-            after.keys = Some(Compared { at: self.clock.server });
+            after.keys.clone_from(&now);
+        }
+        let purpose = self.request.comparison.as_ref().map(|comparison| comparison.purpose);
+        if purpose > Some(Purpose::Deletes) || (rows == Rows::All && self.options.reconcile.is_some()) {
+            after.reconciled = now;
         }
         let is_waiting = after.cursor.as_ref().is_some_and(|cursor| !cursor.marks.is_empty());
         if !extract.is_empty()
@@ -455,23 +472,89 @@ impl Extraction<'_> {
         }
     }
 
-    /// Whether keys are to be compared in this run.
-    fn compares_keys(&self, before: &DatabasePosition, has_cursor: bool) -> bool {
-        let Deletes::CompareKeys { every } = self.options.deletes else { return false };
-        if self.request.wanted == Wanted::Reconcile {
-            return true;
-        }
-        if !has_cursor || self.stream().write_disposition != WriteDisposition::Merge {
-            return false;
-        }
-        match (every, &before.keys) {
-            (Some(every), Some(last)) => {
-                let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
-                self.clock.server - last.at >= every
+    /// Where the source differs from the store.
+    fn compare<'c>(
+        &self,
+        columns: &ColumnPlan,
+        comparison: &'c crate::Comparison,
+        notes: &mut Vec<Note>,
+    ) -> Result<Found<'c>, SourceError> {
+        let mut compared = None;
+        if let Some(rows) = &comparison.rows {
+            compared = self.differences(columns, rows)?.map(|differences| (differences, rows));
+            if compared.is_none() {
+                notes.push(Note::warning(
+                    "the values of source and store are not compared this time, only their keys: columns are gone, or have other types than \
+                     in the store; `thalweg load --full-refresh` reads the table anew",
+                ));
             }
-            _ => true,
         }
+        let (differences, summary) = match compared {
+            Some(compared) => compared,
+            None => (
+                self.differences(columns, &comparison.keys)?.unwrap_or(Differences::Everywhere),
+                &comparison.keys,
+            ),
+        };
+        Ok(Found { purpose: comparison.purpose, differences, summary })
     }
+
+    /// Lists the keys where source and store differ.
+    fn list(&self, columns: &ColumnPlan, compared: &Found<'_>) -> Result<Option<KeyListing>, SourceError> {
+        if compared.differences == Differences::Nowhere {
+            return Ok(None);
+        }
+        keys::list(self, columns, &self.conditions(columns, compared))?;
+        Ok(Some(compared.differences.listing(compared.summary)))
+    }
+
+    fn conditions(&self, columns: &ColumnPlan, compared: &Found<'_>) -> Vec<String> {
+        let leading = key_columns(self.stream(), columns).into_iter().next();
+        let leading = leading.map(|(_, source)| source);
+        leading.map_or_else(Vec::new, |leading| {
+            compared.differences.conditions(self.dialect, compared.summary, leading)
+        })
+    }
+
+    /// Where source and store are to be made the same, reads the rows again in which they differ.
+    fn read_again(
+        &self,
+        columns: &ColumnPlan,
+        compared: &Found<'_>,
+        moments: &Moments,
+        read: &mut RowsRead,
+    ) -> Result<(), SourceError> {
+        if compared.purpose == Purpose::Deletes || compared.differences == Differences::Nowhere {
+            return Ok(());
+        }
+        let (mut statement, plan) = self.statement(columns, None, moments, None, false, false);
+        statement.only_all(&self.rows_of_the_store(columns));
+        let mut conditions: Vec<Option<String>> = self.conditions(columns, compared).into_iter().map(Some).collect();
+        if conditions.is_empty() {
+            conditions.push(None);
+        }
+        let next = read.parts.iter().map(|part| part.file + 1).max().unwrap_or(0);
+        let tasks: Vec<ReadTask> = conditions
+            .into_iter()
+            .zip(next..)
+            .map(|(condition, file)| ReadTask {
+                name: format!("{} compared, part {}", self.table.table, file - next + 1),
+                condition,
+                unit: None,
+                file,
+            })
+            .collect();
+        let reading = Reading { pool: self.pool, context: self.context, sink: self.sink };
+        read.parts.extend(reading.run(&statement, &plan, &tasks)?);
+        Ok(())
+    }
+}
+
+/// What a comparison found.
+struct Found<'c> {
+    purpose: Purpose,
+    differences: Differences,
+    summary: &'c Summary,
 }
 
 fn before_first_load(position: &DatabasePosition) -> bool {

@@ -1,6 +1,7 @@
 //! Listing the keys that a table has, so that rows of the store with other keys can be deleted.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array};
 use arrow::record_batch::RecordBatch;
@@ -11,40 +12,46 @@ use super::extract::{Extraction, key_columns};
 use super::rows::fault;
 use super::statement::Statement;
 use crate::landing::arrow_schema;
-use crate::{Column, KeyListing, SourceError};
+use crate::{Column, SourceError};
 
-/// Lists all keys into the landing; how many there are.
-pub fn list(extraction: &Extraction<'_>, columns: &ColumnPlan) -> Result<(KeyListing, u64), SourceError> {
+/// Lists keys into the landing: those of rows that are in the store when it is as the source is, for each of the conditions, at the same time; all of them without
+/// one. How many there are.
+pub fn list(extraction: &Extraction<'_>, columns: &ColumnPlan, conditions: &[String]) -> Result<u64, SourceError> {
     let key = key_columns(extraction.request.stream, columns);
     let landing: Vec<Column> = key.iter().map(|(column, _)| (*column).clone()).collect();
     let mut statement = Statement::new(extraction.dialect, extraction.table);
     for (_, source) in &key {
         statement.column(source);
     }
-    if let Some(filter) = &extraction.options.filter {
-        statement.only(filter.clone());
-    }
+    statement.only_all(&extraction.rows_of_the_store(columns));
     let schema = arrow_schema(&landing);
-    let mut part = extraction.sink.keys(&landing)?;
-    let mut count = 0_i64;
-    let sql = statement.sql(None);
-    let read = Read { sql: &sql, columns: statement.columns() };
-    let mut connection = extraction.pool.lend(extraction.context)?;
-    let result = connection.read(&read, &mut |rows| {
-        extraction.context.check_cancelled()?;
-        let number = rows.batch.num_rows();
-        if number == 0 {
-            return Ok(());
-        }
-        // A key that does not fit is NULL here, as it is in the store: no row of the store has it.
-        let mut arrays: Vec<ArrayRef> = rows.batch.columns().to_vec();
-        let last = count + i64::try_from(number).unwrap_or(i64::MAX);
-        arrays.push(Arc::new(Int32Array::from(vec![0; number])));
-        arrays.push(Arc::new(Int64Array::from_iter_values(count + 1..=last)));
-        count = last;
-        part.write(&RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|error| fault(&error))?)
-    });
-    connection.watch(result)?;
-    part.finish()?;
-    Ok((KeyListing { ranges: Vec::new() }, u64::try_from(count).unwrap_or(0)))
+    let conditions: Vec<Option<&String>> =
+        if conditions.is_empty() { vec![None] } else { conditions.iter().map(Some).collect() };
+    let count = AtomicU64::new(0);
+    let tasks: Vec<_> = conditions.into_iter().zip(0..).collect();
+    extraction.pool.each(extraction.context, &tasks, |connection, (condition, file): &(Option<&String>, i32)| {
+        let mut part = extraction.sink.keys(&landing)?;
+        let mut listed = 0_i64;
+        let sql = statement.sql(condition.map(String::as_str));
+        let read = Read { sql: &sql, columns: statement.columns() };
+        let result = connection.read(&read, &mut |rows| {
+            extraction.context.check_cancelled()?;
+            let number = rows.batch.num_rows();
+            if number == 0 {
+                return Ok(());
+            }
+            // A key that does not fit is NULL here, as it is in the store: no row of the store has it.
+            let mut arrays: Vec<ArrayRef> = rows.batch.columns().to_vec();
+            let last = listed + i64::try_from(number).unwrap_or(i64::MAX);
+            arrays.push(Arc::new(Int32Array::from(vec![*file; number])));
+            arrays.push(Arc::new(Int64Array::from_iter_values(listed + 1..=last)));
+            listed = last;
+            part.write(&RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|error| fault(&error))?)
+        });
+        connection.watch(result)?;
+        part.finish()?;
+        count.fetch_add(u64::try_from(listed).unwrap_or(0), Ordering::Relaxed);
+        Ok(())
+    })?;
+    Ok(count.into_inner())
 }

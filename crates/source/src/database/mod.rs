@@ -29,9 +29,12 @@
 //! A value that does not fit is a [`Misfit`]: never a crash, never a wrong value. The stream's `on_unrepresentable` decides whether
 //! its row is rejected or the value is left out.
 
+pub(crate) mod checksum;
 mod columns;
+mod compare;
 mod cursor;
 mod dialect;
+mod due;
 mod engine;
 mod extract;
 mod keys;
@@ -44,11 +47,14 @@ mod remarks;
 mod rows;
 mod source;
 mod statement;
+mod summary;
 pub mod tls;
 
 pub use dialect::{Dialect, Value};
+pub use due::due;
 pub use engine::{Connection, DecodedRows, Engine, Misfit, OpenSnapshot, Read, Safety, Server};
 pub use registry::engine;
 pub use remarks::remarks;
 pub use source::DatabaseSource;
+pub use summary::{Boundaries, Bucket, Sampler, Summary};
 pub use thalweg_project::{SourceColumn, Table, TableKind, TableRef};

@@ -1,6 +1,7 @@
 //! The connections of a snapshot, lent to whoever reads.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +53,56 @@ impl Pool {
     pub fn try_lend(&self) -> Option<Lent<'_>> {
         let connection = self.lock().free.pop()?;
         Some(Lent { pool: self, connection: Some(connection), failed: false })
+    }
+
+    /// Does something for each of several tasks, as many at the same time as there are free connections. The results come in the order of
+    /// the tasks; one that fails stops the others before their next.
+    pub fn each<T: Sync, R: Send>(
+        &self,
+        context: &Context,
+        tasks: &[T],
+        act: impl Fn(&mut Lent<'_>, &T) -> Result<R, SourceError> + Sync,
+    ) -> Result<Vec<R>, SourceError> {
+        let next = AtomicUsize::new(0);
+        let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
+        let failed: Mutex<Option<SourceError>> = Mutex::new(None);
+        let work = |mut connection: Lent<'_>| {
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(task) = tasks.get(place) else { return };
+                match act(&mut connection, task) {
+                    Ok(result) => done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result)),
+                    Err(error) => {
+                        next.store(tasks.len(), Ordering::Relaxed);
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                        return;
+                    }
+                }
+            }
+        };
+        if !tasks.is_empty() {
+            let first = self.lend(context)?;
+            std::thread::scope(|scope| {
+                for _ in 1..self.size().min(tasks.len()) {
+                    // Others may still be read; a connection that they give back later is taken then.
+                    scope.spawn(|| {
+                        while next.load(Ordering::Relaxed) < tasks.len() {
+                            match self.try_lend() {
+                                Some(connection) => return work(connection),
+                                None => std::thread::sleep(Duration::from_millis(20)),
+                            }
+                        }
+                    });
+                }
+                work(first);
+            });
+        }
+        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(place, _)| *place);
+        Ok(done.into_iter().map(|(_, result)| result).collect())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

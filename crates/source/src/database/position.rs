@@ -51,6 +51,9 @@ pub struct Clock {
 pub struct Compared {
     /// Microseconds UTC, by the server's clock.
     pub at: i64,
+    /// The same by our own clock.
+    #[serde(default)]
+    pub ours: i64,
 }
 
 impl DatabasePosition {
@@ -142,8 +145,8 @@ mod tests {
     #[test]
     fn only_what_changed_is_written() {
         let before =
-            DatabasePosition { definition: Some("x".into()), keys: Some(Compared { at: 1 }), ..Default::default() };
-        let after = DatabasePosition { keys: Some(Compared { at: 2 }), ..before.clone() };
+            DatabasePosition { definition: Some("x".into()), keys: Some(Compared { at: 1, ours: 1 }), ..Default::default() };
+        let after = DatabasePosition { keys: Some(Compared { at: 2, ours: 2 }), ..before.clone() };
         let change = after.change_from(&before);
         assert_eq!(change.keys().collect::<Vec<_>>(), ["keys"]);
         let position: Position =

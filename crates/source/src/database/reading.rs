@@ -1,7 +1,5 @@
 //! Reads that run at the same time, each on a connection of its own.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::Read;
 use super::pool::{Lent, Pool};
@@ -70,42 +68,7 @@ impl Reading<'_> {
         plan: &RowPlan,
         tasks: &[ReadTask],
     ) -> Result<Vec<PartRead>, SourceError> {
-        let next = AtomicUsize::new(0);
-        let done: Mutex<Vec<PartRead>> = Mutex::new(Vec::new());
-        let failed: Mutex<Option<SourceError>> = Mutex::new(None);
-        let work = |mut connection: Lent<'_>| {
-            while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match self.one(&mut connection, statement, plan, task) {
-                    Ok(part) => done.lock().unwrap_or_else(PoisonError::into_inner).push(part),
-                    Err(error) => {
-                        next.store(tasks.len(), Ordering::Relaxed);
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                        return;
-                    }
-                }
-            }
-        };
-        if !tasks.is_empty() {
-            let first = self.pool.lend(self.context)?;
-            std::thread::scope(|scope| {
-                for _ in 1..self.pool.size().min(tasks.len()) {
-                    // Others may still be read; a connection that they give back later is taken then.
-                    scope.spawn(|| {
-                        while next.load(Ordering::Relaxed) < tasks.len() {
-                            match self.pool.try_lend() {
-                                Some(connection) => return work(connection),
-                                None => std::thread::sleep(std::time::Duration::from_millis(20)),
-                            }
-                        }
-                    });
-                }
-                work(first);
-            });
-        }
-        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner)),
-        }
+        self.pool.each(self.context, tasks, |connection, task| self.one(connection, statement, plan, task))
     }
 
     fn one(

@@ -33,9 +33,21 @@ impl<'a> Statement<'a> {
         self.columns.push(column);
     }
 
+    /// Selects a number of 64 bits.
+    pub fn number(&mut self, expression: &str, name: &str) {
+        let (expression, column) = self.dialect.bigint(expression, name);
+        self.expressions.push(expression);
+        self.columns.push(column);
+    }
+
     /// Only rows that satisfy a condition.
     pub fn only(&mut self, condition: impl Into<String>) {
         self.conditions.push(condition.into());
+    }
+
+    /// Only rows that count for a comparison with the store.
+    pub fn only_all(&mut self, conditions: &[String]) {
+        self.conditions.extend_from_slice(conditions);
     }
 
     /// What the select list holds.
@@ -45,7 +57,16 @@ impl<'a> Statement<'a> {
 
     /// The text, with one more condition where there is one.
     pub fn sql(&self, more: Option<&str>) -> String {
-        let mut sql = format!("select {} from {}", self.expressions.join(", "), self.dialect.table(self.table));
+        self.selecting(&self.expressions, more)
+    }
+
+    /// The text with another select list, which is not decoded.
+    pub fn aggregate(&self, expressions: &[String]) -> String {
+        self.selecting(expressions, None)
+    }
+
+    fn selecting(&self, expressions: &[String], more: Option<&str>) -> String {
+        let mut sql = format!("select {} from {}", expressions.join(", "), self.dialect.table(self.table));
         let conditions =
             self.conditions.iter().map(String::as_str).chain(more).map(|condition| format!("({condition})"));
         let conditions: Vec<String> = conditions.collect();

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use thalweg_project::ColumnType;
 
+use super::checksum;
 use super::column_types::Kind;
 use crate::database::{Dialect, SourceColumn, Value};
 
@@ -106,63 +107,32 @@ impl Dialect for MysqlDialect {
         (format!("cast({expression} as signed)"), own_column(name, "bigint(20)", ColumnType::BigInt))
     }
 
-    fn hash(&self, column: &SourceColumn, alias: &str) -> Option<String> {
-        let text = canonical(column, alias)?;
-        Some(format!("cast(conv(left(md5({text}), 15), 16, 10) as signed)"))
+    fn row_hash(&self, columns: &[(&SourceColumn, &ColumnType)]) -> Option<String> {
+        checksum::row_hash(columns)
+    }
+
+    fn text_hash(&self, text: &str) -> String {
+        checksum::text_hash(text)
+    }
+
+    fn ordered(&self, column: &SourceColumn) -> Option<String> {
+        checksum::ordered(column)
+    }
+
+    fn bound(&self, value: &Value, column: &SourceColumn) -> String {
+        checksum::bound(value, column)
+    }
+
+    fn range_number(&self, column: &SourceColumn, from: &Value, inner: &[Value]) -> Option<String> {
+        checksum::range_number(column, from, inner)
+    }
+
+    fn is_marked(&self, column: &SourceColumn, stored: &ColumnType) -> Option<String> {
+        checksum::is_marked(column, stored)
     }
 }
 
-/// The canonical text of a column's value, as [`Dialect::hash`] describes it. What does not fit is NULL, as in the store.
-fn canonical(column: &SourceColumn, alias: &str) -> Option<String> {
-    use ColumnType::{BigInt, Blob, Boolean, Date, Decimal, Integer, SmallInt, Text, Time, Timestamp};
-    let name = name(column, alias);
-    let kind = Kind::parse(&column.engine_type);
-    // Reading as another type may leave values out, which no expression here would know.
-    if column.column_type != kind.natural() && column.column_type != Text {
-        return None;
-    }
-    Some(match (kind, &column.column_type) {
-        (Kind::Integer { zerofill: false, .. } | Kind::Year, SmallInt | Integer | BigInt | Decimal(..)) => name,
-        // A number shown with zeros before it, and bits, are made numbers by adding nothing.
-        (Kind::Integer { .. } | Kind::Bit(_), Boolean | SmallInt | Integer | BigInt | Decimal(..)) => {
-            format!("({name} + 0)")
-        }
-        (Kind::Decimal { zerofill: false, .. }, _) => name,
-        (Kind::Decimal { precision, scale, .. }, _) => format!("cast({name} as decimal({precision},{scale}))"),
-        // Of a date that is none the first function makes a number all the same: the comparison finds it out.
-        (Kind::Date, Date) => format!("if({}, to_days({name}) - 719528, null)", is_in_calendar(&name)),
-        (Kind::DateTime, Timestamp) => format!(
-            "if({}, (to_days({name}) - 719528) * 86400000000 + {}, null)",
-            is_in_calendar(&name),
-            micros_of_day(&name)
-        ),
-        (Kind::Time, Time) => {
-            format!("if({name} >= '00:00:00' and {name} < '24:00:00', {}, null)", micros_of_day(&name))
-        }
-        (Kind::Text | Kind::Listed, Text) if is_utf8(&column.engine_type) => name,
-        (Kind::Text | Kind::Listed, Text) => format!("convert({name} using utf8mb4)"),
-        (Kind::Address, Text) => format!("cast({name} as char)"),
-        (Kind::Bytes, Blob) => format!("hex({name})"),
-        _ => return None,
-    })
-}
-
-/// Whether a date is one: it has a month and a day, and the month has that day.
-fn is_in_calendar(name: &str) -> String {
-    format!("month({name}) > 0 and dayofmonth({name}) between 1 and dayofmonth(last_day({name}))")
-}
-
-fn micros_of_day(name: &str) -> String {
-    format!("hour({name}) * 3600000000 + minute({name}) * 60000000 + second({name}) * 1000000 + microsecond({name})")
-}
-
-/// Whether a text's bytes are UTF-8 at the server already.
-fn is_utf8(engine_type: &str) -> bool {
-    let character_set = engine_type.rsplit_once(" character set ").map(|(_, name)| name.trim());
-    matches!(character_set, Some("utf8mb4" | "utf8mb3" | "utf8" | "ascii"))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing into a text cannot fail.
         let _ = write!(text, "{byte:02X}");

@@ -5,6 +5,7 @@
 //! table of types, `snapshot` how it is known what was committed. Versions from MariaDB 10.3 and MySQL 5.7 on.
 
 mod boundaries;
+mod checksum;
 mod column_types;
 mod connection;
 mod decode;

@@ -2,6 +2,7 @@
 
 use thalweg_project::ColumnType;
 
+use super::checksum;
 use super::column_types::{Class, EngineType, Expression, plan};
 use super::moment;
 use crate::database::{Dialect, SourceColumn, Value};
@@ -95,14 +96,28 @@ impl Dialect for PostgresDialect {
         (format!("({expression})::pg_catalog.int8"), own_column(name, "bigint", ColumnType::BigInt))
     }
 
-    fn hash(&self, column: &SourceColumn, alias: &str) -> Option<String> {
-        let text = canonical(column, alias)?;
-        let md5 = match column.column_type {
-            // The UTF-8 of it, whatever the database is encoded in.
-            ColumnType::Text => format!("pg_catalog.md5(pg_catalog.convert_to({text}, 'UTF8'))"),
-            _ => format!("pg_catalog.md5({text})"),
-        };
-        Some(format!("('x0' || pg_catalog.left({md5}, 15))::bit(64)::pg_catalog.int8"))
+    fn row_hash(&self, columns: &[(&SourceColumn, &ColumnType)]) -> Option<String> {
+        checksum::row_hash(columns)
+    }
+
+    fn text_hash(&self, text: &str) -> String {
+        checksum::text_hash(text)
+    }
+
+    fn ordered(&self, column: &SourceColumn) -> Option<String> {
+        checksum::ordered(column)
+    }
+
+    fn bound(&self, value: &Value, column: &SourceColumn) -> String {
+        checksum::bound(value, column)
+    }
+
+    fn range_number(&self, column: &SourceColumn, _from: &Value, inner: &[Value]) -> Option<String> {
+        checksum::range_number(column, inner)
+    }
+
+    fn is_marked(&self, column: &SourceColumn, stored: &ColumnType) -> Option<String> {
+        checksum::is_marked(column, stored)
     }
 }
 
@@ -121,7 +136,8 @@ fn wider_integer(engine_type: &str, number: i128) -> Option<&'static str> {
     }
 }
 
-/// The canonical text of a column's value, as [`Dialect::hash`] describes it. What does not fit is NULL, as in the store.
+/// A value as a text that is read back the same: of dates the days since 1970, of timestamps the microseconds, of bytes hexadecimal
+/// digits. What does not fit is NULL, as in the store.
 pub(super) fn canonical(column: &SourceColumn, alias: &str) -> Option<String> {
     let parsed = EngineType::parse(&column.engine_type);
     if parsed.dimensions > 0 {

@@ -4,6 +4,7 @@
 //! types, `snapshot.rs` says how it is known what was committed. Versions from 12 on.
 
 mod address;
+mod checksum;
 mod column_types;
 mod connection;
 mod decode;

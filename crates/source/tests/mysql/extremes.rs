@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use thalweg_testkit::MariadbServer;
 
-use crate::{all_rows, connect, described, engine, settings};
+use crate::{all_rows, connect, described, engine, other_checksums, settings};
 
 /// A column, the type it becomes, and literals with what is read for each. What begins with `!` does not fit: the value as the server
 /// has it, then the reason.
@@ -234,6 +234,17 @@ fn every_type_with_its_extremes() {
         let table = described(connection.as_mut(), &database, &table);
         if table.columns[1].column_type.to_string() != *column_type {
             wrong.push(format!("{definition}: became {}", table.columns[1].column_type));
+        }
+        let not_hashed = ["real", "double"].contains(column_type) || matches!(*definition, "point" | "geometry");
+        match other_checksums(connection.as_mut(), &engine, &table) {
+            Some(other) if !not_hashed => {
+                wrong.extend(other.iter().map(|other| format!("{definition}: checksum of {other:?}")));
+            }
+            found => {
+                if found.is_some() != !not_hashed {
+                    wrong.push(format!("{definition}: hashed by the server: {}", found.is_some()));
+                }
+            }
         }
         let (rows, misfits) = all_rows(connection.as_mut(), &engine, &table);
         for (n, (literal, expected)) in values.iter().enumerate() {

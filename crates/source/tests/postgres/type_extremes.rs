@@ -3,7 +3,7 @@
 use thalweg_source::database::{Engine, SourceColumn, TableRef};
 use thalweg_testkit::{PostgresDatabase, PostgresServer};
 
-use crate::support::{engine_of, read_all};
+use crate::support::{engine_of, other_checksums, read_all};
 
 /// A type, what it becomes, and values: as SQL writes them, and as they arrive. `Unfit` is what the server writes, and why not.
 struct Case {
@@ -378,6 +378,14 @@ fn every_type_arrives_exactly() {
         if column.column_type.to_string() != case.column_type {
             faults.push(format!("{}: is {}, not {}", case.sql_type, column.column_type, case.column_type));
             continue;
+        }
+        let not_hashed = case.column_type.starts_with("list(") || case.sql_type.contains("[]");
+        match other_checksums(connection.as_mut(), &engine, &described) {
+            Some(other) => {
+                faults.extend(other.iter().map(|other| format!("{}: checksum of {other:?}", case.sql_type)))
+            }
+            None if not_hashed => {}
+            None => faults.push(format!("{}: not hashed by the server", case.sql_type)),
         }
         let (mut rows, misfits) = read_all(&engine, connection.as_mut(), &table, &described.columns);
         rows.sort_by_key(|row| row[0].as_ref().unwrap().parse::<i64>().unwrap());

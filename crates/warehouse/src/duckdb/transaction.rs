@@ -79,6 +79,14 @@ impl Connection for DuckDbConnection {
         Ok(Rows { schema: answer.schema, batches: answer.batches })
     }
 
+    fn read(
+        &mut self,
+        sql: &str,
+        take: &mut dyn FnMut(&RecordBatch) -> Result<(), WarehouseError>,
+    ) -> Result<(), WarehouseError> {
+        self.inner.read(sql, take).map_err(|error| of_statement(error, Some(sql)))?
+    }
+
     fn describe(&mut self, sql: &str) -> Result<Vec<DescribedColumn>, WarehouseError> {
         let columns = self.inner.describe(sql).map_err(|error| of_statement(error, Some(sql)))?;
         Ok(columns

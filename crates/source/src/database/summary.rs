@@ -1,0 +1,364 @@
+//! What a table holds, in ranges of its key: so many rows and a checksum for each.
+//!
+//! The ranges are chosen by what the store holds, and the source is asked for the same ones. Numbers and moments are divided into chunks of about as
+//! many rows, which are read each for itself, and these into ranges of the same width; texts are divided at values that are there, in the
+//! order of their bytes, whatever the collation of either side.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
+use thalweg_project::{ColumnType, DatabaseKind};
+
+use super::Value;
+use super::checksum::{Hashing, RowTexts};
+use super::rows::fault;
+use crate::landing::arrow_type;
+use crate::{Column, KeyRange, SourceError};
+
+/// Rows of a chunk, about.
+const CHUNK_ROWS: u64 = 65_536;
+/// Ranges of a chunk.
+const CHUNK_RANGES: i128 = 128;
+/// Rows of a range of texts, about.
+const TEXT_ROWS: u64 = 512;
+/// Ranges of a table whose key is a text, at most.
+const TEXT_RANGES: u64 = 1024;
+/// Values that are looked at for each boundary that is chosen.
+const SAMPLED: u64 = 32;
+
+/// Where ranges meet, ascending.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Boundaries {
+    /// There is one range: the leading column of the key has no order that all agree on.
+    None,
+    /// Numbers, days, microseconds, or digits of decimals, with the places at which chunks begin.
+    Numbers {
+        /// The boundaries.
+        at: Vec<i128>,
+        /// Places of those at which a chunk begins, and of the last one.
+        chunks: Vec<usize>,
+    },
+    /// Texts, in the order of their bytes.
+    Texts(Vec<String>),
+}
+
+/// Rows and checksum of a range.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// Rows.
+    pub rows: u64,
+    /// Sum of their hashes.
+    pub sum: i128,
+}
+
+/// What a table holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    columns: Vec<Column>,
+    types: Vec<ColumnType>,
+    hashing: Hashing,
+    boundaries: Boundaries,
+    /// One more than there are boundaries: what lies below the first, between two, and from the last on.
+    buckets: Vec<Bucket>,
+}
+
+impl Summary {
+    /// Nothing yet, of these columns, of which the first leads the key.
+    pub fn new(kind: DatabaseKind, columns: Vec<Column>, boundaries: Boundaries) -> Self {
+        let ranges = 1 + match &boundaries {
+            Boundaries::None => 0,
+            Boundaries::Numbers { at, .. } => at.len(),
+            Boundaries::Texts(at) => at.len(),
+        };
+        let types = columns.iter().map(|column| column.column_type.clone()).collect();
+        Self { columns, types, hashing: Hashing::of(kind), boundaries, buckets: vec![Bucket::default(); ranges] }
+    }
+
+    /// The same columns and ranges, without rows.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self { buckets: vec![Bucket::default(); self.buckets.len()], ..self.clone() }
+    }
+
+    /// The columns that are compared.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// How rows are hashed.
+    pub fn hashing(&self) -> Hashing {
+        self.hashing
+    }
+
+    /// Where ranges meet.
+    pub fn boundaries(&self) -> &Boundaries {
+        &self.boundaries
+    }
+
+    /// Rows and checksums, in order.
+    pub fn buckets(&self) -> &[Bucket] {
+        &self.buckets
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, range: usize, bucket: Bucket) -> Result<(), SourceError> {
+        let found = self.buckets.get_mut(range).ok_or_else(|| fault(&format!("there is no range {range}")))?;
+        found.rows += bucket.rows;
+        found.sum += bucket.sum;
+        Ok(())
+    }
+
+    /// Counts rows: arrays of the columns, in order. Rows whose leading column is NULL are in no store.
+    pub fn take(&mut self, arrays: &[ArrayRef]) -> Result<(), SourceError> {
+        let arrays = self.cast(arrays)?;
+        let Some(leading) = arrays.first() else { return Ok(()) };
+        let places = self.places(leading)?;
+        let mut texts = RowTexts::new(self.hashing, &self.types, &arrays)?;
+        for (row, place) in places.into_iter().enumerate() {
+            let Some(place) = place else { continue };
+            self.buckets[place].rows += 1;
+            self.buckets[place].sum += i128::from(texts.hash(row));
+        }
+        Ok(())
+    }
+
+    /// Counts rows that were hashed elsewhere.
+    pub fn take_hashed(&mut self, leading: &ArrayRef, hashes: &ArrayRef) -> Result<(), SourceError> {
+        let leading = cast(leading, &self.types[0])?;
+        let hashes = hashes.as_primitive_opt::<Int64Type>().ok_or_else(|| fault(&"hashes are numbers"))?;
+        for (place, hash) in self.places(&leading)?.into_iter().zip(hashes) {
+            let Some(place) = place else { continue };
+            self.buckets[place].rows += 1;
+            self.buckets[place].sum += i128::from(hash.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// The range of each row by its leading column.
+    fn places(&self, leading: &ArrayRef) -> Result<Vec<Option<usize>>, SourceError> {
+        Ok(match &self.boundaries {
+            Boundaries::None => (0..leading.len()).map(|row| leading.is_valid(row).then_some(0)).collect(),
+            Boundaries::Numbers { at, .. } => {
+                let find = |number: Option<i128>| number.map(|number| at.partition_point(|bound| *bound <= number));
+                numbers(leading)?.into_iter().map(find).collect()
+            }
+            Boundaries::Texts(at) => {
+                let find = |text: Option<&str>| text.map(|text| at.partition_point(|bound| bound.as_str() <= text));
+                leading.as_string::<i32>().iter().map(find).collect()
+            }
+        })
+    }
+
+    fn cast(&self, arrays: &[ArrayRef]) -> Result<Vec<ArrayRef>, SourceError> {
+        arrays.iter().zip(&self.types).map(|(array, column_type)| cast(array, column_type)).collect()
+    }
+
+    /// The boundary before a range, in the terms of engines; `None` for the first.
+    pub fn boundary(&self, range: usize) -> Option<Value> {
+        let place = range.checked_sub(1)?;
+        match &self.boundaries {
+            Boundaries::None => None,
+            Boundaries::Numbers { at, .. } => at.get(place).map(|number| value(&self.types[0], *number)),
+            Boundaries::Texts(at) => at.get(place).map(|text| Value::Text(text.clone())),
+        }
+    }
+
+    /// Ranges that are read at once, as first and one behind the last.
+    pub fn tasks(&self) -> Vec<(usize, usize)> {
+        let mut tasks = Vec::new();
+        let mut from = 0;
+        if let Boundaries::Numbers { chunks, .. } = &self.boundaries {
+            for chunk in chunks {
+                tasks.push((from, chunk + 1));
+                from = chunk + 1;
+            }
+        }
+        tasks.push((from, self.buckets.len()));
+        tasks
+    }
+
+    /// A range, or several beside each other, for the store.
+    pub fn key_range(&self, from: usize, to: usize) -> KeyRange {
+        let shown = |range: usize| match &self.boundaries {
+            Boundaries::None => None,
+            Boundaries::Numbers { at, .. } => at.get(range.checked_sub(1)?).map(|number| show(&self.types[0], *number)),
+            Boundaries::Texts(at) => at.get(range.checked_sub(1)?).cloned(),
+        };
+        KeyRange { from: shown(from), to: if to < self.buckets.len() { shown(to) } else { None } }
+    }
+
+    /// The ranges in which another summary of the same ranges differs.
+    pub fn differing(&self, other: &Self) -> Vec<usize> {
+        (0..self.buckets.len()).filter(|range| self.buckets[*range] != other.buckets[*range]).collect()
+    }
+}
+
+fn cast(array: &ArrayRef, column_type: &ColumnType) -> Result<ArrayRef, SourceError> {
+    let wanted = arrow_type(column_type);
+    if *array.data_type() == wanted {
+        return Ok(array.clone());
+    }
+    arrow::compute::cast(array, &wanted).map_err(|error| fault(&error))
+}
+
+fn value(column_type: &ColumnType, number: i128) -> Value {
+    // What does not fit lies outside of the limits of boundaries.
+    match column_type {
+        ColumnType::Decimal(_, scale @ 1..) => Value::Decimal(number, *scale),
+        ColumnType::Date => Value::Date(i32::try_from(number).unwrap_or_default()),
+        ColumnType::Timestamp => Value::Timestamp(i64::try_from(number).unwrap_or_default()),
+        _ => Value::Integer(number),
+    }
+}
+
+/// A boundary as the store reads it.
+fn show(column_type: &ColumnType, number: i128) -> String {
+    let time = |micros: i128| i64::try_from(micros).ok().and_then(|it| jiff::Timestamp::from_microsecond(it).ok());
+    match column_type {
+        ColumnType::Decimal(_, scale @ 1..) => {
+            let digits = format!("{:0>width$}", number.unsigned_abs(), width = usize::from(*scale) + 1);
+            let (whole, behind) = digits.split_at(digits.len() - usize::from(*scale));
+            format!("{}{whole}.{behind}", if number < 0 { "-" } else { "" })
+        }
+        ColumnType::Date | ColumnType::Timestamp => {
+            let micros = if *column_type == ColumnType::Date { number * 86_400_000_000 } else { number };
+            let shown = time(micros).map(|time| time.to_zoned(jiff::tz::TimeZone::UTC).datetime());
+            shown.map_or_else(String::new, |time| match column_type {
+                ColumnType::Date => time.date().to_string(),
+                _ => time.to_string().replace('T', " "),
+            })
+        }
+        _ => number.to_string(),
+    }
+}
+
+/// Between which values boundaries lie, so that every engine can write them: all that a number can be; of moments what lies in years of four
+/// digits.
+fn limits(column_type: &ColumnType) -> (i128, i128) {
+    /// 0001-01-01 and 9999-01-01, in days since 1970.
+    const DAYS: (i128, i128) = (-719_162, 2_932_532);
+    const DAY: i128 = 86_400_000_000;
+    match column_type {
+        ColumnType::SmallInt => (i16::MIN.into(), i16::MAX.into()),
+        ColumnType::Integer => (i32::MIN.into(), i32::MAX.into()),
+        ColumnType::BigInt => (i64::MIN.into(), i64::MAX.into()),
+        ColumnType::Decimal(precision, _) => {
+            let greatest = 10_i128.pow(u32::from(*precision).min(38)) - 1;
+            (-greatest, greatest)
+        }
+        ColumnType::Date => DAYS,
+        _ => (DAYS.0 * DAY, DAYS.1 * DAY),
+    }
+}
+
+/// Values of the leading column as numbers that have its order.
+fn numbers(array: &ArrayRef) -> Result<Vec<Option<i128>>, SourceError> {
+    fn of<T: Into<i128>>(values: impl Iterator<Item = Option<T>>) -> Vec<Option<i128>> {
+        values.map(|value| value.map(Into::into)).collect()
+    }
+    Ok(match array.data_type() {
+        DataType::Int16 => of(array.as_primitive::<Int16Type>().iter()),
+        DataType::Int32 => of(array.as_primitive::<Int32Type>().iter()),
+        DataType::Int64 => of(array.as_primitive::<Int64Type>().iter()),
+        DataType::Decimal128(..) => of(array.as_primitive::<Decimal128Type>().iter()),
+        DataType::Date32 => of(array.as_primitive::<Date32Type>().iter()),
+        DataType::Timestamp(..) => of(array.as_primitive::<TimestampMicrosecondType>().iter()),
+        other => return Err(fault(&format!("a key of type {other} is divided as a number"))),
+    })
+}
+
+/// Looks at the leading column of a table's key, to divide it.
+#[derive(Debug)]
+pub struct Sampler {
+    column_type: ColumnType,
+    rows: u64,
+    step: u64,
+    seen: u64,
+    numbers: Vec<i128>,
+    texts: Vec<String>,
+    ends: Option<(i128, i128)>,
+}
+
+impl Sampler {
+    /// A sampler of a column of a table with about so many rows; `None` where the column cannot be divided.
+    pub fn new(column_type: &ColumnType, rows: u64) -> Option<Self> {
+        let boundaries = match column_type {
+            ColumnType::SmallInt
+            | ColumnType::Integer
+            | ColumnType::BigInt
+            | ColumnType::Decimal(..)
+            | ColumnType::Date
+            | ColumnType::Timestamp => rows / CHUNK_ROWS + 1,
+            ColumnType::Text => (rows / TEXT_ROWS + 1).min(TEXT_RANGES),
+            _ => return None,
+        };
+        let step = (rows / (boundaries * SAMPLED)).max(1);
+        let (numbers, texts) = (Vec::new(), Vec::new());
+        Some(Self { column_type: column_type.clone(), rows, step, seen: 0, numbers, texts, ends: None })
+    }
+
+    /// Looks at values.
+    pub fn take(&mut self, leading: &ArrayRef) -> Result<(), SourceError> {
+        let leading = cast(leading, &self.column_type)?;
+        if self.column_type == ColumnType::Text {
+            for text in leading.as_string::<i32>().iter().flatten() {
+                if self.seen.is_multiple_of(self.step) {
+                    self.texts.push(text.to_owned());
+                }
+                self.seen += 1;
+            }
+            return Ok(());
+        }
+        for number in numbers(&leading)?.into_iter().flatten() {
+            if self.seen.is_multiple_of(self.step) {
+                self.numbers.push(number);
+            }
+            self.seen += 1;
+            let (least, greatest) = self.ends.unwrap_or((number, number));
+            self.ends = Some((least.min(number), greatest.max(number)));
+        }
+        Ok(())
+    }
+
+    /// Where to divide.
+    pub fn boundaries(mut self) -> Boundaries {
+        if self.column_type == ColumnType::Text {
+            self.texts.sort_unstable();
+            let wanted = (self.rows / TEXT_ROWS + 1).min(TEXT_RANGES);
+            let mut at = quantiles(&self.texts, wanted);
+            at.dedup();
+            return Boundaries::Texts(at);
+        }
+        let Some((least, greatest)) = self.ends else { return Boundaries::None };
+        self.numbers.sort_unstable();
+        // What lies beyond the ends are ranges of their own: rows that come are mostly there.
+        let mut ends = vec![least];
+        ends.extend(quantiles(&self.numbers, self.seen / CHUNK_ROWS + 1));
+        ends.push(greatest.saturating_add(1));
+        let (first, last) = limits(&self.column_type);
+        ends.iter_mut().for_each(|end| *end = (*end).clamp(first, last));
+        ends.sort_unstable();
+        ends.dedup();
+        let (mut at, mut chunks) = (Vec::new(), Vec::new());
+        for pair in ends.windows(2) {
+            let (from, to) = (pair[0], pair[1]);
+            chunks.push(at.len());
+            let width = (to.saturating_sub(from).saturating_add(CHUNK_RANGES - 1) / CHUNK_RANGES).max(1);
+            let mut bound = from;
+            while bound < to {
+                at.push(bound);
+                bound = bound.saturating_add(width);
+            }
+        }
+        chunks.push(at.len());
+        at.extend(ends.last());
+        Boundaries::Numbers { at, chunks }
+    }
+}
+
+/// The values that divide a sorted sample into parts of the same size.
+fn quantiles<T: Clone>(sorted: &[T], parts: u64) -> Vec<T> {
+    let parts = usize::try_from(parts).unwrap_or(1);
+    (1..parts).filter_map(|part| sorted.get(sorted.len() * part / parts).cloned()).collect()
+}
