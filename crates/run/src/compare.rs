@@ -63,11 +63,8 @@ fn comparison(
 ) -> Result<Option<Comparison>, RunError> {
     let Some(purpose) = due(stream, position, options.reconcile, now) else { return Ok(None) };
     let columns = state.source_columns();
-    let key: Option<Vec<Column>> = stream
-        .primary_key
-        .iter()
-        .map(|name| columns.iter().find(|column| column.name == *name).cloned())
-        .collect();
+    let key: Option<Vec<Column>> =
+        stream.primary_key.iter().map(|name| columns.iter().find(|column| column.name == *name).cloned()).collect();
     let Some(key) = key else { return Ok(None) };
     let boundaries = match Sampler::new(&key[0].column_type, state.rows) {
         Some(mut sampler) => {

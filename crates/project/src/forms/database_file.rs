@@ -75,11 +75,12 @@ pub struct DatabaseStreamForm {
     /// The column that marks a row as deleted: a truth value, a number other than 0, or a time. Such rows leave the store, or stay in it
     /// with `{ column: x, keep: true }`.
     pub soft_delete: Option<SoftDeleteForm>,
-    /// How rows are found that were deleted at the source: `compare_keys`, `none`, or `{ compare_keys: { every: 6h } }`. Default:
-    /// `compare_keys` for merged streams.
+    /// How rows are found that were deleted at the source: `compare_keys`, `none`, or `{ compare_keys: { every: 6h } }`. Keys are compared in
+    /// ranges by checksums, and listed only where these differ. Default: `compare_keys` for merged streams.
     pub deletes: Option<DeletesForm>,
-    /// A comparison of source and store that does not trust the cursor: `keys`, `rows`, or `{ rows: { every: 1d } }`. Without `every`
-    /// it is done with `thalweg load --reconcile` only.
+    /// A comparison of source and store that does not trust the cursor: `keys`, `rows`, or `{ rows: { every: 1d } }`. Rows are read again where
+    /// counts or checksums differ. Without `every` it is done with `thalweg load --reconcile` only, which compares `rows` where nothing
+    /// is said here.
     pub reconcile: Option<ReconcileForm>,
     /// A greater part of the table than this is not deleted without consent. Default: 0.5.
     #[schemars(range(min = 0, max = 1))]

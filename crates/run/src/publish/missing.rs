@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn a_value_in_ranges() {
-        let bounds = |bounds: &[(i32, bool)]| -> Vec<_> { bounds.iter().map(|(it, is)| (it.to_string(), *is)).collect() };
+        let bounds =
+            |bounds: &[(i32, bool)]| -> Vec<_> { bounds.iter().map(|(it, is)| (it.to_string(), *is)).collect() };
         assert_eq!(chosen("k", &[], true), "true");
         assert_eq!(chosen("k", &bounds(&[(3, true)]), false), "(case when k < 3 then false else true end)");
         assert_eq!(

@@ -367,7 +367,8 @@ mod tests {
 
     #[test]
     fn rows_as_texts() {
-        let types = [ColumnType::Integer, ColumnType::Text, ColumnType::Decimal(5, 2), ColumnType::Blob, ColumnType::Timestamp];
+        let types =
+            [ColumnType::Integer, ColumnType::Text, ColumnType::Decimal(5, 2), ColumnType::Blob, ColumnType::Timestamp];
         let arrays: Vec<ArrayRef> = vec![
             Arc::new(Int32Array::from(vec![Some(-7), None])),
             Arc::new(StringArray::from(vec![Some("é,"), None])),

@@ -280,9 +280,8 @@ fn spans(store: &Summary, source: &Summary, has_order: bool) -> Differences {
         }
         gap = gap * 2 + 1;
     };
-    let rows = |ranges: &mut dyn Iterator<Item = usize>| -> u64 {
-        ranges.map(|range| source.buckets()[range].rows).sum()
-    };
+    let rows =
+        |ranges: &mut dyn Iterator<Item = usize>| -> u64 { ranges.map(|range| source.buckets()[range].rows).sum() };
     let inside = rows(&mut spans.iter().flat_map(|(from, to)| *from..*to));
     let all = rows(&mut (0..source.buckets().len()));
     if inside as f64 > MOST * all as f64 { Differences::Everywhere } else { Differences::In(spans) }

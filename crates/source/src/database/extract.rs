@@ -16,8 +16,8 @@ use super::rows::RowPlan;
 use super::statement::{Comparison, Statement, compare, or_null};
 use super::{Dialect, Safety, Summary};
 use crate::{
-    Column, Context, Extract, KeyListing, MATCHES_COLUMN, Note, Purpose, Sink, SourceError,
-    SourceErrorKind, StreamRequest, Wanted,
+    Column, Context, Extract, KeyListing, MATCHES_COLUMN, Note, Purpose, Sink, SourceError, SourceErrorKind,
+    StreamRequest, Wanted,
 };
 
 /// How far before its position a run reads again where the stream does not say: clocks of programs that stamp rows themselves differ.
@@ -491,10 +491,7 @@ impl Extraction<'_> {
         }
         let (differences, summary) = match compared {
             Some(compared) => compared,
-            None => (
-                self.differences(columns, &comparison.keys)?.unwrap_or(Differences::Everywhere),
-                &comparison.keys,
-            ),
+            None => (self.differences(columns, &comparison.keys)?.unwrap_or(Differences::Everywhere), &comparison.keys),
         };
         Ok(Found { purpose: comparison.purpose, differences, summary })
     }
@@ -511,9 +508,8 @@ impl Extraction<'_> {
     fn conditions(&self, columns: &ColumnPlan, compared: &Found<'_>) -> Vec<String> {
         let leading = key_columns(self.stream(), columns).into_iter().next();
         let leading = leading.map(|(_, source)| source);
-        leading.map_or_else(Vec::new, |leading| {
-            compared.differences.conditions(self.dialect, compared.summary, leading)
-        })
+        leading
+            .map_or_else(Vec::new, |leading| compared.differences.conditions(self.dialect, compared.summary, leading))
     }
 
     /// Where source and store are to be made the same, reads the rows again in which they differ.

@@ -144,8 +144,11 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_written() {
-        let before =
-            DatabasePosition { definition: Some("x".into()), keys: Some(Compared { at: 1, ours: 1 }), ..Default::default() };
+        let before = DatabasePosition {
+            definition: Some("x".into()),
+            keys: Some(Compared { at: 1, ours: 1 }),
+            ..Default::default()
+        };
         let after = DatabasePosition { keys: Some(Compared { at: 2, ours: 2 }), ..before.clone() };
         let change = after.change_from(&before);
         assert_eq!(change.keys().collect::<Vec<_>>(), ["keys"]);

@@ -1,6 +1,5 @@
 //! Reads that run at the same time, each on a connection of its own.
 
-
 use super::Read;
 use super::pool::{Lent, Pool};
 use super::rows::{RowCounts, RowPlan, RowWriter};

@@ -106,9 +106,7 @@ pub(super) fn range_number(column: &SourceColumn, from: &Value, inner: &[Value])
     let (Kind::Integer { .. }, Value::Integer(from)) = (Kind::parse(&column.engine_type), from) else { return None };
     let Some(Value::Integer(second)) = inner.first() else { return Some("0".to_owned()) };
     let width = second - from;
-    let is_even = |(place, bound): (usize, &Value)| {
-        matches!(bound, Value::Integer(bound) if *bound == from + width * (place as i128 + 1))
-    };
+    let is_even = |(place, bound): (usize, &Value)| matches!(bound, Value::Integer(bound) if *bound == from + width * (place as i128 + 1));
     // Beyond, the difference of two numbers is none that the server can hold.
     let fits = width * (inner.len() as i128 + 1) < 1 << 62;
     if width <= 0 || !fits || !inner.iter().enumerate().all(is_even) {

@@ -43,8 +43,7 @@ fn written(column: &SourceColumn, stored: &ColumnType) -> Option<String> {
             ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt | ColumnType::Decimal(_, 0),
             "smallint" | "integer" | "bigint" | "oid" | "xid" | "cid" | "xid8",
         ) => text,
-        (ColumnType::Decimal(_, scale), "numeric")
-            if matches!(column.column_type, ColumnType::Decimal(_, own) if own <= *scale) =>
+        (ColumnType::Decimal(_, scale), "numeric") if matches!(column.column_type, ColumnType::Decimal(_, own) if own <= *scale) =>
         {
             format!("nullif(pg_catalog.round({name}, {scale})::pg_catalog.text, 'NaN')")
         }
@@ -89,9 +88,7 @@ pub(super) fn ordered(column: &SourceColumn) -> Option<String> {
         | (ColumnType::Decimal(..), "numeric")
         | (ColumnType::Date, "date")
         | (ColumnType::Timestamp, "timestamp without time zone" | "timestamp with time zone") => Some(name),
-        (ColumnType::Text, _) => {
-            Some(format!("({} collate pg_catalog.\"C\")", written(column, &ColumnType::Text)?))
-        }
+        (ColumnType::Text, _) => Some(format!("({} collate pg_catalog.\"C\")", written(column, &ColumnType::Text)?)),
         _ => None,
     }
 }

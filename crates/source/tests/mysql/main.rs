@@ -97,9 +97,13 @@ fn other_checksums(
     let spelled: Vec<_> = table.columns.iter().map(|column| (column, &column.column_type)).collect();
     let hash = dialect.row_hash(&spelled)?;
     let from = dialect.table(&table.table);
-    let theirs = connection.query(&format!("select {}, {hash} from {from}", dialect.select(&table.columns[0], ""))).unwrap();
-    let columns: Vec<Column> =
-        table.columns.iter().map(|column| Column::new(&column.name, &column.name, column.column_type.clone())).collect();
+    let theirs =
+        connection.query(&format!("select {}, {hash} from {from}", dialect.select(&table.columns[0], ""))).unwrap();
+    let columns: Vec<Column> = table
+        .columns
+        .iter()
+        .map(|column| Column::new(&column.name, &column.name, column.column_type.clone()))
+        .collect();
     let selected: Vec<String> = table.columns.iter().map(|column| dialect.select(column, "")).collect();
     let sql = format!("select {} from {from}", selected.join(", "));
     let mut other = Vec::new();

@@ -10,9 +10,7 @@ use arrow::datatypes::{
 };
 use thalweg_project::{DatabaseKind, DatabaseSettings, Secret, SslMode};
 use thalweg_source::Column;
-use thalweg_source::database::{
-    Boundaries, Connection, Engine, Misfit, Read, SourceColumn, Summary, Table, TableRef,
-};
+use thalweg_source::database::{Boundaries, Connection, Engine, Misfit, Read, SourceColumn, Summary, Table, TableRef};
 use thalweg_source::postgres::PostgresEngine;
 use thalweg_testkit::{PostgresDatabase, PostgresServer};
 
@@ -110,9 +108,13 @@ pub fn other_checksums(
     let spelled: Vec<_> = table.columns.iter().map(|column| (column, &column.column_type)).collect();
     let hash = dialect.row_hash(&spelled)?;
     let from = dialect.table(&table.table);
-    let theirs = connection.query(&format!("select {}, {hash} from {from}", dialect.select(&table.columns[0], ""))).unwrap();
-    let columns: Vec<Column> =
-        table.columns.iter().map(|column| Column::new(&column.name, &column.name, column.column_type.clone())).collect();
+    let theirs =
+        connection.query(&format!("select {}, {hash} from {from}", dialect.select(&table.columns[0], ""))).unwrap();
+    let columns: Vec<Column> = table
+        .columns
+        .iter()
+        .map(|column| Column::new(&column.name, &column.name, column.column_type.clone()))
+        .collect();
     let selected: Vec<String> = table.columns.iter().map(|column| dialect.select(column, "")).collect();
     let sql = format!("select {} from {from}", selected.join(", "));
     let mut other = Vec::new();

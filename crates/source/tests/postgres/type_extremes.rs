@@ -381,9 +381,7 @@ fn every_type_arrives_exactly() {
         }
         let not_hashed = case.column_type.starts_with("list(") || case.sql_type.contains("[]");
         match other_checksums(connection.as_mut(), &engine, &described) {
-            Some(other) => {
-                faults.extend(other.iter().map(|other| format!("{}: checksum of {other:?}", case.sql_type)))
-            }
+            Some(other) => faults.extend(other.iter().map(|other| format!("{}: checksum of {other:?}", case.sql_type))),
             None if not_hashed => {}
             None => faults.push(format!("{}: not hashed by the server", case.sql_type)),
         }
