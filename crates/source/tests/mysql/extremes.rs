@@ -241,7 +241,7 @@ fn every_type_with_its_extremes() {
                 wrong.extend(other.iter().map(|other| format!("{definition}: checksum of {other:?}")));
             }
             found => {
-                if found.is_some() != !not_hashed {
+                if found.is_some() == not_hashed {
                     wrong.push(format!("{definition}: hashed by the server: {}", found.is_some()));
                 }
             }
