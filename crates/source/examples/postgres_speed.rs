@@ -25,7 +25,7 @@ const TABLE: &str = "create table order_lines (order_no bigint not null, order_l
 
 fn fill(rows: u64) -> String {
     format!(
-        "{TABLE}; insert into order_lines select n / 4, n % 4, 'P' || (n * 7919 % 20000), n % 200, n % 17, (n % 100000) / 100.0, \
+        "{TABLE}; insert into order_lines select n / 4, n % 4, 'P' || (n::bigint * 7919 % 20000), n % 200, n % 17, (n % 100000) / 100.0, \
          (n % 10000) / 10000.0, case when n % 5 = 0 then 'please deliver to the back door, number ' || n end, n % 50 = 0, \
          date '2020-01-01' + (n % 1500)::int, timestamptz '2020-01-01' + n * interval '7 seconds', \
          timestamp '2020-01-01' + n * interval '11.123456 seconds' from generate_series(1, {rows}) n; \
