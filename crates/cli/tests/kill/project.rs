@@ -96,6 +96,10 @@ pub fn project() -> TestProject {
             "models/pres/best_products.sql",
             "select product, sum(amount) as amount from staging.orders group by product order by amount desc, product limit 2\n",
         )
+        .file(
+            "models/pres/dear.sql",
+            "select order_id, amount from staging.orders where amount * 2 >= (select max(amount) from staging.orders)\n",
+        )
         .file("models/pres/kinds.sql", "select kind, count(*) as events from store.events group by kind\n")
         .file(
             "tests/no_order_of_nobody.sql",
