@@ -4,11 +4,13 @@
 //! columns, its key, why it is kept and its text; then what is left. `UPDATE_CASES=1 cargo test -p thalweg-sql --test split` writes
 //! them anew; look at the difference before committing it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use thalweg_sql::DuckDb;
-use thalweg_sql::refresh::Split;
+use proptest::prelude::*;
+use thalweg_sql::refresh::{InputTable, Split, WithStages};
+use thalweg_sql::{DuckDb, parse_relation};
 
 mod tables;
 use tables::Tables;
@@ -58,4 +60,72 @@ fn parts(sql: &str, tables: &Tables) -> String {
     }
     let _ = writeln!(out, "rest\n{}", split.rest);
     out
+}
+
+/// The tables and the queries of the cases of another test.
+fn queries() -> (Tables, Vec<String>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/relation");
+    let mut tables = Tables::read("");
+    let mut queries = Vec::new();
+    for file in std::fs::read_dir(folder).expect("the folder of cases") {
+        let text = std::fs::read_to_string(file.expect("an entry").path()).expect("a file of cases");
+        let mut cases = text.split("\n====\n");
+        tables.extend(Tables::read(cases.next().expect("the tables of the file")));
+        queries.extend(cases.filter_map(|case| Some(case.split_once("\n----\n")?.0.to_owned())));
+    }
+    queries.sort();
+    (tables, queries)
+}
+
+/// Splits a query. Every part must be a query that can be read, with the columns that are said of it; the number of stages.
+fn assert_parts(sql: &str, tables: &Tables) -> usize {
+    let split = Split::of(sql, &DuckDb, tables, &[]);
+    if split.is_whole() {
+        return 0;
+    }
+    let mut known = WithStages { inputs: tables, stages: BTreeMap::new() };
+    for stage in &split.stages {
+        let tree = parse_relation(&stage.text, &DuckDb, &known)
+            .unwrap_or_else(|error| panic!("{error:?}: {stage:?} of {sql}"));
+        assert_eq!(tree.names, stage.columns, "{stage:?} of {sql}");
+        let columns = stage.columns.iter().map(|name| (name.clone(), "INTEGER".to_owned())).collect();
+        let input = InputTable { columns, key: stage.key.clone() };
+        assert!(known.stages.insert(stage.name.clone(), input).is_none(), "two stages {} of {sql}", stage.name);
+        assert!(split.rest.contains(&stage.name) || split.stages.iter().any(|other| other.text.contains(&stage.name)));
+    }
+    let rest =
+        parse_relation(&split.rest, &DuckDb, &known).unwrap_or_else(|error| panic!("{error:?}: {split:?} of {sql}"));
+    let whole = parse_relation(sql, &DuckDb, tables).unwrap_or_else(|error| panic!("{error:?}: {sql}"));
+    assert_eq!(rest.names, whole.names, "{split:?} of {sql}");
+    split.stages.len()
+}
+
+#[test]
+fn parts_are_queries() {
+    let (tables, queries) = queries();
+    let split = queries.iter().filter(|sql| assert_parts(sql, &tables) > 0).count();
+    assert!(split >= 20, "{split} of {} queries have stages", queries.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// A query with a piece of another in the place of one of its own.
+    #[test]
+    fn mixed_queries_are_split_into_queries(
+        (left, right) in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        (from, length) in (0_usize..200, 0_usize..8),
+        (at, wanted) in (0_usize..200, 0_usize..24),
+    ) {
+        thread_local!(static ALL: (Tables, Vec<String>) = queries());
+        ALL.with(|(tables, queries)| {
+            let left: Vec<&str> = queries[left.index(queries.len())].split(' ').collect();
+            let right: Vec<&str> = queries[right.index(queries.len())].split(' ').collect();
+            let (from, at) = (from % (left.len() + 1), at % (right.len() + 1));
+            let gone = from..(from + length).min(left.len());
+            let come = at..(at + wanted).min(right.len());
+            let mixed = [&left[..gone.start], &right[come], &left[gone.end..]].concat().join(" ");
+            assert_parts(&mixed, tables);
+        });
+    }
 }

@@ -81,11 +81,11 @@ pub(super) fn obstructed(shape: &Shape) -> (BTreeSet<&Vec<String>>, String) {
             }
             found.insert(&table.name);
         } else if weak.contains(&table.name) {
-            if reason.is_empty() {
-                "a join is linked only by what an aggregate, a window or a subquery computes".clone_into(&mut reason);
-            }
             found.insert(&table.name);
         }
+    }
+    if reason.is_empty() && !found.is_empty() {
+        "a join is linked only by what an aggregate, a window or a subquery computes".clone_into(&mut reason);
     }
     (found, reason)
 }

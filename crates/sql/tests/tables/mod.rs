@@ -29,4 +29,10 @@ impl Tables {
         }
         Self(tables)
     }
+
+    /// Adds others.
+    #[allow(dead_code, reason = "not every test has several files")]
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
 }
