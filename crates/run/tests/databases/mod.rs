@@ -3,9 +3,11 @@
 //! Each test is written once and run on MariaDB and on Postgres.
 
 mod changes;
+mod clocks;
 mod commits;
 mod compare;
 mod large;
 mod orders;
 mod race;
 mod server;
+mod unseen;

@@ -89,7 +89,27 @@ impl Database {
 
     /// A project with these streams.
     pub fn project(&self, streams: &str) -> Reader<'_> {
-        let source = format!("type: {}\nurl: {}\n{streams}", self.kind(), self.url());
+        self.project_at(&self.url(), streams)
+    }
+
+    /// A project that reads as a user who may read the tables and nothing else.
+    pub fn project_without_privileges(&self, streams: &str) -> Reader<'_> {
+        match self {
+            Self::Mariadb(database) => {
+                self.run("create or replace user plain@'%' identified by ''");
+                self.run(&format!("grant select on {}.* to plain@'%'", database.name()));
+                self.project_at(&database.url_as("plain"), streams)
+            }
+            Self::Postgres(database) => {
+                let role = format!("plain_{}", database.name());
+                self.run(&format!("create role {role} login; grant select on all tables in schema public to {role}"));
+                self.project_at(&database.url_as(&role), streams)
+            }
+        }
+    }
+
+    fn project_at(&self, url: &str, streams: &str) -> Reader<'_> {
+        let source = format!("type: {}\nurl: {url}\n{streams}", self.kind());
         let site = Site::new(&[("thalweg.yml", "name: shop\n"), ("sources/db.yml", &source)]);
         Reader { database: self, site }
     }

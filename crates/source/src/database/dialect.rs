@@ -75,6 +75,13 @@ pub trait Dialect: Send + Sync {
     /// where the engine would decide otherwise.
     fn is_marked(&self, column: &SourceColumn, stored: &ColumnType) -> Option<String>;
 
+    /// A condition that holds for every row that was written by a transaction of this version or a later one
+    /// ([`super::OpenSnapshot::versions`]), and perhaps for others. `None` where rows do not tell.
+    fn written_since(&self, version: i64) -> Option<String> {
+        let _ = version;
+        None
+    }
+
     /// The first `rows` rows of a query without a limit of its own.
     fn limited(&self, query: &str, rows: u64) -> String {
         format!("{query} limit {rows}")

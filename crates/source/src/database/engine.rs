@@ -52,6 +52,9 @@ pub struct OpenSnapshot {
     pub mark: Option<String>,
     /// The tables asked for, in order.
     pub tables: Vec<Result<Table, SourceError>>,
+    /// For each of the tables, where its rows tell who wrote them: every transaction that is not visible in this snapshot writes rows whose
+    /// version is this one or a later one ([`Dialect::written_since`]).
+    pub versions: Vec<Option<i64>>,
     /// The connections, all with the same snapshot.
     pub connections: Vec<Box<dyn Connection>>,
 }

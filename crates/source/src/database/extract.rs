@@ -41,6 +41,8 @@ pub struct Extraction<'a> {
     pub offset: i32,
     /// The greatest value of a cursor that is a number, before the snapshot was opened, and the time after it was read.
     pub mark: Option<(i64, i128)>,
+    /// As in [`super::OpenSnapshot::versions`].
+    pub version: Option<i64>,
 }
 
 /// The cursor of a stream.
@@ -78,11 +80,16 @@ impl Extraction<'_> {
                 "the clock of the server was put back by about {seconds} s since the last run: rows are read again from that much earlier on"
             )));
         }
-        if let (Some(_), Safety::LagOnly(why)) = (&cursor, self.safety) {
-            notes.push(Note::warning(format!(
+        let versions = self.by_versions(&before);
+        match (&cursor, self.safety) {
+            (Some(_), Safety::LagOnly(why)) if versions.is_some() => notes.push(Note::info(format!(
+                "rows that commit late are found by the transactions that wrote them, for which the whole table is looked through: {why}"
+            ))),
+            (Some(_), Safety::LagOnly(why)) => notes.push(Note::warning(format!(
                 "rows that commit late are only covered by the lag of {} s: {why}",
                 moments.lag / 1_000_000
-            )));
+            ))),
+            _ => {}
         }
         let whole = self.why_whole(&before, &columns, cursor.as_ref());
         if let Some(why) = &whole
@@ -94,7 +101,7 @@ impl Extraction<'_> {
         let next =
             cursor.as_ref().map(|cursor| Position { kind: cursor.kind, old: &old, moments: &moments, mark: self.mark });
         let rows = self.rows(whole.is_some(), cursor.as_ref(), &old, &moments)?;
-        let mut read = self.read(&columns, cursor.as_ref(), &rows, &moments)?;
+        let mut read = self.read(&columns, cursor.as_ref(), &rows, &moments, versions.as_deref())?;
         let compared = match &self.request.comparison {
             Some(comparison) if rows != Rows::All => Some(self.compare(&columns, comparison, &mut notes)?),
             _ => None,
@@ -121,6 +128,7 @@ impl Extraction<'_> {
         let mut after = DatabasePosition {
             definition: Some(stream.fingerprint()),
             cursor: next.map(|next| next.after(&rows, total.seen)),
+            version: self.version.filter(|_| cursor.is_some() && !self.appends()),
             ..before.clone()
         };
         let hides_keys = rows == Rows::All && self.sees_deletes() && !tells_keys;
@@ -139,10 +147,13 @@ impl Extraction<'_> {
         if purpose > Some(Purpose::Deletes) || (rows == Rows::All && self.options.reconcile.is_some()) {
             after.reconciled = now;
         }
-        let is_waiting = after.cursor.as_ref().is_some_and(|cursor| !cursor.marks.is_empty());
+        // When a value was seen first decides when it is certain.
+        let seen = |position: &DatabasePosition| position.cursor.as_ref().and_then(|cursor| cursor.seen);
+        let is_waiting = after.cursor.as_ref().is_some_and(|cursor| !cursor.marks.is_empty())
+            || (self.appends() && seen(&after) != seen(&before));
         if !extract.is_empty()
             || is_waiting
-            || after.change_from(&before).keys().any(|entry| entry != "cursor")
+            || after.change_from(&before).keys().any(|entry| entry != "cursor" && entry != "version")
             || before.clock.is_none()
         {
             after.clock = Some(self.clock.clone());
@@ -162,8 +173,8 @@ impl Extraction<'_> {
     fn moments(&self, before: &DatabasePosition) -> Moments {
         let lag = self.options.lag.map(|lag| i64::try_from(lag.as_micros()).unwrap_or(i64::MAX / 4));
         let lag = lag.unwrap_or(match self.safety {
-            Safety::Certain => LAG,
-            Safety::LagOnly(_) => LAG_UNSEEN,
+            Safety::LagOnly(_) if self.by_versions(before).is_none() => LAG_UNSEEN,
+            _ => LAG,
         });
         Moments {
             now: self.clock.server,
@@ -172,6 +183,25 @@ impl Extraction<'_> {
             set_back: before.clock.as_ref().map_or(0, |before| self.clock.set_back_since(before)),
             lag,
         }
+    }
+
+    fn appends(&self) -> bool {
+        self.stream().write_disposition == WriteDisposition::Append
+    }
+
+    /// A condition that finds what was not visible in the last snapshot, where open transactions cannot be seen, now or then.
+    fn by_versions(&self, before: &DatabasePosition) -> Option<String> {
+        /// A version counts on for so long until it comes again.
+        const AROUND: i64 = 1 << 31;
+        /// Far fewer transactions than this write between the beginning of a run and its end.
+        const MARGIN: i64 = 1 << 24;
+        let unseen = |clock: &Clock| clock.safety.as_deref().is_some_and(|safety| safety != "certain");
+        let is_unseen = matches!(self.safety, Safety::LagOnly(_)) || before.clock.as_ref().is_some_and(unseen);
+        let (Some(then), Some(now)) = (before.version, self.version) else { return None };
+        if !is_unseen || self.appends() || !(then..then + AROUND - MARGIN).contains(&now) {
+            return None;
+        }
+        self.dialect.written_since(then)
     }
 
     /// Key, cursor and mark of deletion must be there.
@@ -253,11 +283,14 @@ impl Extraction<'_> {
             let next = old.after(cursor.kind, moments, seen, self.mark);
             let Some(upper) = next.value else { return Ok(Rows::None) };
             // The last value comes when nothing else had it for as long as clocks may differ: until then more rows may get it.
-            let is_settled = next.seen == Some(upper) && moments.now - next.seen_at >= moments.lag.max(1_000_000);
-            let upper = match cursor.kind.is_time() {
-                true if is_settled => upper + 1,
-                true => upper - cursor.kind.span(moments.lag),
-                false => upper,
+            // Whatever is open began after it was seen, and so stamps later.
+            let calm = Moments { now: moments.oldest_open, ..*moments };
+            let is_past = next.seen.is_some() && old.after(cursor.kind, &calm, seen, self.mark).value == next.seen;
+            let is_settled = is_past && moments.oldest_open - next.seen_at >= moments.lag.max(1_000_000);
+            let upper = match (cursor.kind.is_time(), next.seen) {
+                (true, Some(seen)) if is_settled => seen + 1,
+                (true, _) => upper - cursor.kind.span(moments.lag),
+                (false, _) => upper,
             };
             return Ok(Rows::Between(old.value.max(initial), upper));
         }
@@ -300,6 +333,7 @@ impl Extraction<'_> {
         cursor: Option<&Cursor<'_>>,
         rows: &Rows,
         moments: &Moments,
+        versions: Option<&str>,
     ) -> Result<RowsRead, SourceError> {
         let condition = match (rows, cursor) {
             (Rows::None, _) => {
@@ -310,7 +344,7 @@ impl Extraction<'_> {
                 return Ok(RowsRead::default());
             }
             (Rows::All, _) | (Rows::Since(None), _) | (_, None) => None,
-            (Rows::Since(Some(lower)), Some(cursor)) => Some(self.since(cursor, *lower)),
+            (Rows::Since(Some(lower)), Some(cursor)) => Some(or_written(self.since(cursor, *lower), versions)),
             (Rows::Between(lower, upper), Some(cursor)) => Some(self.between(cursor, *lower, *upper)),
         };
         // A row that no longer satisfies `where` must be seen to be deleted; one that never came need not be.
@@ -351,7 +385,7 @@ impl Extraction<'_> {
             let found = connection.boundaries(self.table, leading, wanted);
             connection.watch(found)?
         };
-        let fresh = RangePlan::new(leading, &boundaries, layout.clone(), moments, self.mark);
+        let fresh = RangePlan::new(leading, &boundaries, layout.clone(), moments, self.mark, self.version);
         let left = self.sink.plan_units(&plan_json(&fresh)?)?;
         let taken_up = left.as_ref().and_then(|left| take_up(left, &layout)).filter(|_| cursor.is_some());
         let (plan, finished) = match taken_up {
@@ -389,7 +423,8 @@ impl Extraction<'_> {
         }));
         if let (true, Some(cursor)) = (resumed, cursor) {
             let lower = plan.changed_since(cursor.kind, seen);
-            let condition = lower.map(|lower| self.since(cursor, lower));
+            let written = plan.version.and_then(|version| self.dialect.written_since(version));
+            let condition = lower.map(|lower| or_written(self.since(cursor, lower), written.as_deref()));
             let (statement, row_plan) = self.statement(columns, Some(cursor), moments, condition, true, false);
             let file = place(conditions.len());
             let task = ReadTask { name: format!("{name} changed meanwhile"), condition: None, unit: None, file };
@@ -551,6 +586,14 @@ struct Found<'c> {
     purpose: Purpose,
     differences: Differences,
     summary: &'c Summary,
+}
+
+/// What a cursor finds, and what was written by certain transactions whatever its cursor says.
+fn or_written(found: String, written: Option<&str>) -> String {
+    match written {
+        Some(written) => format!("({found}) or {written}"),
+        None => found,
+    }
 }
 
 fn before_first_load(position: &DatabasePosition) -> bool {

@@ -11,6 +11,7 @@ const CURSOR: &str = "cursor";
 const CLOCK: &str = "clock";
 const KEYS: &str = "keys";
 const RECONCILED: &str = "reconciled";
+const VERSION: &str = "version";
 
 /// How far a stream was read, taken apart. What cannot be read, because another version wrote it, counts as absent: then more is read
 /// than need be.
@@ -26,6 +27,8 @@ pub struct DatabasePosition {
     pub keys: Option<Compared>,
     /// When source and store were compared last, whatever the cursor says.
     pub reconciled: Option<Compared>,
+    /// The version from which on rows were not all seen, where rows have one ([`super::OpenSnapshot::versions`]).
+    pub version: Option<i64>,
 }
 
 /// Clocks of the server and of this machine at one time.
@@ -65,6 +68,7 @@ impl DatabasePosition {
             clock: entry(position, CLOCK),
             keys: entry(position, KEYS),
             reconciled: entry(position, RECONCILED),
+            version: entry(position, VERSION),
         }
     }
 
@@ -81,6 +85,7 @@ impl DatabasePosition {
         put(CLOCK, json(&self.clock), json(&before.clock));
         put(KEYS, json(&self.keys), json(&before.keys));
         put(RECONCILED, json(&self.reconciled), json(&before.reconciled));
+        put(VERSION, json(&self.version), json(&before.version));
         change
     }
 }

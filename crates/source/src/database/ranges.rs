@@ -36,6 +36,9 @@ pub struct RangePlan {
     offset: i32,
     lag: i64,
     mark: Option<(i64, i128)>,
+    /// The version from which on rows were not all seen in the first snapshot.
+    #[serde(default)]
+    pub version: Option<i64>,
 }
 
 /// A value of the key that can be kept.
@@ -90,6 +93,7 @@ impl RangePlan {
         columns: Vec<(String, ColumnType)>,
         moments: &Moments,
         mark: Option<(i64, i128)>,
+        version: Option<i64>,
     ) -> Self {
         Self {
             column: column.name.clone(),
@@ -100,6 +104,7 @@ impl RangePlan {
             offset: moments.offset,
             lag: moments.lag,
             mark,
+            version,
         }
     }
 

@@ -22,7 +22,10 @@ pub fn remarks(stream: &Stream, position: &Position) -> Vec<String> {
     if options.cursor.is_some()
         && let Some(why) = position.clock.and_then(|clock| clock.safety).filter(|safety| safety != "certain")
     {
-        remarks.push(format!("rows that commit late are only covered by the lag: {why}"));
+        remarks.push(match position.version {
+            Some(_) => format!("rows that commit late are found by the transactions that wrote them: {why}"),
+            None => format!("rows that commit late are only covered by the lag: {why}"),
+        });
     }
     if let Some(last) = &position.reconciled {
         remarks.push(format!("reconciled {}", moment(last.at)));

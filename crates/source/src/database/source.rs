@@ -197,6 +197,7 @@ struct Opened {
     oldest_open: i64,
     offset: i32,
     marks: Vec<Option<Mark>>,
+    versions: Vec<Option<i64>>,
 }
 
 impl Opened {
@@ -208,14 +209,12 @@ impl Opened {
         };
         let described: Vec<Result<Table, (SourceErrorKind, String)>> =
             snapshot.tables.into_iter().map(|table| table.map_err(|error| (error.kind, error.message))).collect();
-        let of_streams = wanted.iter().filter_map(|table| {
-            let place = tables.iter().position(|other| other == table)?;
-            described.get(place).cloned()
-        });
-        let of_streams = of_streams.collect();
+        let places: Vec<usize> =
+            wanted.iter().filter_map(|table| tables.iter().position(|other| other == table)).collect();
         Self {
             pool: Pool::new(snapshot.connections),
-            tables: of_streams,
+            tables: places.iter().filter_map(|place| described.get(*place).cloned()).collect(),
+            versions: places.iter().map(|place| snapshot.versions.get(*place).copied().flatten()).collect(),
             clock: Clock::now(snapshot.now, safety),
             safety: snapshot.safety,
             oldest_open: snapshot.oldest_open,
@@ -312,6 +311,7 @@ impl DatabaseSnapshot<'_> {
             oldest_open: opened.oldest_open,
             offset: opened.offset,
             mark: opened.marks[place],
+            version: opened.versions[place],
         };
         extraction.extract()
     }

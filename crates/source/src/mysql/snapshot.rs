@@ -64,6 +64,8 @@ pub(super) fn open(engine: &MysqlEngine, connections: usize, tables: &[TableRef]
         return Err(SourceError::new(SourceErrorKind::Unavailable, doing()));
     };
     Ok(OpenSnapshot {
+        // Rows do not tell which transaction wrote them.
+        versions: vec![None; tables.len()],
         server: one.server()?,
         now: bound.now,
         oldest_open: bound.oldest_open,

@@ -119,6 +119,12 @@ impl Dialect for PostgresDialect {
     fn is_marked(&self, column: &SourceColumn, stored: &ColumnType) -> Option<String> {
         checksum::is_marked(column, stored)
     }
+
+    /// `xmin` has 32 bits and comes round: what lies up to half a round later counts as later. Of rows that were frozen it is still there.
+    fn written_since(&self, version: i64) -> Option<String> {
+        let low = version.rem_euclid(1 << 32);
+        Some(format!("((xmin::pg_catalog.text::pg_catalog.int8 - {low} + 4294967296) % 4294967296 < 2147483648)"))
+    }
 }
 
 /// The type of a literal that does not fit the column's: a bound may lie outside.

@@ -9,9 +9,10 @@
 //!   [`PREPARED_AFTER`] earlier.
 //! * A session takes the time for `now()` a moment before it shows itself: [`UNSEEN`] is allowed for that.
 //! * Sessions that the user may not look into are known by their locks: whether they are in a transaction, though not since when.
-//!   We wait [`PATIENCE`] until those transactions have ended: whatever is open then started later. Otherwise only `lag` protects.
-//! * A replica knows nothing of transactions at the primary that have not written yet: only `lag` protects, from the last commit that
-//!   has arrived.
+//!   We wait [`PATIENCE`] until those transactions have ended: whatever is open then started later. Otherwise rows are found by `xmin`, the
+//!   number of the transaction that wrote them, which needs no privilege but a look at the whole table; where there is none, in views
+//!   and for rows that are appended, only `lag` protects.
+//! * A replica knows nothing of transactions at the primary that have not written yet: the same, from the last commit that has arrived.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ pub(super) const UNSEEN: i64 = 1_000_000;
 /// How long a transaction may have been open before it was prepared.
 pub(super) const PREPARED_AFTER: i64 = 3_600_000_000;
 /// How long is waited for transactions of which only the existence is known.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_millis(500);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
 /// Microseconds since 1970 of a timestamp, as text without loss in all versions.
@@ -52,6 +53,7 @@ pub(super) fn open(
     let refused = hold(&mut first, &mut looking, tables)?;
     let seen = look(&mut looking)?;
     let mark = mark(&mut looking);
+    let versions = versions(&mut looking, tables);
     drop(looking);
     // Either statement takes the snapshot.
     let export = if connections > 1 { "pg_catalog.pg_export_snapshot()" } else { "''" };
@@ -86,6 +88,7 @@ pub(super) fn open(
         server_offset,
         mark,
         tables: described,
+        versions,
         connections: all,
     })
 }
@@ -244,6 +247,28 @@ fn mark(looking: &mut PostgresConnection) -> Option<String> {
     let function = if looking.about().is_replica { "pg_last_wal_replay_lsn" } else { "pg_current_wal_lsn" };
     let answer = looking.query(&format!("select pg_catalog.{function}()")).ok()?;
     answer.into_iter().flatten().flatten().next().map(|place| format!("log position {place}"))
+}
+
+/// The first transaction that was not over, asked before the snapshot is taken: rows of transactions that are not visible in it have its
+/// number or a later one as `xmin`. For tables only, and where that column may be read.
+fn versions(looking: &mut PostgresConnection, tables: &[TableRef]) -> Vec<Option<i64>> {
+    let unknown = vec![None; tables.len()];
+    if tables.is_empty() {
+        return unknown;
+    }
+    let version = looking.query("select pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot())");
+    let Some(version) = version.ok().and_then(|rows| number(rows.first()?.first())) else { return unknown };
+    let found = looking.query(&format!(
+        "select n.nspname, c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+         join (values {}) as wanted(nspname, relname) on wanted.nspname = n.nspname and wanted.relname = c.relname \
+         where c.relkind = 'r' and pg_catalog.has_table_privilege(c.oid, 'select')",
+        table_values(tables)
+    ));
+    let Ok(found) = found else { return unknown };
+    let has = |table: &TableRef| {
+        found.iter().any(|row| row[0].as_ref() == Some(&table.schema) && row[1].as_ref() == Some(&table.name))
+    };
+    tables.iter().map(|table| has(table).then_some(version)).collect()
 }
 
 fn describe(
