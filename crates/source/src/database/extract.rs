@@ -127,7 +127,7 @@ impl Extraction<'_> {
         extract.complete = rows == Rows::All && self.sees_deletes() && tells_keys;
         let mut after = DatabasePosition {
             definition: Some(stream.fingerprint()),
-            cursor: next.map(|next| next.after(&rows, total.seen)),
+            cursor: next.map(|next| next.after(&rows, total.seen.max(self.seen_before(next.kind)))),
             version: self.version.filter(|_| cursor.is_some() && !self.appends()),
             ..before.clone()
         };
@@ -183,6 +183,11 @@ impl Extraction<'_> {
             set_back: before.clock.as_ref().map_or(0, |before| self.clock.set_back_since(before)),
             lag,
         }
+    }
+
+    /// The greatest stamp of a stream that is appended to, which was there before the snapshot.
+    fn seen_before(&self, kind: CursorKind) -> Option<i128> {
+        self.mark.map(|(_, value)| value).filter(|_| kind.is_time() && self.appends())
     }
 
     fn appends(&self) -> bool {
@@ -279,7 +284,7 @@ impl Extraction<'_> {
         };
         if self.stream().write_disposition == WriteDisposition::Append {
             // Each row must come once: only what is certain is read.
-            let seen = self.mark.map(|(_, value)| value).filter(|_| cursor.kind.is_time());
+            let seen = self.seen_before(cursor.kind);
             let next = old.after(cursor.kind, moments, seen, self.mark);
             let Some(upper) = next.value else { return Ok(Rows::None) };
             // The last value comes when nothing else had it for as long as clocks may differ: until then more rows may get it.
