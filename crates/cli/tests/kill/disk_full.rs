@@ -19,7 +19,7 @@ struct SmallDisk(WrittenProject);
 impl SmallDisk {
     fn with(project: &WrittenProject) -> Option<Self> {
         let disk = TestProject::new().write();
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(disk.path()).output();
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=96m", "tmpfs"]).arg(disk.path()).output();
         if !mount.is_ok_and(|mount| mount.status.success()) {
             return None;
         }
