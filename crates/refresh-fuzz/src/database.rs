@@ -2,10 +2,12 @@
 
 use arrow::array::{Array, Float32Array, Float64Array};
 use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use thalweg_duck::{Connection, Engine, EngineError, Settings};
+use thalweg_sql::refresh::split::STAGE_SCHEMA;
 
-use crate::schema::{Row, Table, quoted};
+use crate::schema::{Table, quoted};
 
 /// A row of an answer: each value as text by which identity is told; `None` is NULL.
 pub type Cells = Vec<Option<String>>;
@@ -25,7 +27,6 @@ pub struct Rows {
 #[derive(Debug)]
 pub struct Database {
     connection: Connection,
-    tables: Vec<String>,
 }
 
 impl Database {
@@ -35,7 +36,8 @@ impl Database {
         let mut connection = Engine::open_in_memory(&settings)?.connect()?;
         connection.execute("create schema store", &[])?;
         connection.execute("create schema changes", &[])?;
-        Ok(Self { connection, tables: Vec::new() })
+        connection.execute(&format!("create schema {STAGE_SCHEMA}"), &[])?;
+        Ok(Self { connection })
     }
 
     /// Runs one statement.
@@ -43,38 +45,48 @@ impl Database {
         self.connection.execute(sql, &[]).map(|_| ())
     }
 
+    /// Begins a case: all of it is one transaction, as a run of the program is.
+    pub fn begin(&mut self) -> Result<(), EngineError> {
+        self.connection.begin()
+    }
+
     /// Takes away what a case has made.
     pub fn clear(&mut self) -> Result<(), EngineError> {
-        for table in std::mem::take(&mut self.tables) {
-            self.run(&format!("drop table if exists {table}"))?;
-        }
-        Ok(())
+        self.connection.rollback()
     }
 
     /// Makes a table, in the place of one of that name.
     pub fn create(&mut self, name: &str, table: &Table) -> Result<(), EngineError> {
         let columns: Vec<String> =
             table.columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.engine_type)).collect();
-        self.tables.push(name.to_owned());
         self.run(&format!("create or replace table {name} ({})", columns.join(", ")))
     }
 
     /// Makes a temporary table of a query.
     pub fn create_as(&mut self, name: &str, query: &str) -> Result<(), EngineError> {
-        if !self.tables.iter().any(|known| known == name) {
-            self.tables.push(name.to_owned());
-        }
         self.run(&format!("create or replace temporary table {name} as {query}"))
     }
 
-    /// Gives a table new contents.
-    pub fn fill(&mut self, name: &str, rows: &[Row]) -> Result<(), EngineError> {
-        self.run(&format!("delete from {name}"))?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<String> = rows.iter().map(|row| format!("({})", row.join(", "))).collect();
-        self.run(&format!("insert into {name} values {}", rows.join(", ")))
+    /// Takes all rows out of a table.
+    pub fn empty(&mut self, name: &str) -> Result<(), EngineError> {
+        self.run(&format!("delete from {name}"))
+    }
+
+    /// Puts rows into a table.
+    pub fn append(&mut self, name: &str, batch: RecordBatch) -> Result<(), EngineError> {
+        let (schema, table) = name.split_once('.').unwrap_or(("main", name));
+        self.connection.append(schema, table.trim_matches('"'), &[batch]).map(|_| ())
+    }
+
+    /// The rows of a query in their order.
+    pub fn batches(&mut self, query: &str) -> Result<Vec<RecordBatch>, EngineError> {
+        Ok(self.connection.query(query, &[])?.batches)
+    }
+
+    /// Names and types of the columns of a query.
+    pub fn describe(&mut self, query: &str) -> Result<Vec<(String, String)>, EngineError> {
+        let columns = self.connection.describe(query)?;
+        Ok(columns.into_iter().map(|column| (column.name, column.type_name)).collect())
     }
 
     /// Answers a query.

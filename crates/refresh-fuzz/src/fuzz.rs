@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use thalweg_sql::refresh::Shape;
+
 use crate::case::Case;
-use crate::check::{Fault, Tally, Verdict, check};
+use crate::check::{Fault, Verdict, check_by};
 use crate::choice::Choices;
 use crate::database::Database;
 use crate::history::history;
 use crate::shrink::shrink;
+use crate::tally::Tally;
 use crate::{query, schema};
 
 /// A case that failed.
@@ -29,17 +32,22 @@ pub fn random_case(seed: u64, number: u64) -> (Case, BTreeSet<&'static str>, Vec
     let rounds = 1 + data.below(4);
     let (contents, rounds) = history(&mut data, &tables, rounds);
     let mut choices = Choices::from_seed(mixed + 1);
-    let (query, constructs) = query::query(&mut choices, &tables);
-    let case = Case { tables, contents, query, rounds, ..Case::default() };
+    let (text, constructs) = query::query(&mut choices, &tables);
+    // Every set of columns that are known is a valid K; the program's own choice is the usual case.
+    let count = data.weighted(&[(6, 0), (2, 1), (1, 2)]);
+    let names: Vec<String> = text.fields.iter().map(|field| field.name.clone()).collect();
+    let replaced_by = data.sample(&names, count);
+    let case = Case { tables, contents, query: text.sql, rounds, replaced_by, ..Case::default() };
     (case, constructs, choices.taken().to_vec())
 }
 
 /// Runs the cases of a seed until `go_on` says no (asked with the tally and the number of failures). `attempts` bounds how long a
-/// failing case is made smaller.
+/// failing case is made smaller; `change` is what is done to shapes, nothing where refresh itself is to be proved.
 pub fn fuzz(
     database: &mut Database,
     seed: u64,
     attempts: usize,
+    change: &dyn Fn(Shape) -> Shape,
     mut go_on: impl FnMut(&Tally, usize) -> bool,
 ) -> (Tally, Vec<Failure>) {
     let mut tally = Tally::default();
@@ -47,11 +55,11 @@ pub fn fuzz(
     let mut number = 0;
     while go_on(&tally, failures.len()) {
         let (case, constructs, choices) = random_case(seed, number);
-        let verdict = check(database, &case);
+        let verdict = check_by(database, &case, change);
         tally.add(&verdict, &constructs);
         if let Verdict::Wrong(fault) = verdict {
-            let small = shrink(database, &case, fault.kind, &choices, attempts);
-            let fault = match check(database, &small) {
+            let small = shrink(database, &case, fault.kind, &choices, attempts, change);
+            let fault = match check_by(database, &small, change) {
                 Verdict::Wrong(fault) => fault,
                 _ => fault,
             };

@@ -14,5 +14,8 @@ pub mod fuzz;
 pub mod history;
 pub mod judge;
 pub mod query;
+mod refresh;
 pub mod schema;
 pub mod shrink;
+mod stock;
+pub mod tally;

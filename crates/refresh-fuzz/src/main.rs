@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use thalweg_refresh_fuzz::database::Database;
 use thalweg_refresh_fuzz::fuzz::{fuzz, random_case};
+use thalweg_sql::refresh::{Rule, Shape, SwitchedOff};
 
 const HELP: &str = "\
 Random queries and histories: each refresh beside the full answer.
@@ -18,6 +19,7 @@ Random queries and histories: each refresh beside the full answer.
 --failures N    stop after so many (10)
 --attempts N    how long a failing case is made smaller (400)
 --save FOLDER   where failing cases are written
+--without RULE  with a rule switched off, which must be noticed; `--without ?` names the rules
 --show N        print the query of one case and stop
 ";
 
@@ -36,6 +38,7 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (mut minutes, mut cases, mut most, mut attempts) = (1.0_f64, usize::MAX, 10_usize, 400_usize);
     let (mut seed, mut save, mut shown) = (None, None::<PathBuf>, None);
+    let mut off = None;
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or(HELP)?;
         match name.as_str() {
@@ -45,6 +48,10 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
             "--failures" => most = value.parse()?,
             "--attempts" => attempts = value.parse()?,
             "--save" => save = Some(value.into()),
+            "--without" => {
+                let rule = Rule::ALL.into_iter().find(|rule| format!("{rule:?}") == value);
+                off = Some(rule.ok_or_else(|| format!("the rules are {:?}", Rule::ALL))?);
+            }
             "--show" => shown = Some(value.parse::<u64>()?),
             _ => return Err(HELP.into()),
         }
@@ -57,9 +64,13 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
         print!("{}", random_case(seed, number).0.print());
         return Ok(true);
     }
+    let change = |shape: Shape| match off {
+        Some(rule) => shape.without(SwitchedOff::rules([rule])),
+        None => shape,
+    };
     let mut database = Database::open()?;
     let (start, limit) = (Instant::now(), Duration::from_secs_f64(minutes * 60.0));
-    let (tally, failures) = fuzz(&mut database, seed, attempts, |tally, failed| {
+    let (tally, failures) = fuzz(&mut database, seed, attempts, &change, |tally, failed| {
         tally.cases < cases && failed < most && start.elapsed() < limit
     });
     println!("seed {seed}, {:.1} s", start.elapsed().as_secs_f64());

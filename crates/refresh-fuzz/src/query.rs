@@ -48,7 +48,7 @@ pub struct Generator<'a> {
 }
 
 /// A random query over tables and the constructs it uses.
-pub fn query(choices: &mut Choices, tables: &[Table]) -> (String, BTreeSet<&'static str>) {
+pub fn query(choices: &mut Choices, tables: &[Table]) -> (Text, BTreeSet<&'static str>) {
     let sources = tables
         .iter()
         .map(|table| Source {
@@ -68,14 +68,14 @@ pub fn query(choices: &mut Choices, tables: &[Table]) -> (String, BTreeSet<&'sta
         1 => generator.imports(depth),
         _ => generator.with(depth),
     };
-    let mut sql = text.sql;
+    let mut sql = text.sql.clone();
     if generator.choices.chance(4) {
         let order = generator.order_of_fields(&text.fields);
         let limit = 1 + generator.choices.below(4);
         generator.feature("limit");
         sql = format!("select * from ({sql}) as limited order by {order} limit {limit}");
     }
-    (sql, generator.features)
+    (Text { sql, fields: text.fields }, generator.features)
 }
 
 impl Generator<'_> {

@@ -1,19 +1,38 @@
 //! Making a failing case small.
 
 use crate::case::Case;
-use crate::check::{Verdict, check};
+use thalweg_sql::refresh::Shape;
+
+use crate::check::{Verdict, check_by};
 use crate::choice::Choices;
 use crate::database::Database;
 use crate::history::Round;
 use crate::query;
 
 /// What still has to go wrong: a fault of the same kind.
-fn fails(database: &mut Database, case: &Case, kind: &str) -> bool {
-    matches!(check(database, case), Verdict::Wrong(fault) if fault.kind == kind)
+struct Fails<'a> {
+    database: &'a mut Database,
+    kind: &'a str,
+    change: &'a dyn Fn(Shape) -> Shape,
 }
 
-/// A smaller case with a fault of the same kind. `choices` are those the query was made of, empty where it was not made at random.
-pub fn shrink(database: &mut Database, case: &Case, kind: &str, choices: &[u32], attempts: usize) -> Case {
+impl Fails<'_> {
+    fn with(&mut self, case: &Case) -> bool {
+        matches!(check_by(self.database, case, self.change), Verdict::Wrong(fault) if fault.kind == self.kind)
+    }
+}
+
+/// A smaller case with a fault of the same kind. `choices` are those the query was made of, empty where it was not made at random;
+/// `change` is what is done to shapes when the case is run.
+pub fn shrink(
+    database: &mut Database,
+    case: &Case,
+    kind: &str,
+    choices: &[u32],
+    attempts: usize,
+    change: &dyn Fn(Shape) -> Shape,
+) -> Case {
+    let mut fails = Fails { database, kind, change };
     let mut left = attempts;
     let mut best = case.clone();
     let mut taken = choices.to_vec();
@@ -34,7 +53,7 @@ pub fn shrink(database: &mut Database, case: &Case, kind: &str, choices: &[u32],
                     continue;
                 }
                 let mut stream = Choices::replayed(candidate);
-                let (sql, _) = query::query(&mut stream, &best.tables);
+                let sql = query::query(&mut stream, &best.tables).0.sql;
                 // What was not drawn plays no part.
                 let candidate = stream.taken().to_vec();
                 if sql.len() > best.query.len() || (sql == best.query && candidate.len() >= taken.len()) {
@@ -42,7 +61,7 @@ pub fn shrink(database: &mut Database, case: &Case, kind: &str, choices: &[u32],
                 }
                 let smaller = Case { query: sql, ..best.clone() };
                 left -= 1;
-                if fails(database, &smaller, kind) {
+                if fails.with(&smaller) {
                     (best, taken, found) = (smaller, candidate, true);
                     break;
                 }
@@ -56,11 +75,11 @@ pub fn shrink(database: &mut Database, case: &Case, kind: &str, choices: &[u32],
             width /= 2;
         }
     }
-    data(database, best, kind, left.max(attempts / 2))
+    data(&mut fails, best, left.max(attempts / 2))
 }
 
 /// The data: rounds, changes, rows, tables, columns.
-fn data(database: &mut Database, mut best: Case, kind: &str, mut left: usize) -> Case {
+fn data(fails: &mut Fails<'_>, mut best: Case, mut left: usize) -> Case {
     let mut better = true;
     while better && left > 0 {
         better = false;
@@ -69,7 +88,7 @@ fn data(database: &mut Database, mut best: Case, kind: &str, mut left: usize) ->
                 break;
             }
             left -= 1;
-            if fails(database, &candidate, kind) {
+            if fails.with(&candidate) {
                 best = candidate;
                 better = true;
                 break;

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use thalweg_refresh_fuzz::case::{Case, Expected};
-use thalweg_refresh_fuzz::check::{Tally, check};
+use thalweg_refresh_fuzz::check::check;
 use thalweg_refresh_fuzz::choice::Choices;
 use thalweg_refresh_fuzz::database::Database;
 use thalweg_refresh_fuzz::judge::judge;
+use thalweg_refresh_fuzz::tally::Tally;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cases").join(name)
@@ -62,4 +63,18 @@ fn models_in_the_style_of_dbt() {
     assert!(wrong.is_empty(), "{} models:\n\n{}", wrong.len(), wrong.join("\n\n"));
     assert!(count >= 30, "{count} models");
     assert!(tally.keys > 3 * count, "{tally}");
+}
+
+/// Faults that were found at random and mended.
+#[test]
+fn faults_of_the_past_stay_mended() {
+    let mut database = Database::open().unwrap();
+    let mut wrong = Vec::new();
+    for path in files("found", ".case") {
+        let case = Case::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        if let Some(why) = judge(&case, &check(&mut database, &case)) {
+            wrong.push(format!("{}: {why}", path.file_name().unwrap().to_string_lossy()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} cases:\n\n{}", wrong.len(), wrong.join("\n\n"));
 }

@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
         ["example", name, folder, scale, delivery] => example(name, folder, scale, delivery),
         ["orders-database", what, rest @ ..] => orders_database(what, rest),
         ["bench", rest @ ..] => program(&["--release", "-p", "thalweg-bench"], rest),
-        ["fuzz-refresh", rest @ ..] => program(&["-p", "thalweg-refresh-fuzz"], rest),
+        ["fuzz-refresh", rest @ ..] => program(&["--release", "-p", "thalweg-refresh-fuzz"], rest),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())

@@ -169,7 +169,7 @@ impl Pusher<'_> {
 
     fn join(&mut self, join: &Join, members: &[Member]) -> Chosen {
         let members = &self.renamed(members);
-        let left_to_right = equalities(&join.on, &join.left, &join.right);
+        let left_to_right = self.links(&join.on, &join.left, &join.right);
         let right_to_left: Vec<_> = left_to_right.iter().map(|(left, right)| (*right, *left)).collect();
         if join.kind == JoinKind::Full {
             let (left, right) = self.coalesced(members, &left_to_right);
@@ -234,7 +234,7 @@ impl Pusher<'_> {
     fn apply(&mut self, apply: &Apply, members: &[Member]) -> Chosen {
         let of_left = self.following(members, &ids(&apply.left));
         let mut chosen = self.push(&apply.left, &of_left);
-        let mut pairs = equalities(&apply.on, &apply.left, &apply.right);
+        let mut pairs = self.links(&apply.on, &apply.left, &apply.right);
         if let ApplyKind::Membership { tested, with, .. } = &apply.kind
             && self.off.holds(Rule::MembershipPush)
         {
@@ -295,6 +295,27 @@ impl Pusher<'_> {
             chosen = wanted.clone();
         }
         chosen
+    }
+
+    /// The equalities by which one side leads to the other.
+    fn links(&self, on: &[Scalar], left: &Relation, right: &Relation) -> Vec<(ColumnId, ColumnId)> {
+        let mut pairs = equalities(on, left, right);
+        if !self.off.holds(Rule::OrWave) {
+            let (left, right) = (ids(left), ids(right));
+            for condition in on {
+                let Scalar::Text(expression) = condition else { continue };
+                for pair in expression.columns.windows(2) {
+                    let [(one_span, one), (other_span, other)] = pair else { continue };
+                    let between = self.tree.text.get(one_span.end..other_span.start).unwrap_or_default();
+                    if between.trim() == "=" && left.contains(one) && right.contains(other) {
+                        pairs.push((*one, *other));
+                    } else if between.trim() == "=" && left.contains(other) && right.contains(one) {
+                        pairs.push((*other, *one));
+                    }
+                }
+            }
+        }
+        pairs
     }
 
     /// The membership of the right side of equalities among the values of the left side that its chosen rows hold.

@@ -27,6 +27,26 @@ pub enum Rule {
     OrOfUses,
     /// What `NOT IN` or `IN` as a value reads is not restricted by the tested value.
     MembershipPush,
+    /// An equality leads to the rows of the other side only where it stands alone beside AND.
+    OrWave,
+}
+
+impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::NullExtension,
+        Self::OrphanSide,
+        Self::SliceExpansion,
+        Self::LateralExpansion,
+        Self::DropUnknown,
+        Self::ThreeValued,
+        Self::NullSafe,
+        Self::WindowPush,
+        Self::NullablePush,
+        Self::OrOfUses,
+        Self::MembershipPush,
+        Self::OrWave,
+    ];
 }
 
 /// The rules that are switched off: none, outside tests.
