@@ -27,6 +27,9 @@ pub struct Settings {
     pub memory_limit: Option<String>,
     /// The files that statements may read and write.
     pub files: Files,
+    /// `DISTINCT ON` will be asked for. DuckDB 2.0 lets the filter that one side of a join makes for the other fall through it when
+    /// there is a join below, and then takes another row for the first: such filters are switched off, for all statements.
+    pub distinct_on: bool,
 }
 
 /// The files that statements may read and write (`read_parquet`, `COPY`), apart from the database's own.
@@ -216,6 +219,9 @@ fn configure(root: &duckdb::Connection, settings: &Settings, path: Option<&Path>
         }
         statements.push(format!("set allowed_directories = [{}]", list.join(", ")));
         statements.push("set enable_external_access = false".to_owned());
+    }
+    if settings.distinct_on {
+        statements.push("set disabled_optimizers = 'join_filter_pushdown'".to_owned());
     }
     statements.push("set lock_configuration = true".to_owned());
     root.execute_batch(&statements.join(";\n"))?;

@@ -120,7 +120,8 @@ impl Database {
 fn images(column: &dyn Array) -> Vec<Option<String>> {
     let all = 0..column.len();
     let value = |row: usize| -> Option<String> {
-        if column.is_null(row) {
+        // Of a column whose type is that of NULL itself no row counts as one.
+        if column.is_null(row) || column.data_type() == &DataType::Null {
             return None;
         }
         let number = match column.data_type() {

@@ -200,7 +200,12 @@ impl Workbench {
 
     pub(crate) fn warehouse(&self) -> Result<Box<dyn Warehouse>, RunError> {
         let landing = folder::resolve(&self.folder, &self.project.landing);
-        Ok(thalweg_warehouse::open_with_folders(&self.project.target, &self.folder, &[landing])?)
+        let mut warehouse = thalweg_warehouse::open_with_folders(&self.project.target, &self.folder, &[landing])?;
+        let models = self.project.models.iter().map(|model| &model.sql);
+        let reports = self.project.reports.iter().map(|report| &report.sql);
+        let tests = self.compiled.tests.iter().filter_map(|test| test.sql.as_ref());
+        models.chain(reports).chain(tests).for_each(|sql| warehouse.expect(sql));
+        Ok(warehouse)
     }
 
     /// Opens the warehouse for reading; `None` when nothing was ever built.

@@ -36,6 +36,11 @@ pub trait Warehouse: Send + Sync {
         Ok(None)
     }
 
+    /// Told of the SQL of people that will be run, before a connection is opened: time for precautions against faults of the engine.
+    fn expect(&mut self, sql: &str) {
+        let _ = sql;
+    }
+
     /// Opens a connection. An embedded warehouse that is held by another program is waited for as `wait` says.
     fn connect(&self, access: Access, wait: &Wait<'_>) -> Result<Box<dyn Connection>, WarehouseError>;
 }

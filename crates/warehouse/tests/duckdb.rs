@@ -379,6 +379,32 @@ fn postgres_comes_later() {
     assert!(refused.message.contains("prod") && !refused.message.contains("hunter2"), "{}", refused.message);
 }
 
+/// DuckDB 2.0 answers `3|0`: it looks among the rows with `g = 3` alone for the first one of each `k`.
+#[test]
+fn the_first_of_each_is_chosen_before_a_join_looks_at_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = Target {
+        name: "dev".to_owned(),
+        schema_prefix: String::new(),
+        connection: TargetConnection::Duckdb {
+            path: "warehouse.duckdb".to_owned(),
+            memory_limit: None,
+            threads: None,
+            published_copy: None,
+        },
+        location: Location::file("thalweg.yml"),
+    };
+    let question = "select f.id, coalesce(t.id::varchar, 'none') from f left join \
+        (select distinct on (o.k) o.id, o.g from e join o on o.k = e.g order by o.k, o.v desc) t on t.g = f.id";
+    let mut warehouse = thalweg_warehouse::open(&target, folder.path()).expect("a warehouse");
+    warehouse.expect(question);
+    let mut connection = connect(&*warehouse, Access::Write);
+    run(&mut *connection, "create table o as select * from (values (1, 1, 0, 1), (0, 1, 3, 0)) o(id, k, g, v)");
+    run(&mut *connection, "create table e as select * from (values (0), (1)) e(g)");
+    run(&mut *connection, "create table f as select 3 as id");
+    assert_eq!(ask(&mut *connection, question), ["3|none"]);
+}
+
 #[test]
 fn settings_reach_the_engine() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -69,9 +69,33 @@ impl Warehouse for DuckDbWarehouse {
         Ok(Some(format!("copied to {}", copy.display())))
     }
 
+    fn expect(&mut self, sql: &str) {
+        self.settings.distinct_on |= asks_distinct_on(sql);
+    }
+
     fn connect(&self, access: Access, wait: &Wait<'_>) -> Result<Box<dyn Connection>, WarehouseError> {
         Ok(Box::new(connect::connect(&self.file, &self.display, &self.settings, access, wait)?))
     }
+}
+
+/// Whether `distinct` is followed by `on`, wherever: rather once too often than not.
+fn asks_distinct_on(sql: &str) -> bool {
+    let lower = sql.to_lowercase();
+    lower.match_indices("distinct").any(|(at, word)| {
+        let mut rest = &lower[at + word.len()..];
+        loop {
+            let trimmed = rest.trim_start();
+            rest = if let Some(comment) = trimmed.strip_prefix("--") {
+                comment.split_once('\n').map_or("", |(_, behind)| behind)
+            } else if let Some(comment) = trimmed.strip_prefix("/*") {
+                comment.split_once("*/").map_or("", |(_, behind)| behind)
+            } else {
+                return trimmed
+                    .strip_prefix("on")
+                    .is_some_and(|behind| !behind.starts_with(|c: char| c.is_alphanumeric() || c == '_'));
+            };
+        }
+    })
 }
 
 /// An empty engine in memory, gone when the connection is dropped; statements reach no file.
@@ -80,4 +104,18 @@ pub(crate) fn scratch() -> Result<Box<dyn Connection>, WarehouseError> {
     let opened = thalweg_duck::Engine::open_in_memory(&settings).and_then(|engine| engine.connect());
     let inner = opened.map_err(|error| error::of_opening(&error, "memory"))?;
     Ok(Box::new(transaction::DuckDbConnection::new(inner, "memory".to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::asks_distinct_on;
+
+    #[test]
+    fn distinct_on_is_seen() {
+        assert!(asks_distinct_on("select distinct on (a) a, b from t"));
+        assert!(asks_distinct_on("select DISTINCT -- each\n /* once */ On(a) a from t"));
+        assert!(!asks_distinct_on("select distinct online, only from t"));
+        assert!(!asks_distinct_on("select distinct -- on"));
+        assert!(!asks_distinct_on("select count(distinct a) from t join u on t.a = u.a"));
+    }
 }
