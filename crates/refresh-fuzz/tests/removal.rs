@@ -1,7 +1,7 @@
 //! Each rule of refresh switched off is noticed.
 //!
-//! `cases/removal` holds for each rule cases on which a refresh without it is wrong, found at random with `thalweg-refresh-fuzz --without
-//! RULE --save FOLDER` and made small. They are named like the rule. With all rules they must go right.
+//! `cases/removal` holds for each rule a case on which a refresh without it is wrong, written for it by hand. They are named like the
+//! rule. With all rules they must go right.
 //!
 //! Two rules cannot be switched off. Negation on rows of either version cannot be written: what discovery is made of has no anti-join.
 //! Netting by key is nowhere done: change sets are compared as bags.
