@@ -53,7 +53,7 @@ pub trait Dialect: Send + Sync {
     fn bigint(&self, expression: &str, name: &str) -> (String, SourceColumn);
 
     /// The hash of a row out of these columns, each with its type in the store, in 64 bits and never NULL, as
-    /// [`super::checksum`] describes it. `None` where a column's value cannot be written so by the server that two different values are
+    /// `database::checksum` describes it. `None` where a column's value cannot be written so by the server that two different values are
     /// two different texts.
     fn row_hash(&self, columns: &[(&SourceColumn, &ColumnType)]) -> Option<String>;
 
