@@ -246,7 +246,7 @@ fn change(project: &Path, lines: u64, percent: f64, which: Which, step: u64) -> 
                     "select {columns}, hash(i, {step}, 'gone') % 4 = 0 as is_deleted from range({rows}) as r(i) \
                      where hash(i, {step}) % {rows} < {} union all select {columns}, false as is_deleted \
                      from range({first}, {}) as r(i)",
-                    touched - new.min(touched - 1).min(touched * 2 / 5),
+                    touched - touched * 2 / 5,
                     first + new,
                     columns = select(table, lines, step),
                 )

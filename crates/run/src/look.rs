@@ -29,7 +29,12 @@ use crate::workbench::Workbench;
 
 /// The ledger, or an empty one when nothing was ever built.
 pub fn known(bench: &Workbench) -> Result<(Known, Option<Box<dyn Connection>>), RunError> {
-    match bench.reader()? {
+    known_for(bench, "")
+}
+
+/// The same, for a query that is none of the project's.
+pub fn known_for(bench: &Workbench, sql: &str) -> Result<(Known, Option<Box<dyn Connection>>), RunError> {
+    match bench.reader_for(sql)? {
         Some(mut connection) => {
             let ledger = bench.ledger();
             if !ledger.is_prepared(connection.as_mut())? {

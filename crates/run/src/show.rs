@@ -7,7 +7,7 @@ use thalweg_warehouse::Rows;
 
 use crate::answer::Shown;
 use crate::error::RunError;
-use crate::look::{known, named_table, nothing_built};
+use crate::look::{known_for, named_table, nothing_built};
 use crate::publish::physical::physical_table;
 use crate::table_state::{TableKind, TableState};
 use crate::text::text_table;
@@ -17,7 +17,7 @@ use crate::workbench::Workbench;
 pub fn show(bench: &Workbench, what: &str, limit: Option<usize>) -> Result<Shown, RunError> {
     let project = bench.project();
     let dialect = thalweg_sql::dialect_of(&project.target.connection);
-    let (known, connection) = known(bench)?;
+    let (known, connection) = known_for(bench, what)?;
     let Some(mut connection) = connection else { return Err(nothing_built(bench)) };
     let sql = if what.contains(char::is_whitespace) {
         let query = parse_select(what, dialect).map_err(|error| {

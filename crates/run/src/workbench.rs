@@ -210,7 +210,13 @@ impl Workbench {
 
     /// Opens the warehouse for reading; `None` when nothing was ever built.
     pub(crate) fn reader(&self) -> Result<Option<Box<dyn Connection>>, RunError> {
-        let warehouse = self.warehouse()?;
+        self.reader_for("")
+    }
+
+    /// The same for a query that is none of the project's.
+    pub(crate) fn reader_for(&self, sql: &str) -> Result<Option<Box<dyn Connection>>, RunError> {
+        let mut warehouse = self.warehouse()?;
+        warehouse.expect(sql);
         if !warehouse.exists()? {
             return Ok(None);
         }

@@ -6,43 +6,16 @@
 //! from the next. `UPDATE_CASES=1 cargo test -p thalweg-sql --test refresh` writes them anew; look at the difference before committing it.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use thalweg_sql::DuckDb;
 use thalweg_sql::refresh::{ChangedInput, Discovery, Inputs, Shape};
 
 mod tables;
-use tables::Tables;
+use tables::{Tables, play};
 
 #[test]
 fn statements_of_a_refresh() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/refresh");
-    let mut files: Vec<_> =
-        std::fs::read_dir(&folder).expect("the folder of cases").map(|entry| entry.expect("an entry").path()).collect();
-    files.sort();
-    let update = std::env::var_os("UPDATE_CASES").is_some();
-    let mut wrong = Vec::new();
-    for file in files {
-        let text = std::fs::read_to_string(&file).expect("a file of cases");
-        let mut cases = text.split("\n====\n");
-        let head = cases.next().expect("the tables of the file");
-        let tables = Tables::read(head);
-        let mut rewritten = vec![head.to_owned()];
-        for case in cases {
-            let (sql, expected) = case.split_once("\n----\n").unwrap_or((case.trim_end_matches('\n'), ""));
-            let found = statements(sql, &tables);
-            if found.trim_end() != expected.trim_end() {
-                wrong.push(format!("{}\n{sql}\n---- expected\n{expected}\n---- found\n{found}", file.display()));
-            }
-            rewritten.push(format!("{sql}\n----\n{}", found.trim_end()));
-        }
-        if update {
-            std::fs::write(&file, rewritten.join("\n====\n") + "\n").expect("cases are written");
-        }
-    }
-    if !update {
-        assert!(wrong.is_empty(), "{} cases differ:\n\n{}", wrong.len(), wrong.join("\n\n"));
-    }
+    play("refresh", statements);
 }
 
 fn statements(sql: &str, tables: &Tables) -> String {

@@ -5,73 +5,20 @@
 //! anew; look at the difference before committing it.
 
 mod sound;
-
-use std::collections::HashMap;
-use std::path::Path;
+mod tables;
 
 use proptest::prelude::*;
-use thalweg_sql::refresh::{InputTable, InputTables};
 use thalweg_sql::{DuckDb, parse_relation};
 
-/// The tables of a file of cases.
-struct Tables(HashMap<String, InputTable>);
-
-impl InputTables for Tables {
-    fn table(&self, name: &[String]) -> Option<InputTable> {
-        self.0.get(&name.join(".").to_lowercase()).cloned()
-    }
-}
-
-impl Tables {
-    fn read(text: &str) -> Self {
-        let lines = text.lines().filter(|line| !line.trim().is_empty());
-        Self(
-            lines
-                .map(|line| {
-                    let (name, columns) = line.trim_end_matches(')').split_once('(').expect("name(columns)");
-                    let columns = columns
-                        .split("; ")
-                        .map(|column| {
-                            let (name, engine_type) = column.trim().split_once(' ').expect("name and type");
-                            (name.to_owned(), engine_type.to_owned())
-                        })
-                        .collect();
-                    (name.to_owned(), InputTable { columns, key: Vec::new() })
-                })
-                .collect(),
-        )
-    }
-}
+use tables::{Tables, everything, play};
 
 #[test]
 fn trees_of_queries() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/relation");
-    let mut files: Vec<_> =
-        std::fs::read_dir(&folder).expect("the folder of cases").map(|entry| entry.expect("an entry").path()).collect();
-    files.sort();
-    let mut wrong = Vec::new();
-    for file in files {
-        let text = std::fs::read_to_string(&file).expect("a file of cases");
-        let mut cases = text.split("\n====\n");
-        let head = cases.next().expect("the tables of the file");
-        let tables = Tables::read(head);
-        let mut rewritten = vec![head.to_owned()];
-        for case in cases {
-            let (sql, expected) = case.split_once("\n----\n").unwrap_or((case.trim_end_matches('\n'), ""));
-            let found = outline(sql, &tables);
-            assert!(std::env::var_os("UPDATE_CASES").is_some() || !found.starts_with("unsound"), "{sql}\n{found}");
-            if found.trim_end() != expected.trim_end() {
-                wrong.push(format!("{}\n{sql}\n---- expected\n{expected}\n---- found\n{found}", file.display()));
-            }
-            rewritten.push(format!("{sql}\n----\n{}", found.trim_end()));
-        }
-        if std::env::var_os("UPDATE_CASES").is_some() {
-            std::fs::write(&file, rewritten.join("\n====\n") + "\n").expect("cases are written");
-        }
-    }
-    if std::env::var_os("UPDATE_CASES").is_none() {
-        assert!(wrong.is_empty(), "{} cases differ:\n\n{}", wrong.len(), wrong.join("\n\n"));
-    }
+    play("relation", |sql, tables| {
+        let found = outline(sql, tables);
+        assert!(std::env::var_os("UPDATE_CASES").is_some() || !found.starts_with("unsound"), "{sql}\n{found}");
+        found
+    });
 }
 
 fn outline(sql: &str, tables: &Tables) -> String {
@@ -89,21 +36,6 @@ fn outline(sql: &str, tables: &Tables) -> String {
             format!("full: {} at `{place}`{instead}", obstacle.reason)
         }
     }
-}
-
-/// The tables of all files, and the queries.
-fn everything() -> (Tables, Vec<String>) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/relation");
-    let mut tables = HashMap::new();
-    let mut queries = Vec::new();
-    for file in std::fs::read_dir(folder).expect("the folder of cases") {
-        let text = std::fs::read_to_string(file.expect("an entry").path()).expect("a file of cases");
-        let mut cases = text.split("\n====\n");
-        tables.extend(Tables::read(cases.next().expect("the tables of the file")).0);
-        queries.extend(cases.filter_map(|case| Some(case.split_once("\n----\n")?.0.to_owned())));
-    }
-    queries.sort();
-    (Tables(tables), queries)
 }
 
 /// Reads a text and looks at whatever comes of it.
@@ -131,7 +63,7 @@ proptest! {
 
     #[test]
     fn text_never_panics(sql in ".*") {
-        read(&sql, &Tables(HashMap::new()));
+        read(&sql, &Tables::read(""));
     }
 
     /// A query with a piece of another in the place of one of its own.
@@ -141,7 +73,7 @@ proptest! {
         gone in (0_usize..200, 0_usize..8),
         come in (0_usize..200, 0_usize..16),
     ) {
-        thread_local!(static ALL: (Tables, Vec<String>) = everything());
+        thread_local!(static ALL: (Tables, Vec<String>) = everything("relation"));
         ALL.with(|(tables, queries)| {
             let left: Vec<&str> = queries[left.index(queries.len())].split(' ').collect();
             let right: Vec<&str> = queries[right.index(queries.len())].split(' ').collect();

@@ -6,44 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
 use proptest::prelude::*;
 use thalweg_sql::refresh::{InputTable, Split, WithStages};
 use thalweg_sql::{DuckDb, parse_relation};
 
 mod tables;
-use tables::Tables;
+use tables::{Tables, everything, play};
 
 #[test]
 fn parts_of_queries() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/split");
-    let mut files: Vec<_> =
-        std::fs::read_dir(&folder).expect("the folder of cases").map(|entry| entry.expect("an entry").path()).collect();
-    files.sort();
-    let update = std::env::var_os("UPDATE_CASES").is_some();
-    let mut wrong = Vec::new();
-    for file in files {
-        let text = std::fs::read_to_string(&file).expect("a file of cases");
-        let mut cases = text.split("\n====\n");
-        let head = cases.next().expect("the tables of the file");
-        let tables = Tables::read(head);
-        let mut rewritten = vec![head.to_owned()];
-        for case in cases {
-            let (sql, expected) = case.split_once("\n----\n").unwrap_or((case.trim_end_matches('\n'), ""));
-            let found = parts(sql, &tables);
-            if found.trim_end() != expected.trim_end() {
-                wrong.push(format!("{}\n{sql}\n---- expected\n{expected}\n---- found\n{found}", file.display()));
-            }
-            rewritten.push(format!("{sql}\n----\n{}", found.trim_end()));
-        }
-        if update {
-            std::fs::write(&file, rewritten.join("\n====\n") + "\n").expect("cases are written");
-        }
-    }
-    if !update {
-        assert!(wrong.is_empty(), "{} cases differ:\n\n{}", wrong.len(), wrong.join("\n\n"));
-    }
+    play("split", parts);
 }
 
 fn parts(sql: &str, tables: &Tables) -> String {
@@ -60,21 +33,6 @@ fn parts(sql: &str, tables: &Tables) -> String {
     }
     let _ = writeln!(out, "rest\n{}", split.rest);
     out
-}
-
-/// The tables and the queries of the cases of another test.
-fn queries() -> (Tables, Vec<String>) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/relation");
-    let mut tables = Tables::read("");
-    let mut queries = Vec::new();
-    for file in std::fs::read_dir(folder).expect("the folder of cases") {
-        let text = std::fs::read_to_string(file.expect("an entry").path()).expect("a file of cases");
-        let mut cases = text.split("\n====\n");
-        tables.extend(Tables::read(cases.next().expect("the tables of the file")));
-        queries.extend(cases.filter_map(|case| Some(case.split_once("\n----\n")?.0.to_owned())));
-    }
-    queries.sort();
-    (tables, queries)
 }
 
 /// Splits a query. Every part must be a query that can be read, with the columns that are said of it; the number of stages.
@@ -102,7 +60,7 @@ fn assert_parts(sql: &str, tables: &Tables) -> usize {
 
 #[test]
 fn parts_are_queries() {
-    let (tables, queries) = queries();
+    let (tables, queries) = everything("relation");
     let split = queries.iter().filter(|sql| assert_parts(sql, &tables) > 0).count();
     assert!(split >= 20, "{split} of {} queries have stages", queries.len());
 }
@@ -117,7 +75,7 @@ proptest! {
         (from, length) in (0_usize..200, 0_usize..8),
         (at, wanted) in (0_usize..200, 0_usize..24),
     ) {
-        thread_local!(static ALL: (Tables, Vec<String>) = queries());
+        thread_local!(static ALL: (Tables, Vec<String>) = everything("relation"));
         ALL.with(|(tables, queries)| {
             let left: Vec<&str> = queries[left.index(queries.len())].split(' ').collect();
             let right: Vec<&str> = queries[right.index(queries.len())].split(' ').collect();

@@ -1,6 +1,7 @@
 //! Bringing a physical table to new contents by writing only what differs.
 
 use thalweg_sql::statement::{Difference, Sameness, TypedColumn};
+use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
 
 use crate::change::Change;
 use crate::error::RunError;
@@ -69,7 +70,10 @@ impl Publication<'_> {
             return Ok((Counts::default(), Change::None));
         }
         let numbers = self.database.counts(&difference.count_pairs(&pairs))?;
-        let [deleted, inserted, updated] = numbers[..] else { return Ok((Counts::default(), Change::None)) };
+        let [deleted, inserted, updated] = numbers[..] else {
+            let message = format!("the rows that differ in {} could not be counted: run again", difference.old);
+            return Err(self.database.error(WarehouseError::new(WarehouseErrorKind::Statement, message)));
+        };
         // Where most of what was computed is written, it is not copied once more.
         let mostly = 2 * inserted >= contents_rows;
         let sql = self.database.name(difference.before(&pairs))?;
@@ -94,6 +98,7 @@ impl Publication<'_> {
             Counts { inserted: inserted - updated, updated, deleted_missing: deleted - updated, ..Counts::default() };
         Ok((counts, Change::Rows { before, after: fresh }))
     }
+
     /// Drops the temporary tables that were compared.
     fn forget_contents(&mut self, difference: &Difference<'_>) -> Result<(), RunError> {
         if let Some(part) = &difference.part {

@@ -8,6 +8,7 @@
 mod apply;
 pub mod cost;
 mod deltas;
+mod inputs;
 pub mod shapes;
 pub mod stages;
 
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use thalweg_project::{RefreshPin, TableName};
-use thalweg_sql::refresh::{ChangedInput, Discovery, Inputs, Shape, Split};
+use thalweg_sql::refresh::{Discovery, Inputs, Shape, Split};
 use thalweg_sql::statement::TypedColumn;
 use thalweg_warehouse::ledger::RefreshRow;
 use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
@@ -24,9 +25,10 @@ use crate::change::Change;
 use crate::error::RunError;
 use crate::outcome::{Counts, RefreshFigures, StepOutcome};
 use crate::publish::Publication;
-use crate::publish::model::{ModelFacts, is_view, tracked_inputs};
+use crate::publish::model::ModelFacts;
 use crate::publish::refresh::cost::Costs;
 use crate::publish::refresh::deltas::Rows;
+use crate::publish::refresh::stages::GivenInputs;
 use crate::table_state::TableState;
 
 /// A table of so few rows is read faster than anything is found out about it.
@@ -89,58 +91,19 @@ impl Publication<'_> {
             return Ok(Attempt::InFull(reason.clone()));
         }
         let shape = self.shape(node);
-        let shape = match shape.as_ref() {
-            Ok(shape) => shape,
-            Err(full) => return Ok(Attempt::InFull(full.reason.clone())),
-        };
-        let figures = step.refresh.get_or_insert_with(RefreshFigures::default);
-        *figures = self.expected(&table, &facts.fingerprint, old.rows)?;
-        let (inputs, upstream) = match self.inputs(node, &table)? {
-            Ok(found) => found,
-            Err(reason) => return Ok(Attempt::InFull(reason)),
-        };
-        if let Some(figures) = &mut step.refresh {
-            figures.upstream = Some(upstream);
+        if let Err(full) = shape.as_ref() {
+            return Ok(Attempt::InFull(full.reason.clone()));
         }
-        let pinned = facts.model.refresh == RefreshPin::Incremental;
-        if !pinned && cost::hopeless(upstream, old.rows) {
-            return Ok(Attempt::InFull(format!("{upstream} rows changed upstream, and it has {} itself", old.rows)));
-        }
-        let attempt = self.by_keys(facts, shape, &inputs, old, columns, step, pinned);
+        let gathered = self.gather(node, &table, true)?;
+        let given = GivenInputs {
+            shape: &shape,
+            inputs: &gathered.inputs,
+            upstream: gathered.numbers.values().sum(),
+            unknown: gathered.unknown,
+            only_stages: false,
+        };
+        let attempt = self.refresh_by_given(facts, &given, old, columns, step);
         attempt.map_err(|error| generated(&table, error))
-    }
-
-    /// The tables of a model as they are now, and what changed in them since the model consumed them: why that is not known, or the
-    /// inputs and the number of changed rows.
-    fn inputs(&mut self, node: usize, table: &TableName) -> Result<Result<(Inputs, u64), String>, RunError> {
-        let mut inputs = Inputs::default();
-        let mut upstream = 0;
-        for input in tracked_inputs(self.project, self.compiled, node) {
-            let id = self.compiled.nodes[input].id.clone();
-            let consumed = self.consumed.get(&(table.clone(), id.clone())).copied();
-            if is_view(self.project, self.compiled, input) {
-                let defined = self.tables.get(&id).map_or(self.run, |view| view.changed_run);
-                if consumed.is_none_or(|consumed| consumed < defined) {
-                    return Ok(Err(format!("the view {id} was defined anew in run {defined}")));
-                }
-                continue;
-            }
-            let name = self.published_parts(&id);
-            let state = match self.tables.get(&id) {
-                Some(state) => state.physical.clone(),
-                None => return Ok(Err(format!("{id} is not built by this project"))),
-            };
-            inputs.current.insert(name.clone(), self.physical(&state)?);
-            match self.changed_rows(&id, consumed)? {
-                Ok(None) => {}
-                Ok(Some(rows)) => {
-                    upstream += rows.number;
-                    inputs.changed.insert(name, ChangedInput { before: rows.before, after: rows.after });
-                }
-                Err(reason) => return Ok(Err(reason)),
-            }
-        }
-        Ok(Ok((inputs, upstream)))
     }
 
     #[expect(clippy::too_many_arguments, reason = "one refresh is made of these")]

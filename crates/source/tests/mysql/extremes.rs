@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use thalweg_project::DatabaseKind;
 use thalweg_testkit::MariadbServer;
 
-use crate::{all_rows, connect, described, engine, other_checksums, settings};
+use crate::checksums::other_checksums;
+use crate::{all_rows, connect, described, engine, settings};
 
 /// A column, the type it becomes, and literals with what is read for each. What begins with `!` does not fit: the value as the server
 /// has it, then the reason.
@@ -236,7 +238,7 @@ fn every_type_with_its_extremes() {
             wrong.push(format!("{definition}: became {}", table.columns[1].column_type));
         }
         let not_hashed = ["real", "double"].contains(column_type) || matches!(*definition, "point" | "geometry");
-        match other_checksums(connection.as_mut(), &engine, &table) {
+        match other_checksums(DatabaseKind::Mariadb, connection.as_mut(), &engine, &table) {
             Some(other) if !not_hashed => {
                 wrong.extend(other.iter().map(|other| format!("{definition}: checksum of {other:?}")));
             }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod catalog;
+#[path = "../shared/checksums.rs"]
+mod checksums;
 mod connections;
 mod snapshots;
 mod support;

@@ -1,9 +1,11 @@
 //! Every type with its extremes, read from a real server and compared with values written by hand.
 
+use thalweg_project::DatabaseKind;
 use thalweg_source::database::{Engine, SourceColumn, TableRef};
 use thalweg_testkit::{PostgresDatabase, PostgresServer};
 
-use crate::support::{engine_of, other_checksums, read_all};
+use crate::checksums::other_checksums;
+use crate::support::{engine_of, read_all};
 
 /// A type, what it becomes, and values: as SQL writes them, and as they arrive. `Unfit` is what the server writes, and why not.
 struct Case {
@@ -380,7 +382,7 @@ fn every_type_arrives_exactly() {
             continue;
         }
         let not_hashed = case.column_type.starts_with("list(") || case.sql_type.contains("[]");
-        match other_checksums(connection.as_mut(), &engine, &described) {
+        match other_checksums(DatabaseKind::Postgres, connection.as_mut(), &engine, &described) {
             Some(other) => faults.extend(other.iter().map(|other| format!("{}: checksum of {other:?}", case.sql_type))),
             None if not_hashed => {}
             None => faults.push(format!("{}: not hashed by the server", case.sql_type)),

@@ -13,6 +13,7 @@ use thalweg_sql::refresh::{ChangedInput, InputTable, Inputs, Shape, Split, Stage
 use thalweg_sql::statement::relation::RUN_COLUMN;
 use thalweg_sql::statement::{Sameness, TypedColumn};
 
+use super::inputs::Gathered;
 use super::shapes::{Full, KnownTables};
 use super::{Attempt, Refreshed, cost, generated};
 use crate::change::Change;
@@ -20,7 +21,7 @@ use crate::error::RunError;
 use crate::outcome::{Counts, RefreshFigures, StepOutcome, Strategy};
 use crate::publish::Publication;
 use crate::publish::difference::NewContents;
-use crate::publish::model::{ModelFacts, column_problem, is_view, state_columns, tracked_inputs};
+use crate::publish::model::{ModelFacts, column_problem, state_columns, tracked_inputs};
 use crate::table_state::{TableKind, TableState};
 
 /// The stages of a warehouse, as they are at this point of a run.
@@ -88,24 +89,14 @@ pub struct Part {
 
 /// What a part of a model reads, as it is now and as it changed.
 pub struct GivenInputs<'a> {
-    shape: &'a Result<Shape, Full>,
-    inputs: &'a Inputs,
-    upstream: u64,
+    pub(super) shape: &'a Result<Shape, Full>,
+    pub(super) inputs: &'a Inputs,
+    /// How many rows changed.
+    pub(super) upstream: u64,
     /// Why it is not known what changed.
-    unknown: Option<String>,
+    pub(super) unknown: Option<String>,
     /// It reads no table but stages.
     pub only_stages: bool,
-}
-
-/// What the parts of a model read, gathered once.
-#[derive(Default)]
-struct Gathered {
-    inputs: Inputs,
-    /// Changed rows of each table.
-    numbers: BTreeMap<Vec<String>, u64>,
-    unknown: Option<String>,
-    /// The stages so far, as texts know them.
-    tables: BTreeMap<String, InputTable>,
 }
 
 impl Publication<'_> {
@@ -250,40 +241,6 @@ impl Publication<'_> {
             self.stages.dropped.insert(name);
         }
         Ok(())
-    }
-
-    /// The tables of a model's parts, and what changed in them since the model consumed them.
-    fn gather(&mut self, node: usize, table: &TableName, changed_only: bool) -> Result<Gathered, RunError> {
-        let mut gathered =
-            Gathered { inputs: Inputs::default(), numbers: BTreeMap::new(), unknown: None, tables: BTreeMap::new() };
-        for input in tracked_inputs(self.project, self.compiled, node) {
-            let id = self.compiled.nodes[input].id.clone();
-            let consumed = self.consumed.get(&(table.clone(), id.clone())).copied();
-            if is_view(self.project, self.compiled, input) {
-                let defined = self.tables.get(&id).map_or(self.run, |view| view.changed_run);
-                if changed_only && consumed.is_none_or(|consumed| consumed < defined) {
-                    gathered.unknown.get_or_insert(format!("the view {id} was defined anew in run {defined}"));
-                }
-                continue;
-            }
-            let name = self.published_parts(&id);
-            let Some(physical) = self.tables.get(&id).map(|state| state.physical.clone()) else { continue };
-            gathered.inputs.current.insert(name.clone(), self.physical(&physical)?);
-            if !changed_only {
-                continue;
-            }
-            match self.changed_rows(&id, consumed)? {
-                Ok(None) => {}
-                Ok(Some(rows)) => {
-                    gathered.numbers.insert(name.clone(), rows.number);
-                    gathered.inputs.changed.insert(name, ChangedInput { before: rows.before, after: rows.after });
-                }
-                Err(reason) => {
-                    gathered.unknown.get_or_insert(reason);
-                }
-            }
-        }
-        Ok(gathered)
     }
 
     fn part_shape(&self, text: &str, key: &[String], gathered: &Gathered) -> Result<Shape, Full> {
