@@ -1,10 +1,36 @@
 //! A connection inside a run: what is sent is sent on behalf of one table, and errors say so.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use thalweg_sql::{Dialect, InvalidName};
 use thalweg_warehouse::{Connection, Rows, Value, WarehouseError, WarehouseErrorKind};
 
 use crate::error::RunError;
 use crate::text::{single_integer, text_table};
+
+/// A temporary table of so many rows is dropped when it is no longer needed. Smaller ones go with the connection: a hundred of them
+/// weigh little, and each statement costs as much as reading one.
+const WORTH_DROPPING: u64 = 100_000;
+
+/// Names are never used twice by a process: what was not dropped is in nobody's way.
+static NEXT_NAME: AtomicU64 = AtomicU64::new(1);
+
+fn next_name() -> u64 {
+    NEXT_NAME.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A temporary table.
+struct Temporary {
+    name: String,
+    /// Its rows, when it is known to have few.
+    rows: Option<u64>,
+}
+
+impl Temporary {
+    fn is_small(&self) -> bool {
+        self.rows.is_some_and(|rows| rows < WORTH_DROPPING)
+    }
+}
 
 /// A connection and the table that is being worked on.
 pub struct Database<'a> {
@@ -15,26 +41,17 @@ pub struct Database<'a> {
     /// The table, test or report that statements are sent for.
     about: String,
     /// Temporary tables that were made, to be dropped at the end.
-    temporary: Vec<String>,
-    /// Temporary views, likewise, before the tables they read.
-    views: Vec<String>,
+    temporary: Vec<Temporary>,
+    /// Temporary views and their rows, likewise, before the tables they read.
+    views: Vec<(String, u64)>,
     /// Staged relations, likewise.
     staged: Vec<String>,
-    next: usize,
 }
 
 impl<'a> Database<'a> {
     /// Wraps a connection.
     pub fn new(connection: &'a mut dyn Connection, dialect: &'static dyn Dialect) -> Self {
-        Self {
-            connection,
-            dialect,
-            about: String::new(),
-            temporary: Vec::new(),
-            views: Vec::new(),
-            staged: Vec::new(),
-            next: 0,
-        }
+        Self { connection, dialect, about: String::new(), temporary: Vec::new(), views: Vec::new(), staged: Vec::new() }
     }
 
     /// What follows is done for this table, test or report.
@@ -105,16 +122,14 @@ impl<'a> Database<'a> {
 
     /// A new name for a temporary table, which is dropped by [`Database::drop_temporary`].
     pub fn temporary(&mut self, what: &str) -> String {
-        self.next += 1;
-        let name = format!("thalweg_{what}_{}", self.next);
-        self.temporary.push(name.clone());
+        let name = format!("thalweg_{what}_{}", next_name());
+        self.temporary.push(Temporary { name: name.clone(), rows: None });
         name
     }
 
     /// A beginning for names of temporary tables that somebody else makes up, and that no query uses.
     pub fn prefix(&mut self) -> String {
-        self.next += 1;
-        format!("thalweg_r{}_", self.next)
+        format!("thalweg_r{}_", next_name())
     }
 
     /// Makes a temporary table under a name of [`Database::temporary`] or with a [`Database::prefix`].
@@ -124,10 +139,13 @@ impl<'a> Database<'a> {
 
     /// The same; the number of its rows.
     pub fn make_counted(&mut self, name: &str, select: &str) -> Result<u64, RunError> {
-        if !self.temporary.iter().any(|known| known == name) {
-            self.temporary.push(name.to_owned());
+        self.temporary.retain(|known| known.name != name);
+        self.temporary.push(Temporary { name: name.to_owned(), rows: None });
+        let rows = self.execute(&format!("create temporary table {name} as {select}"))?;
+        if let Some(made) = self.temporary.last_mut() {
+            made.rows = Some(rows);
         }
-        self.execute(&format!("create temporary table {name} as {select}"))
+        Ok(rows)
     }
 
     /// Makes a temporary table; its name.
@@ -137,29 +155,41 @@ impl<'a> Database<'a> {
         Ok(name)
     }
 
-    /// Makes a temporary view; its name.
-    pub fn make_view(&mut self, what: &str, select: &str) -> Result<String, RunError> {
-        self.next += 1;
-        let name = format!("thalweg_{what}_{}", self.next);
-        self.views.push(name.clone());
+    /// Makes a temporary view over rows of which the number is known; its name.
+    pub fn make_view(&mut self, what: &str, select: &str, rows: u64) -> Result<String, RunError> {
+        let name = format!("thalweg_{what}_{}", next_name());
+        self.views.push((name.clone(), rows));
         self.execute(&format!("create temporary view {name} as {select}"))?;
         Ok(name)
     }
 
-    /// Drops a temporary table.
-    pub fn forget_one(&mut self, name: &str) -> Result<(), RunError> {
-        self.temporary.retain(|known| known != name);
-        self.execute(&format!("drop table if exists {name}")).map(drop)
+    /// The number of rows of a relation, which is counted where it is not known.
+    pub fn rows_of(&mut self, relation: &str) -> Result<u64, RunError> {
+        let view = self.views.iter().find(|(name, _)| name == relation).map(|(_, rows)| *rows);
+        let table = self.temporary.iter().find(|known| known.name == relation).and_then(|known| known.rows);
+        match view.or(table) {
+            Some(rows) => Ok(rows),
+            None => self.count(&format!("select count(*) from {relation}")),
+        }
     }
 
-    /// Drops the temporary tables whose names begin so.
+    /// Drops a temporary table, or leaves it to the connection when it is small.
+    pub fn forget_one(&mut self, name: &str) -> Result<(), RunError> {
+        self.forget_where(|known| known == name)
+    }
+
+    /// The same for the temporary tables whose names begin so.
     pub fn forget(&mut self, prefix: &str) -> Result<(), RunError> {
+        self.forget_where(|known| known.trim_start_matches('"').starts_with(prefix))
+    }
+
+    fn forget_where(&mut self, forgotten: impl Fn(&str) -> bool) -> Result<(), RunError> {
         let (gone, kept) = std::mem::take(&mut self.temporary)
             .into_iter()
-            .partition::<Vec<_>, _>(|name| name.trim_start_matches('"').starts_with(prefix));
+            .partition::<Vec<_>, _>(|temporary| forgotten(&temporary.name));
         self.temporary = kept;
-        for name in gone {
-            self.execute(&format!("drop table if exists {name}"))?;
+        for temporary in gone.iter().filter(|temporary| !temporary.is_small()) {
+            self.execute(&format!("drop table if exists {}", temporary.name))?;
         }
         Ok(())
     }
@@ -173,20 +203,20 @@ impl<'a> Database<'a> {
 
     /// A new name for a staged relation, forgotten by [`Database::drop_temporary`].
     pub fn stage_name(&mut self) -> String {
-        self.next += 1;
-        let name = format!("thalweg_stage_{}", self.next);
+        let name = format!("thalweg_stage_{}", next_name());
         self.staged.push(name.clone());
         name
     }
 
-    /// Drops every temporary view, temporary table and staged relation.
+    /// Drops every staged relation and temporary table, but small tables and views over such, which go with the connection.
     pub fn drop_temporary(&mut self) -> Result<(), RunError> {
-        for name in std::mem::take(&mut self.views) {
-            self.execute(&format!("drop view if exists {name}"))?;
+        if self.temporary.iter().any(|temporary| !temporary.is_small()) {
+            // Views go before the tables they read.
+            for (name, _) in std::mem::take(&mut self.views) {
+                self.execute(&format!("drop view if exists {name}"))?;
+            }
         }
-        for name in std::mem::take(&mut self.temporary) {
-            self.execute(&format!("drop table if exists {name}"))?;
-        }
+        self.forget_where(|_| true)?;
         for name in std::mem::take(&mut self.staged) {
             self.connection.unstage(&name).map_err(|error| self.error(error))?;
         }

@@ -47,6 +47,8 @@ pub struct Refreshing {
     in_full: BTreeMap<TableName, String>,
     /// What earlier refreshes cost, once it was asked for.
     costs: Option<Costs>,
+    /// This is a run, and the ledger was prepared for it.
+    publishes: bool,
     /// What this run's refreshes were.
     pub records: Vec<RefreshRow>,
 }
@@ -54,7 +56,7 @@ pub struct Refreshing {
 impl Refreshing {
     /// Of a run in which some models must be computed anew, with the reasons.
     pub fn new(in_full: BTreeMap<TableName, String>) -> Self {
-        Self { in_full, ..Self::default() }
+        Self { in_full, publishes: true, ..Self::default() }
     }
 }
 

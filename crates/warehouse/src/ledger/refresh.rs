@@ -30,11 +30,20 @@ impl Ledger {
         self.select(connection, "and run = ?", &[Value::BigInt(run)])
     }
 
-    /// The last refreshes, newest first.
+    /// The last refreshes, newest first. None in a ledger that an older version of the program wrote.
     pub fn past_refreshes(&self, connection: &mut dyn Connection) -> Result<Vec<RefreshRow>, WarehouseError> {
         if !connection.has_table(LEDGER_SCHEMA, "refreshes")? {
             return Ok(Vec::new());
         }
+        self.past_refreshes_of_prepared(connection)
+    }
+
+    /// The same of a ledger that was prepared for this version. Within a transaction the question whether a table is there costs
+    /// more than this.
+    pub fn past_refreshes_of_prepared(
+        &self,
+        connection: &mut dyn Connection,
+    ) -> Result<Vec<RefreshRow>, WarehouseError> {
         let rest = format!("order by run desc limit {LOOKED_AT}");
         self.select(connection, &rest, &[])
     }

@@ -76,8 +76,13 @@ pub fn hopeless(upstream: u64, rows: u64) -> bool {
 impl Publication<'_> {
     fn costs(&mut self) -> Result<&Costs, RunError> {
         if self.refreshing.costs.is_none() {
-            let rows =
-                self.ledger.past_refreshes(self.database.connection).map_err(|error| self.database.error(error))?;
+            let connection = &mut *self.database.connection;
+            let rows = if self.refreshing.publishes {
+                self.ledger.past_refreshes_of_prepared(connection)
+            } else {
+                self.ledger.past_refreshes(connection)
+            };
+            let rows = rows.map_err(|error| self.database.error(error))?;
             self.refreshing.costs = Some(Costs::new(rows));
         }
         Ok(self.refreshing.costs.get_or_insert_with(Costs::default))

@@ -47,7 +47,7 @@ impl Publication<'_> {
                 number += self.database.make_counted(&name, &format!("select {columns} from {relation} d"))?;
                 *relation = name;
             } else {
-                number += self.database.count(&format!("select count(*) from {relation}"))?;
+                number += self.database.rows_of(relation)?;
             }
         }
         let [before, after] = relations;
