@@ -26,6 +26,8 @@ mod mariadb;
 mod postgres;
 mod program;
 mod project;
+#[cfg(unix)]
+mod server;
 
 pub use expect::{expect, expect_text};
 pub use filter::Filter;

@@ -1,14 +1,14 @@
 //! A real MariaDB, from the machine's own package, for as long as a test runs.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::os::unix::process::CommandExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::server::{DONE, Guardian, Session, Start, is_root, run};
 
 /// A server with its data in a temporary folder, on a free port of the loopback address and on a socket in that folder.
 ///
@@ -16,9 +16,7 @@ use std::time::{Duration, Instant};
 /// or when the process that started it ends in whatever way.
 #[derive(Debug)]
 pub struct MariadbServer {
-    guardian: Child,
-    port: u16,
-    folder: PathBuf,
+    guardian: Guardian,
     databases: AtomicU32,
 }
 
@@ -31,24 +29,7 @@ pub struct MariadbDatabase<'s> {
 
 /// A session that is spoken to statement by statement: a second client beside the program under test.
 #[derive(Debug)]
-pub struct MariadbSession {
-    client: Child,
-    statements: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-/// Starts the server as a child and ends it, by its process id, when the pipe to whoever asked for it is closed: that happens even
-/// when a test is killed. Then the folder goes. Arguments: folder to remove, program, its arguments.
-const GUARDIAN: &str = r#"
-folder=$1
-shift
-"$@" >"$folder/log" 2>&1 </dev/null &
-server=$!
-read -r _
-kill -KILL "$server" 2>/dev/null
-wait "$server" 2>/dev/null
-rm -rf "$folder"
-"#;
+pub struct MariadbSession(Session);
 
 /// Settings of every server. What it writes is thrown away, so that it need not reach the disk.
 const SETTINGS: [&str; 10] = [
@@ -94,60 +75,36 @@ impl MariadbServer {
         install.arg(format!("--tmpdir={}", folder.display())).args(SETTINGS).args(account());
         let told = install.current_dir("/").stdin(Stdio::null()).output().unwrap();
         assert!(told.status.success(), "mariadb-install-db: {}", String::from_utf8_lossy(&told.stderr));
-        Self::run_on(folder, settings)
+        Self::run_on(&folder, settings)
     }
 
-    /// Starts a server on a folder that is ready. The port was free a moment ago: when somebody was faster, another one is taken.
-    fn run_on(folder: PathBuf, settings: &[&str]) -> Self {
-        for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut command = Command::new("/bin/sh");
-            command.args(["-c", GUARDIAN, "guardian"]).arg(&folder).arg(program("mariadbd")).arg("--no-defaults");
+    /// Starts a server on a folder that is ready.
+    fn run_on(folder: &Path, settings: &[&str]) -> Self {
+        let command = |port: u16| {
+            let mut command = Command::new(program("mariadbd"));
+            command.arg("--no-defaults");
             for (name, file) in [("datadir", "data"), ("socket", "socket"), ("init-file", "first.sql")] {
                 command.arg(format!("--{name}={}", folder.join(file).display()));
             }
+            command.arg(format!("--tmpdir={}", folder.display())).arg(format!("--port={port}"));
+            command.args(SETTINGS).args(account()).args(settings);
             command
-                .arg(format!("--tmpdir={}", folder.display()))
-                .arg(format!("--port={port}"))
-                .args(SETTINGS)
-                .args(account())
-                .args(settings);
-            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-            command.current_dir(&folder).process_group(0);
-            let guardian = command.spawn().unwrap();
-            let server = Self { guardian, port, folder: folder.clone(), databases: AtomicU32::new(0) };
-            if server.is_ready() {
-                return server;
-            }
-            let said = server.log();
-            assert!(said.contains("Address already in use"), "MariaDB did not start:\n{said}");
-            server.abandon();
-        }
-        panic!("MariaDB found no free port");
-    }
-
-    /// Whether the server answers within a minute; `false` as soon as it has ended.
-    fn is_ready(&self) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while Instant::now() < deadline {
-            let mut ping = self.client(None);
+        };
+        let answers = |_: u16| {
+            let mut ping = client_on(folder, None);
             ping.args(["--execute", "do 1"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            if ping.status().unwrap().success() {
-                return true;
-            }
-            if self.log().contains("[ERROR] Aborting") {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        false
-    }
-
-    /// Ends the guardian without letting it clear up: its server has ended by itself.
-    fn abandon(mut self) {
-        self.guardian.kill().unwrap();
-        self.guardian.wait().unwrap();
-        std::mem::forget(self);
+            ping.status().unwrap().success()
+        };
+        let start = Start {
+            name: "MariaDB",
+            signal: "KILL",
+            folder,
+            runs_in: folder,
+            account: None,
+            patience: Duration::from_secs(60),
+        };
+        let guardian = Guardian::start(&start, command, answers, |log| log.contains("[ERROR] Aborting"));
+        Self { guardian, databases: AtomicU32::new(0) }
     }
 
     /// A new, empty database.
@@ -169,41 +126,37 @@ impl MariadbServer {
 
     /// Where it listens, at 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.guardian.port()
     }
 
     /// The socket it listens on.
     pub fn socket(&self) -> PathBuf {
-        self.folder.join("socket")
+        self.folder().join("socket")
     }
 
     /// The folder the server runs in.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.guardian.folder()
     }
 
     /// What the server has written into its log.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        self.guardian.log()
     }
 
-    /// The server's own client, silent and without anybody's settings.
     fn client(&self, database: Option<&str>) -> Command {
-        let mut command = Command::new(program("mariadb"));
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8");
-        command.args(["--no-defaults", "--batch", "--raw", "--skip-column-names", "--default-character-set=utf8mb4"]);
-        command.args(["--local-infile=1", "--max-allowed-packet=64M", "--binary-mode", "--user=tester"]);
-        command.arg(format!("--socket={}", self.socket().display())).args(database);
-        command
+        client_on(self.folder(), database)
     }
 }
 
-impl Drop for MariadbServer {
-    fn drop(&mut self) {
-        drop(self.guardian.stdin.take());
-        // Its end is waited for, so that nothing of it is left when the test is over.
-        let _ = self.guardian.wait();
-    }
+/// The server's own client, silent and without anybody's settings.
+fn client_on(folder: &Path, database: Option<&str>) -> Command {
+    let mut command = Command::new(program("mariadb"));
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8");
+    command.args(["--no-defaults", "--batch", "--raw", "--skip-column-names", "--default-character-set=utf8mb4"]);
+    command.args(["--local-infile=1", "--max-allowed-packet=64M", "--binary-mode", "--user=tester"]);
+    command.arg(format!("--socket={}", folder.join("socket").display())).args(database);
+    command
 }
 
 impl MariadbDatabase<'_> {
@@ -219,7 +172,7 @@ impl MariadbDatabase<'_> {
 
     /// The URL of it as another user, which may hold `:password`.
     pub fn url_as(&self, user: &str) -> String {
-        format!("mysql://{user}@127.0.0.1:{}/{}", self.server.port, self.name)
+        format!("mysql://{user}@127.0.0.1:{}/{}", self.server.port(), self.name)
     }
 
     /// Runs statements, all of which must succeed, and hands back what they answer: a line a row, columns separated by tabs.
@@ -247,9 +200,7 @@ impl MariadbDatabase<'_> {
     pub fn session(&self) -> MariadbSession {
         let mut client = self.client();
         client.args(["--unbuffered", "--quick"]);
-        let mut client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let (statements, answers) = (client.stdin.take().unwrap(), BufReader::new(client.stdout.take().unwrap()));
-        MariadbSession { client, statements, answers }
+        MariadbSession(Session::open(client))
     }
 }
 
@@ -262,29 +213,12 @@ impl MariadbSession {
 
     /// Sends a statement whose end is not waited for; [`MariadbSession::answer`] takes what it answers.
     pub fn send(&mut self, sql: &str) {
-        writeln!(self.statements, "{sql};\nselect '-- done --';").unwrap();
-        self.statements.flush().unwrap();
+        self.0.send(&format!("{sql};\nselect '{DONE}';"));
     }
 
     /// What a statement answers that was sent.
     pub fn answer(&mut self) -> String {
-        let mut answer = String::new();
-        loop {
-            let mut line = String::new();
-            let read = self.answers.read_line(&mut line).unwrap();
-            assert!(read > 0, "the session ended");
-            if line.trim_end() == "-- done --" {
-                return answer.trim_end_matches('\n').to_owned();
-            }
-            answer.push_str(&line);
-        }
-    }
-}
-
-impl Drop for MariadbSession {
-    fn drop(&mut self) {
-        let _ = self.client.kill();
-        let _ = self.client.wait();
+        self.0.answer()
     }
 }
 
@@ -299,25 +233,7 @@ fn program(name: &str) -> PathBuf {
 
 /// The server refuses to run as root unless it is told to.
 fn account() -> Option<&'static str> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = |line: &str| line.strip_prefix("Uid:")?.split_whitespace().nth(1)?.parse::<u32>().ok();
-    (status.lines().find_map(effective) == Some(0)).then_some("--user=root")
-}
-
-/// Runs statements with a client; all must succeed.
-fn run(mut client: Command, sql: &str) -> String {
-    let mut client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut statements = client.stdin.take().unwrap();
-    let told = std::thread::scope(|scope| {
-        let sending = scope.spawn(move || statements.write_all(sql.as_bytes()));
-        let told = client.wait_with_output().unwrap();
-        // A statement that fails ends the client before it has read everything.
-        let _ = sending.join().unwrap();
-        told
-    });
-    let error = String::from_utf8_lossy(&told.stderr);
-    assert!(told.status.success(), "MariaDB refused: {error}\n{}", sql.chars().take(2000).collect::<String>());
-    String::from_utf8_lossy(&told.stdout).trim_end_matches('\n').to_owned()
+    is_root().then_some("--user=root")
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! A real Postgres, from the machine's own package, for as long as a test runs.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::server::{DONE, Guardian, Session, Start, is_root, run};
 
 /// A server with its data in a temporary folder, on a free port of the loopback address.
 ///
@@ -17,9 +18,7 @@ use std::time::{Duration, Instant};
 /// goes, when the value is dropped or when the process that started it ends in whatever way.
 #[derive(Debug)]
 pub struct PostgresServer {
-    guardian: Child,
-    port: u16,
-    folder: PathBuf,
+    guardian: Guardian,
     binaries: PathBuf,
     databases: AtomicU32,
 }
@@ -33,24 +32,7 @@ pub struct PostgresDatabase<'s> {
 
 /// A session that is spoken to statement by statement: a second client beside the program under test.
 #[derive(Debug)]
-pub struct PostgresSession {
-    psql: Child,
-    statements: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-/// Starts the server as a child and ends it, by its process id, when the pipe to whoever asked for it is closed: that happens even
-/// when a test is killed. Then the folder goes. Arguments: program, data folder, port, log file, folder to remove, settings.
-const GUARDIAN: &str = r#"
-program=$1 data=$2 port=$3 log=$4 folder=$5
-shift 5
-"$program" -D "$data" -p "$port" "$@" >"$log" 2>&1 </dev/null &
-server=$!
-read -r _
-kill -QUIT "$server" 2>/dev/null
-wait "$server"
-rm -rf "$folder"
-"#;
+pub struct PostgresSession(Session);
 
 /// Settings of every server. What it writes is thrown away, so that it need not reach the disk.
 const SETTINGS: [&str; 9] = [
@@ -85,7 +67,7 @@ impl PostgresServer {
         let account = Account::find();
         let folder = new_folder(account.as_ref());
         let data = folder.join("data");
-        run(
+        run_as(
             account.as_ref(),
             Command::new(binaries.join("initdb")).arg("-D").arg(&data).args([
                 "--username=postgres",
@@ -108,7 +90,7 @@ impl PostgresServer {
         for (name, content) in files {
             put(name, content, 0o600);
         }
-        let server = Self::run_on(binaries, folder, account.as_ref(), settings);
+        let server = Self::run_on(binaries, &folder, account.as_ref(), settings);
         server.database_named("postgres").run("create role needs_password");
         server
     }
@@ -117,11 +99,11 @@ impl PostgresServer {
     pub fn start_replica(&self, settings: &[&str]) -> Self {
         let account = Account::find();
         let folder = new_folder(account.as_ref());
-        run(
+        run_as(
             account.as_ref(),
             Command::new(self.binaries.join("pg_basebackup")).arg("-D").arg(folder.join("data")).args([
                 "--host=127.0.0.1",
-                &format!("--port={}", self.port),
+                &format!("--port={}", self.port()),
                 "--username=postgres",
                 "--write-recovery-conf",
                 "--checkpoint=fast",
@@ -129,70 +111,35 @@ impl PostgresServer {
                 "--no-sync",
             ]),
         );
-        Self::run_on(self.binaries.clone(), folder, account.as_ref(), settings)
+        Self::run_on(self.binaries.clone(), &folder, account.as_ref(), settings)
     }
 
-    /// Starts a server on a data folder that is ready. The port was free a moment ago: when somebody was faster, another one is taken.
-    fn run_on(binaries: PathBuf, folder: PathBuf, account: Option<&Account>, settings: &[&str]) -> Self {
-        let log = folder.join("log");
-        for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut command = Command::new("/bin/sh");
-            command.args(["-c", GUARDIAN, "guardian"]);
-            command
-                .arg(binaries.join("postgres"))
-                .arg(folder.join("data"))
-                .arg(port.to_string())
-                .arg(&log)
-                .arg(&folder);
+    /// Starts a server on a data folder that is ready.
+    fn run_on(binaries: PathBuf, folder: &Path, account: Option<&Account>, settings: &[&str]) -> Self {
+        let command = |port: u16| {
+            let mut command = Command::new(binaries.join("postgres"));
+            command.arg("-D").arg(folder.join("data")).arg("-p").arg(port.to_string());
             command.args(SETTINGS.iter().chain(settings).flat_map(|setting| ["-c", setting]));
-            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/").process_group(0);
-            if let Some(account) = account {
-                command.uid(account.user).gid(account.group);
-            }
-            let guardian = command.spawn().unwrap();
-            let server = Self {
-                guardian,
-                port,
-                folder: folder.clone(),
-                binaries: binaries.clone(),
-                databases: AtomicU32::new(0),
-            };
-            if server.is_ready(&log) {
-                return server;
-            }
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            assert!(said.contains("Address already in use"), "postgres did not start:\n{said}");
-            // Its folder must stay for the next attempt.
-            server.abandon();
-        }
-        panic!("postgres found no free port");
-    }
-
-    /// Whether the server answers within half a minute; `false` as soon as it has ended.
-    fn is_ready(&self, log: &Path) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < deadline {
-            let mut asked = Command::new(self.binaries.join("pg_isready"));
-            asked.args(["--quiet", "--host=127.0.0.1", &format!("--port={}", self.port), "--timeout=1"]);
+            command
+        };
+        let answers = |port: u16| {
+            let mut asked = Command::new(binaries.join("pg_isready"));
+            asked.args(["--quiet", "--host=127.0.0.1", &format!("--port={port}"), "--timeout=1"]);
             asked.args(["--username=postgres", "--dbname=postgres"]);
-            if asked.status().unwrap().success() {
-                return true;
-            }
-            let is_end = |line: &str| line.contains("FATAL") && !line.contains("starting up");
-            if fs::read_to_string(log).is_ok_and(|said| said.lines().any(is_end)) {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        false
-    }
-
-    /// Ends the guardian without letting it clear up: its server has ended by itself.
-    fn abandon(mut self) {
-        self.guardian.kill().unwrap();
-        self.guardian.wait().unwrap();
-        std::mem::forget(self);
+            asked.status().unwrap().success()
+        };
+        // What it tells those who ask too early is no end of it.
+        let is_end = |line: &str| line.contains("FATAL") && !line.contains("the database system is ");
+        let start = Start {
+            name: "Postgres",
+            signal: "QUIT",
+            folder,
+            runs_in: Path::new("/"),
+            account: account.map(|account| (account.user, account.group)),
+            patience: Duration::from_secs(30),
+        };
+        let guardian = Guardian::start(&start, command, answers, |log| log.lines().any(is_end));
+        Self { guardian, binaries, databases: AtomicU32::new(0) }
     }
 
     /// A new, empty database.
@@ -210,12 +157,12 @@ impl PostgresServer {
 
     /// Where it listens, at 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.guardian.port()
     }
 
     /// What the server has written into its log.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        self.guardian.log()
     }
 
     /// `psql` on a database, silent and without anybody's settings.
@@ -223,17 +170,9 @@ impl PostgresServer {
         let mut command = Command::new(self.binaries.join("psql"));
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8").env("PGCLIENTENCODING", "UTF8");
         command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1"]);
-        command.args(["--host=127.0.0.1", &format!("--port={}", self.port), "--username=postgres"]);
+        command.args(["--host=127.0.0.1", &format!("--port={}", self.port()), "--username=postgres"]);
         command.arg(format!("--dbname={database}"));
         command
-    }
-}
-
-impl Drop for PostgresServer {
-    fn drop(&mut self) {
-        drop(self.guardian.stdin.take());
-        // Its end is waited for, so that nothing of it is left when the test is over.
-        let _ = self.guardian.wait();
     }
 }
 
@@ -250,25 +189,12 @@ impl PostgresDatabase<'_> {
 
     /// The URL of it as another role, which may hold `:password`.
     pub fn url_as(&self, role: &str) -> String {
-        format!("postgres://{role}@127.0.0.1:{}/{}", self.server.port, self.name)
+        format!("postgres://{role}@127.0.0.1:{}/{}", self.server.port(), self.name)
     }
 
     /// Runs statements, all of which must succeed, and hands back what they answer: a line a row, columns separated by `|`.
     pub fn run(&self, sql: &str) -> String {
-        let mut psql = self.server.psql(&self.name);
-        let psql = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut psql = psql.spawn().unwrap();
-        let mut statements = psql.stdin.take().unwrap();
-        let sent = std::thread::scope(|scope| {
-            let sending = scope.spawn(move || statements.write_all(sql.as_bytes()));
-            let output = psql.wait_with_output().unwrap();
-            // A statement that fails ends psql before it has read everything.
-            let _ = sending.join().unwrap();
-            output
-        });
-        let told = String::from_utf8_lossy(&sent.stderr);
-        assert!(sent.status.success(), "postgres refused: {told}\n{}", sql.chars().take(2000).collect::<String>());
-        String::from_utf8(sent.stdout).unwrap().trim_end_matches('\n').to_owned()
+        run(self.psql(), sql)
     }
 
     /// `psql` on it, for what else it can do.
@@ -278,37 +204,15 @@ impl PostgresDatabase<'_> {
 
     /// Opens a session.
     pub fn session(&self) -> PostgresSession {
-        let mut psql = self.server.psql(&self.name);
-        let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let (statements, answers) = (psql.stdin.take().unwrap(), BufReader::new(psql.stdout.take().unwrap()));
-        PostgresSession { psql, statements, answers }
+        PostgresSession(Session::open(self.psql()))
     }
 }
 
 impl PostgresSession {
     /// Runs a statement to its end and hands back what it answers.
     pub fn run(&mut self, sql: &str) -> String {
-        const DONE: &str = "-- done --";
-        writeln!(self.statements, "{sql}\n;\n\\echo {DONE}").unwrap();
-        self.statements.flush().unwrap();
-        let mut answer = String::new();
-        loop {
-            let mut line = String::new();
-            let read = self.answers.read_line(&mut line).unwrap();
-            assert!(read > 0, "the session ended: {sql}");
-            if line.trim_end() == DONE {
-                return answer.trim_end_matches('\n').to_owned();
-            }
-            answer.push_str(&line);
-        }
-    }
-}
-
-impl Drop for PostgresSession {
-    fn drop(&mut self) {
-        let _ = writeln!(self.statements, "\\q");
-        let _ = self.psql.kill();
-        let _ = self.psql.wait();
+        self.0.send(&format!("{sql}\n;\n\\echo {DONE}"));
+        self.0.answer()
     }
 }
 
@@ -332,9 +236,7 @@ struct Account {
 
 impl Account {
     fn find() -> Option<Self> {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let effective = |line: &str| line.strip_prefix("Uid:")?.split_whitespace().nth(1)?.parse::<u32>().ok();
-        if status.lines().find_map(effective) != Some(0) {
+        if !is_root() {
             return None;
         }
         let accounts = fs::read_to_string("/etc/passwd").unwrap();
@@ -357,7 +259,7 @@ fn new_folder(account: Option<&Account>) -> PathBuf {
 }
 
 /// Runs a command under the server's account; it must succeed.
-fn run(account: Option<&Account>, command: &mut Command) {
+fn run_as(account: Option<&Account>, command: &mut Command) {
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     if let Some(account) = account {
         command.uid(account.user).gid(account.group);
@@ -391,7 +293,7 @@ mod tests {
         let replica = server.start_replica(&[]);
         assert_eq!(replica.database_named(one.name()).run("select pg_is_in_recovery(), count(*) from t"), "t|3");
 
-        let folder = server.folder.clone();
+        let folder = server.guardian.folder().to_owned();
         assert!(folder.exists());
         drop(replica);
         drop(server);
