@@ -314,7 +314,7 @@ fn renew(
         ))?;
     }
     database.run(&format!("create or replace table {name} as select * from changes.new"))?;
-    Ok(ChangedInput { before, after })
+    Ok(ChangedInput { before, after, old: None })
 }
 
 /// Writes the change sets.
@@ -330,7 +330,7 @@ fn give(database: &mut Database, case: &Case, stocks: &[Stock], unread: &[Change
         let (before, after) = (format!("changes.b{number}"), format!("changes.a{number}"));
         stocks[number].fill(database, &before, &change.before)?;
         stocks[number].fill(database, &after, &change.after)?;
-        inputs.changed.insert(name, ChangedInput { before, after });
+        inputs.changed.insert(name, ChangedInput { before, after, old: None });
     }
     Ok(inputs)
 }

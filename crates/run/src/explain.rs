@@ -285,7 +285,11 @@ fn by_changes(
 /// Names under which the changes of a table stand in what is shown.
 fn stand_in(table: &TableName) -> ChangedInput {
     let name = format!("{}_{}", table.schema, table.name);
-    ChangedInput { before: format!("\"gone_from_{name}\""), after: format!("\"came_to_{name}\"") }
+    ChangedInput {
+        before: format!("\"gone_from_{name}\""),
+        after: format!("\"came_to_{name}\""),
+        old: Some(format!("\"{name}_before\"")),
+    }
 }
 
 /// A line with stages called what people call them.

@@ -66,6 +66,23 @@ pub struct BuildOptions {
     pub threads: Option<usize>,
     /// `--lock-timeout`: how long to wait for a warehouse that another program holds.
     pub lock_timeout: Duration,
+    /// Which groups of a model are so large that what is counted and added of them is kept by adding and subtracting.
+    pub large_groups: LargeGroups,
+}
+
+/// Which groups are large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LargeGroups {
+    /// The largest table that is grouped has at least so many rows.
+    pub rows: u64,
+    /// On average so many rows share a group.
+    pub rows_per_group: u64,
+}
+
+impl Default for LargeGroups {
+    fn default() -> Self {
+        Self { rows: 100_000, rows_per_group: 20 }
+    }
 }
 
 impl BuildOptions {
@@ -84,6 +101,7 @@ impl BuildOptions {
             confirm_deletes: false,
             threads: None,
             lock_timeout: Duration::from_secs(60),
+            large_groups: LargeGroups::default(),
         }
     }
 }

@@ -503,7 +503,7 @@ impl Halves<'_> {
             .database
             .make(&after, &format!("select {columns} from {changed} c where c._ordinal between {from} and {to}"))?;
         let mut inputs = self.inputs.clone();
-        inputs.changed.insert(publication.published_parts(self.table), ChangedInput { before, after });
+        inputs.changed.insert(publication.published_parts(self.table), ChangedInput { before, after, old: None });
         let touches = match self
             .shape
             .discover(dialect, &inputs, &prefix)

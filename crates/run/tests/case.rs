@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use thalweg_run::{BuildOptions, Command as Verb, RejectFilter, Silent};
+use thalweg_run::{BuildOptions, Command as Verb, LargeGroups, RejectFilter, Silent};
 use thalweg_testkit::{Filter, expect};
 use thalweg_warehouse::Access;
 
@@ -79,6 +79,11 @@ impl Case {
             full_refresh: command.flag("full-refresh"),
             full_tests: command.flag("full-tests"),
             drop_removed: command.flag("drop-removed"),
+            large_groups: if command.flag("any-group-is-large") {
+                LargeGroups { rows: 1, rows_per_group: 1 }
+            } else {
+                LargeGroups::default()
+            },
             ..options(verb)
         };
         let result = self.site.build_with(&options, &Silent);

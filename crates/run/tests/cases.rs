@@ -66,6 +66,7 @@ cases! {
     stages,
     stages_changing,
     stale_streams,
+    sums,
     targets,
     tests_changes,
     tests_freshness,

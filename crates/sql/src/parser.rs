@@ -19,7 +19,7 @@ use crate::dialect::{Dialect, Grammar};
 use crate::query::{Query, SqlError};
 use positions::Positions;
 
-pub use relation::{parse_blocks, parse_relation};
+pub use relation::{parse_blocks, parse_relation, parse_summed};
 
 /// How deeply expressions and queries may nest. `sqlparser`'s own 50 is too little for generated SQL.
 const NESTING: usize = 300;

@@ -4,7 +4,8 @@
 //! 2. `key` chooses K, the replacement key; `discover` finds the values of K that a change can touch.
 //! 3. `push` leads the restriction to those values down to the tables, and `restricted` makes the user's own text answer for them
 //!    only, by putting restricted subqueries in the places of its tables.
-//! 4. `split` takes out of a text what is better kept as a hidden table of its own, a *stage*; `weight` says whether that is so.
+//! 4. `split` takes out of a text what is better kept as a hidden table of its own, a *stage*; `weight` says whether that is so. `summed` does so with counts and
+//!    sums of large groups, which are kept by adding and subtracting what changed.
 //!
 //! Nothing here talks to an engine: what comes out are statements, and for what cannot be done an [`Obstacle`] that says why.
 
@@ -22,6 +23,7 @@ mod restricted;
 pub mod rule;
 pub mod shape;
 pub mod split;
+pub mod summed;
 mod used;
 mod weight;
 

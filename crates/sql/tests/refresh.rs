@@ -37,7 +37,7 @@ fn statements(sql: &str, tables: &Tables) -> String {
     for name in shape.tables() {
         let shown = name.join(".");
         if changed.is_none_or(|changed| changed.split(", ").any(|one| one == shown)) {
-            let change = ChangedInput { before: format!("\"-{shown}\""), after: format!("\"+{shown}\"") };
+            let change = ChangedInput { before: format!("\"-{shown}\""), after: format!("\"+{shown}\""), old: None };
             inputs.changed.insert(name.to_vec(), change);
         }
     }

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
-use thalweg_sql::refresh::{InputTable, Split, WithStages};
+use thalweg_sql::refresh::summed::{self, Delta};
+use thalweg_sql::refresh::{ChangedInput, InputTable, Inputs, Split, WithStages};
 use thalweg_sql::{DuckDb, parse_relation};
 
 mod tables;
@@ -30,6 +31,52 @@ fn parts(sql: &str, tables: &Tables) -> String {
         let rows = if stage.one_row { ", one row" } else { "" };
         let _ = writeln!(out, "stage {}({}){key}{rows}: {}", stage.name, stage.columns.join(", "), stage.reason);
         let _ = writeln!(out, "{}", stage.text);
+    }
+    let _ = writeln!(out, "rest\n{}", split.rest);
+    out
+}
+
+/// What of a query can be kept by adding and subtracting: the stages, the tables of whose changes they are linear functions, and how they
+/// change with all of these.
+#[test]
+fn sums_of_queries() {
+    play("summed", |sql, tables| sums(sql, tables, true));
+    play("summed_tpch", |sql, tables| sums(sql, tables, false));
+}
+
+fn sums(sql: &str, tables: &Tables, with_delta: bool) -> String {
+    let mut split = Split::of(sql, &DuckDb, tables, &[]);
+    if split.is_whole() {
+        split.rest = sql.to_owned();
+    }
+    let candidates = summed::candidates(&split, &DuckDb, tables);
+    if candidates.is_empty() {
+        return "nothing".to_owned();
+    }
+    let split = summed::with(&split, &candidates.iter().collect::<Vec<_>>());
+    let mut out = String::new();
+    let mut known = WithStages { inputs: tables, stages: BTreeMap::new() };
+    for stage in &split.stages {
+        let columns = stage.columns.iter().map(|name| (name.clone(), "BIGINT".to_owned())).collect();
+        let Some(summing) = &stage.summing else {
+            let _ = writeln!(out, "stage {}\n{}", stage.name, stage.text);
+            known.stages.insert(stage.name.clone(), InputTable { columns, key: stage.key.clone() });
+            continue;
+        };
+        let linear: Vec<String> = summing.linear.iter().map(|name| name.join(".")).collect();
+        let _ = writeln!(out, "sums {} linear in {}\n{}", stage.name, linear.join(", "), stage.text);
+        if with_delta {
+            let changed = |name: &Vec<String>| {
+                let bag = |kind: &str| format!("{}_{kind}", name.join("_"));
+                (name.clone(), ChangedInput { before: bag("gone"), after: bag("came"), old: Some(bag("old")) })
+            };
+            let changed = summing.linear.iter().map(changed).collect();
+            let inputs = Inputs { changed, ..Inputs::default() };
+            let delta = summing.delta(&stage.text, &DuckDb, &known, &inputs).expect("valid names");
+            let Delta::Rows(delta) = delta else { panic!("{delta:?} of {sql}") };
+            let _ = writeln!(out, "delta\n{delta}");
+        }
+        known.stages.insert(stage.name.clone(), InputTable { columns, key: stage.key.clone() });
     }
     let _ = writeln!(out, "rest\n{}", split.rest);
     out

@@ -91,7 +91,9 @@ impl Publication<'_> {
         }
         let done = kind == TableKind::Table
             && (self.refresh_by_stages(node, &facts, changed_only, &mut step)?
-                || (changed_only && self.refresh_incrementally(node, &facts, None, &mut step)?));
+                || (changed_only
+                    && (self.refresh_incrementally(node, &facts, None, &mut step)?
+                        || self.refresh_with_sums(node, &facts, &mut step)?)));
         if !done {
             let columns = self.describe(&facts.sql)?;
             match kind {

@@ -11,6 +11,7 @@ mod deltas;
 mod inputs;
 pub mod shapes;
 pub mod stages;
+mod sums;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -23,6 +24,7 @@ use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
 
 use crate::change::Change;
 use crate::error::RunError;
+use crate::options::LargeGroups;
 use crate::outcome::{Counts, RefreshFigures, StepOutcome};
 use crate::publish::Publication;
 use crate::publish::model::ModelFacts;
@@ -49,14 +51,16 @@ pub struct Refreshing {
     costs: Option<Costs>,
     /// This is a run, and the ledger was prepared for it.
     publishes: bool,
+    /// Which groups are large.
+    large_groups: LargeGroups,
     /// What this run's refreshes were.
     pub records: Vec<RefreshRow>,
 }
 
 impl Refreshing {
     /// Of a run in which some models must be computed anew, with the reasons.
-    pub fn new(in_full: BTreeMap<TableName, String>) -> Self {
-        Self { in_full, publishes: true, ..Self::default() }
+    pub fn new(in_full: BTreeMap<TableName, String>, large_groups: LargeGroups) -> Self {
+        Self { in_full, large_groups, publishes: true, ..Self::default() }
     }
 }
 

@@ -144,7 +144,7 @@ impl Run<'_> {
             changes: BTreeMap::new(),
             logs: ChangeLogs::new(self.known.change_logs.clone()),
             retention,
-            refreshing: Refreshing::new(self.in_full.clone()),
+            refreshing: Refreshing::new(self.in_full.clone(), self.options.large_groups),
             consumed: self.known.consumed.clone(),
             consumed_now: BTreeMap::new(),
             superseded: Vec::new(),

@@ -66,7 +66,7 @@ pub fn verify_model(
         publication.database.make(&none, &format!("select i.* from {relation} i limit 0"))?;
         publication.database.make(&rows, &format!("select i.* from {relation} i where {chosen}"))?;
         let mut touched = inputs.clone();
-        touched.changed.insert(name, ChangedInput { before: none, after: rows });
+        touched.changed.insert(name, ChangedInput { before: none, after: rows, old: None });
         if let Discovery::Keys(statements) =
             shape.discover(dialect, &touched, &part).map_err(|error| publication.database.bad_name(error))?
         {

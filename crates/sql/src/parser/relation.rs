@@ -14,8 +14,10 @@ mod query;
 mod scope;
 mod select;
 mod subquery;
+mod summed;
 mod window;
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use sqlparser::ast::{Cte, Expr};
@@ -44,6 +46,20 @@ const STACK: usize = 64 << 20;
 ///
 /// Never panics, whatever the text.
 pub fn parse_relation(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables) -> Result<Tree, Obstacle> {
+    parse_within(sql, dialect, inputs, false)
+}
+
+/// As [`parse_relation`], with the pieces of selects that group and only count and add ([`crate::refresh::Aggregate::summed`]).
+pub fn parse_summed(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables) -> Result<Tree, Obstacle> {
+    parse_within(sql, dialect, inputs, true)
+}
+
+fn parse_within(
+    sql: &str,
+    dialect: &dyn Dialect,
+    inputs: &dyn InputTables,
+    with_summed: bool,
+) -> Result<Tree, Obstacle> {
     let failed = || Obstacle {
         reason: "the query cannot be read: no thread is to be had".to_owned(),
         span: 0..0,
@@ -53,7 +69,7 @@ pub fn parse_relation(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables
         let reading = std::thread::Builder::new()
             .name("reading a query".to_owned())
             .stack_size(STACK)
-            .spawn_scoped(scope, || read_whole(sql, dialect, inputs))
+            .spawn_scoped(scope, || read_whole(sql, dialect, inputs, with_summed))
             .map_err(|_| failed())?;
         match reading.join() {
             Ok(read) => read,
@@ -62,7 +78,7 @@ pub fn parse_relation(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables
     })
 }
 
-fn read_whole(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables) -> Result<Tree, Obstacle> {
+fn read_whole(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables, with_summed: bool) -> Result<Tree, Obstacle> {
     let positions = Positions::new(sql);
     let grammar = super::grammar_of(dialect);
     let reading = super::read(sql, &grammar, &positions).map_err(|error| Obstacle {
@@ -107,6 +123,8 @@ fn read_whole(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables) -> Res
         ctes: Vec::new(),
         local: Vec::new(),
         looking_beyond: Vec::new(),
+        bodies: HashMap::new(),
+        with_summed,
     };
     let (root, names) = match reader.top(&reading.tree) {
         Ok(found) => found,
@@ -191,6 +209,10 @@ struct Reader<'a> {
     local: Vec<Range<usize>>,
     /// Expressions that look at other rows.
     looking_beyond: Vec<Range<usize>>,
+    /// Queries that are one select, by the place of its SELECT.
+    bodies: HashMap<usize, &'a sqlparser::ast::Query>,
+    /// Whether the pieces of selects that count and add are wanted.
+    with_summed: bool,
 }
 
 impl<'a> Reader<'a> {

@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use super::summed::Summed;
+
 /// Identity of a column within one tree. No two relations of a tree produce the same column, except where a relation hands on a
 /// column of its input unchanged: then it keeps its identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -254,6 +256,8 @@ pub struct Aggregate {
     pub aggregates: Vec<ColumnId>,
     /// Where in the text.
     pub span: Range<usize>,
+    /// The pieces of its text, where its aggregates all follow from counts and sums of finer groups.
+    pub summed: Option<Box<Summed>>,
 }
 
 /// Window functions of one select.

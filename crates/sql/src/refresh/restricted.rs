@@ -12,7 +12,7 @@ use super::shape::{Fresh, Restriction, Statement};
 use crate::dialect::{Dialect, InvalidName};
 
 /// The alias of a table within its restriction.
-const OWN: &str = "_t";
+pub(super) const OWN: &str = "_t";
 
 pub(super) struct Restricted<'a> {
     pub(super) tree: &'a Tree,

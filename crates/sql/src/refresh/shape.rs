@@ -22,6 +22,8 @@ pub struct ChangedInput {
     pub before: String,
     /// The rows that were not and are now: a quoted relation with at least the declared columns.
     pub after: String,
+    /// The whole table as it was before: a quoted relation with at least the declared columns. Only sums ask for it.
+    pub old: Option<String>,
 }
 
 /// The tables of one refresh, by the parts of their names as the model's text writes them. All of one snapshot.

@@ -11,6 +11,7 @@ use super::block::{Block, BlockKind, Limited, OrderBy};
 use super::columns::{Columns, Definition};
 use super::relation::{ColumnId, InputTable, InputTables, Kind, Relation, Scalar, Tree};
 use super::restricted::replaced;
+use super::summed::Summing;
 use super::weight::{Weighed, Weight, weigh};
 use crate::dialect::{Dialect, InvalidName};
 use crate::parser::{parse_blocks, parse_relation};
@@ -70,6 +71,8 @@ pub struct Stage {
     pub one_row: bool,
     /// Why it is kept: what could not be followed without.
     pub reason: String,
+    /// How it is kept by adding and subtracting, where it is.
+    pub summing: Option<Summing>,
 }
 
 impl Stage {
@@ -79,7 +82,7 @@ impl Stage {
     }
 }
 
-fn stage_table(name: &str) -> Vec<String> {
+pub(super) fn stage_table(name: &str) -> Vec<String> {
     vec![STAGE_SCHEMA.to_owned(), name.to_owned()]
 }
 
@@ -284,8 +287,15 @@ impl Splitter<'_> {
                 let one_row = weight.one_row;
                 self.weights.borrow_mut().insert(stage_table(&name), weight);
                 let reason = reason.to_owned();
-                let stage =
-                    Stage { name: name.clone(), text: found.text, columns: columns.clone(), key, one_row, reason };
+                let stage = Stage {
+                    name: name.clone(),
+                    text: found.text,
+                    columns: columns.clone(),
+                    key,
+                    one_row,
+                    reason,
+                    summing: None,
+                };
                 cost = found.cost.saturating_add(KEEPING);
                 parts = found.stages;
                 parts.push(Part { stage, raw: raw.clone() });
@@ -364,7 +374,7 @@ impl Splitter<'_> {
     }
 }
 
-fn quoted(dialect: &dyn Dialect, stage: &str) -> Result<String, InvalidName> {
+pub(super) fn quoted(dialect: &dyn Dialect, stage: &str) -> Result<String, InvalidName> {
     Ok(format!("{}.{}", dialect.quote_identifier(STAGE_SCHEMA)?, dialect.quote_identifier(stage)?))
 }
 

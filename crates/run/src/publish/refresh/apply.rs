@@ -39,6 +39,9 @@ impl Publication<'_> {
             let operator = if *holds_null { "is not distinct from" } else { "=" };
             pairs.push(format!("{wanted} {operator} {stored}"));
         }
+        if pairs.is_empty() {
+            pairs.push("true".to_owned());
+        }
         let physical = self.physical(&old.physical)?;
         let names = columns.iter().map(|column| column.name.as_str());
         let declared = self.database.name(column_list(dialect, "t", names))?;

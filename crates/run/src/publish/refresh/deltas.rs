@@ -1,7 +1,7 @@
 //! What changed in the inputs, as relations that are cheap to read several times.
 
 use thalweg_project::TableName;
-use thalweg_sql::statement::relation::column_list;
+use thalweg_sql::statement::relation::{RUN_COLUMN, column_list};
 
 use crate::error::RunError;
 use crate::publish::Publication;
@@ -14,6 +14,8 @@ pub struct Rows {
     pub before: String,
     /// Relation with the rows that came.
     pub after: String,
+    /// Relation with the whole table as it was.
+    pub old: String,
     /// How many there are of both.
     pub number: u64,
 }
@@ -36,6 +38,10 @@ impl Publication<'_> {
             return Ok(Ok(Some(rows.clone())));
         }
         let mut number = 0;
+        // What stands in the log was there then; what this run replaced it may have written itself.
+        let seen = consumed.unwrap_or_default();
+        let was_there =
+            if before.starts_with('(') { String::new() } else { format!(" where d.{RUN_COLUMN} <= {seen}") };
         let mut relations = [before, after];
         for (relation, what) in relations.iter_mut().zip(["gone", "came"]) {
             // A subquery would be computed at each of its uses.
@@ -51,7 +57,16 @@ impl Publication<'_> {
             }
         }
         let [before, after] = relations;
-        let rows = Rows { before, after, number };
+        let mut old = before.clone();
+        if let Some(state) = self.tables.get(table) {
+            let names = state.columns.iter().map(|column| column.name.as_str());
+            let columns = self.database.name(column_list(self.database.dialect, "d", names))?;
+            old = format!(
+                "(select {columns} from {} d where d.{RUN_COLUMN} <= {seen} union all select {columns} from {before} d{was_there})",
+                self.physical(&state.physical)?
+            );
+        }
+        let rows = Rows { before, after, old, number };
         self.refreshing.deltas.insert(key, rows.clone());
         Ok(Ok(Some(rows)))
     }

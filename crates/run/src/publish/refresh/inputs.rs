@@ -49,7 +49,10 @@ impl Publication<'_> {
                 Ok(None) => {}
                 Ok(Some(rows)) => {
                     gathered.numbers.insert(name.clone(), rows.number);
-                    gathered.inputs.changed.insert(name, ChangedInput { before: rows.before, after: rows.after });
+                    gathered
+                        .inputs
+                        .changed
+                        .insert(name, ChangedInput { before: rows.before, after: rows.after, old: Some(rows.old) });
                 }
                 Err(reason) => {
                     gathered.unknown.get_or_insert(reason);

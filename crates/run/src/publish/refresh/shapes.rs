@@ -47,17 +47,27 @@ impl Publication<'_> {
         if let Some(split) = self.refreshing.splits.get(&node) {
             return Rc::clone(split);
         }
-        let split = match self.shape(node).as_ref() {
-            Ok(shape) if shape.is_followed() => Split::default(),
-            Ok(_) => read_split(self.project, self.compiled, &self.tables, self.database.dialect, node),
-            Err(full) if full.obstacle.is_some() => {
-                read_split(self.project, self.compiled, &self.tables, self.database.dialect, node)
-            }
-            Err(_) => Split::default(),
-        };
+        let (split, may_have_sums) = self.split_without_sums(node);
+        let split = if may_have_sums { self.with_standing_sums(node, split) } else { split };
         let split = Rc::new(split);
         self.refreshing.splits.insert(node, Rc::clone(&split));
         split
+    }
+
+    /// Whether a model is one that may have stages at all.
+    pub(super) fn may_have_stages(&mut self, node: usize) -> bool {
+        self.shape(node).as_ref().as_ref().err().is_none_or(|full| full.obstacle.is_some())
+    }
+
+    /// The parts of a model without sums, and whether it may have some.
+    pub(super) fn split_without_sums(&mut self, node: usize) -> (Split, bool) {
+        if !self.may_have_stages(node) {
+            return (Split::default(), false);
+        }
+        match self.shape(node).as_ref() {
+            Ok(shape) if shape.is_followed() => (Split::default(), true),
+            _ => (read_split(self.project, self.compiled, &self.tables, self.database.dialect, node), true),
+        }
     }
 
     /// The name under which a table stands in compiled texts, in parts.

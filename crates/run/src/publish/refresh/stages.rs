@@ -10,7 +10,7 @@ use thalweg_project::{RefreshPin, TableName};
 use thalweg_sql::NodeKind;
 use thalweg_sql::refresh::split::placed;
 use thalweg_sql::refresh::{ChangedInput, InputTable, Inputs, Shape, Split, Stage, WithStages};
-use thalweg_sql::statement::relation::RUN_COLUMN;
+use thalweg_sql::statement::relation::{RUN_COLUMN, column_list};
 use thalweg_sql::statement::{Sameness, TypedColumn};
 
 use super::inputs::Gathered;
@@ -46,6 +46,12 @@ impl Stages {
     /// Those that are gone.
     pub fn dropped(&self) -> impl Iterator<Item = &TableName> {
         self.dropped.iter()
+    }
+
+    /// Whether a model has a stage with such a name.
+    pub fn any_of(&self, model: &TableName, named: impl Fn(&str) -> bool) -> bool {
+        let own = |stage: &TableName| is_of(stage, model) && stage.name.get(model.name.len() + 1..).is_some_and(&named);
+        self.known.keys().any(own)
     }
 
     /// A stage.
@@ -112,12 +118,16 @@ impl Publication<'_> {
         if self.refreshing.in_full.contains_key(table) || facts.model.refresh == RefreshPin::Full {
             return Ok(false);
         }
+        let mut wanted = None;
+        if !changed_only && self.may_have_stages(node) {
+            // What is wrong with the model's own text is told about that text.
+            wanted = Some(self.describe(&facts.sql)?);
+            self.choose_sums(node).map_err(|error| generated(table, error))?;
+        }
         let split = self.split(node);
         if split.is_whole() {
             return Ok(false);
         }
-        // What is wrong with the model's own text is told about that text.
-        let wanted = if changed_only { None } else { Some(self.describe(&facts.sql)?) };
         let done = self.by_stages(node, facts, &split, wanted, changed_only, step);
         let done = done.map_err(|error| generated(table, error))?;
         if let Err(reason) = done {
@@ -263,7 +273,7 @@ impl Publication<'_> {
     }
 
     /// The tables a part reads, by the parts of their names, each once.
-    fn tables_of(&self, text: &str) -> BTreeSet<Vec<String>> {
+    pub(super) fn tables_of(&self, text: &str) -> BTreeSet<Vec<String>> {
         let query = thalweg_sql::parse_select(text, self.database.dialect);
         query.map(|query| query.tables.into_iter().map(|table| table.name).collect()).unwrap_or_default()
     }
@@ -364,7 +374,8 @@ impl Publication<'_> {
             Change::None => {}
             Change::Rows { before, after } => {
                 gathered.numbers.insert(stage.table(), number);
-                gathered.inputs.changed.insert(stage.table(), ChangedInput { before, after });
+                let old = self.stage_before(&state, &before)?;
+                gathered.inputs.changed.insert(stage.table(), ChangedInput { before, after, old: Some(old) });
             }
             Change::Everything => {
                 gathered.unknown.get_or_insert(format!("its stage {} was made anew", stage.name));
@@ -377,6 +388,19 @@ impl Publication<'_> {
         self.record_refresh(&facts, &step);
         self.finish_step(step)?;
         Ok(Ok(()))
+    }
+
+    /// A stage as it was before this run.
+    fn stage_before(&self, state: &TableState, before: &str) -> Result<String, RunError> {
+        let dialect = self.database.dialect;
+        let columns = state.typed_columns(dialect);
+        let columns = column_list(dialect, "d", columns.iter().map(|column| column.name.as_str()));
+        let columns = self.database.name(columns)?;
+        let physical = self.physical(&state.physical)?;
+        Ok(format!(
+            "(select {columns} from {physical} d where d.{RUN_COLUMN} < {} union all select {columns} from {before} d)",
+            self.run
+        ))
     }
 
     fn stage_text(&self, stage: &Stage, gathered: &Gathered) -> Result<String, RunError> {
@@ -467,7 +491,19 @@ impl Publication<'_> {
         step.reason = format!("{} changed", shown(&changed));
         let shape = self.part_shape(&stage.text, &[], gathered);
         let given = self.given(&stage.text, &shape, gathered);
-        let attempt = self.refresh_by_given(facts, &given, &old, &columns, step)?;
+        let mut attempt = Attempt::InFull(String::new());
+        if stage.summing.is_some() {
+            let figures = step.refresh.get_or_insert_with(RefreshFigures::default);
+            *figures = self.expected(&facts.model.table, &facts.fingerprint, old.rows)?;
+            attempt = self.by_deltas(facts, stage, &old, &columns, gathered, step)?;
+            step.reason = match &attempt {
+                Attempt::Done(_) => format!("{}; added and subtracted", step.reason),
+                Attempt::InFull(reason) => format!("{}; {reason}", step.reason),
+            };
+        }
+        if matches!(attempt, Attempt::InFull(_)) {
+            attempt = self.refresh_by_given(facts, &given, &old, &columns, step)?;
+        }
         let Refreshed { counts, change } = match attempt {
             Attempt::Done(refreshed) => {
                 step.strategy = Strategy::Incremental;
@@ -507,7 +543,7 @@ impl Publication<'_> {
     }
 }
 
-fn is_stage(name: &[String]) -> bool {
+pub(super) fn is_stage(name: &[String]) -> bool {
     name.first().is_some_and(|schema| schema == thalweg_sql::refresh::split::STAGE_SCHEMA)
 }
 

@@ -578,7 +578,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The column of a grouping expression that this one is.
-fn grouped(expr: &Expr, context: &Context<'_>) -> Option<ColumnId> {
+pub(super) fn grouped(expr: &Expr, context: &Context<'_>) -> Option<ColumnId> {
     let groups = context.groups.filter(|groups| !groups.expressions.is_empty())?;
     if matches!(expr, Expr::Value(_)) && !groups.expressions.iter().any(|(one, _)| matches!(one, Expr::Value(_))) {
         return None;

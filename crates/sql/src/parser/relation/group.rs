@@ -276,7 +276,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Makes the groups.
-    pub(super) fn aggregate(&mut self, block: &mut Block<'a, '_>, aggregates: Vec<ColumnId>) -> Outcome<()> {
+    pub(super) fn aggregate(
+        &mut self,
+        select: &'a Select,
+        block: &mut Block<'a, '_>,
+        aggregates: Vec<ColumnId>,
+    ) -> Outcome<()> {
+        let summed = if self.with_summed { self.summed(select, block).map(Box::new) } else { None };
         let Some(groups) = &block.groups else { return Ok(()) };
         let (pairs, sets, span): (Vec<_>, Vec<_>, Range<usize>) =
             (groups.pairs.clone(), groups.sets.clone(), groups.span.clone());
@@ -297,7 +303,7 @@ impl<'a> Reader<'a> {
             })
             .collect();
         columns.extend(aggregates.iter().map(|id| OutputColumn { id: *id, engine_type: None }));
-        let aggregate = Aggregate { input: Box::new(input), groups: pairs, sets, aggregates, span };
+        let aggregate = Aggregate { input: Box::new(input), groups: pairs, sets, aggregates, span, summed };
         block.relation = Relation { kind: Kind::Aggregate(aggregate), columns };
         Ok(())
     }

@@ -161,6 +161,14 @@ impl<'a> Places<'a> {
         start..end.max(start)
     }
 
+    /// The tokens from the one that begins at `start`, without blanks.
+    pub(super) fn tokens_from(&self, start: usize) -> impl Iterator<Item = (Range<usize>, &Token)> {
+        let first = self.tokens.partition_point(|token| self.positions.offset(token.span.start) < start);
+        let rest = self.tokens.get(first..).unwrap_or_default().iter();
+        rest.filter(|token| !matches!(token.token, Token::Whitespace(_)))
+            .map(|token| (self.positions.range(token.span), &token.token))
+    }
+
     /// The range of a call: its name and the parentheses that follow.
     pub(super) fn call(&self, name: Range<usize>) -> Range<usize> {
         let first = self.tokens.partition_point(|token| self.positions.offset(token.span.start) < name.end);

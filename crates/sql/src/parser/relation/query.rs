@@ -112,6 +112,9 @@ impl<'a> Reader<'a> {
                 Some("compute it in a column first"),
             ));
         }
+        if let SetExpr::Select(select) = &*query.body {
+            self.bodies.insert(self.places.range(select.select_token.0.span).start, query);
+        }
         let mut bound = self.body(&query.body, env, parent, mode)?;
         let limit = match (&query.limit_clause, &query.fetch) {
             (None, None) => return Ok(bound),

@@ -404,7 +404,7 @@ impl<'a> Reader<'a> {
             relation = self.attach(relation, sub, Use::Value).0;
         }
         block.relation = relation;
-        self.aggregate(block, aggregates)?;
+        self.aggregate(select, block, aggregates)?;
         let mut relation = block.take();
         for sub in subqueries {
             relation = self.attach(relation, sub, Use::Value).0;

@@ -1,0 +1,238 @@
+//! Stages of counts and sums over large groups, kept by adding and subtracting what changed.
+//!
+//! Whether a model has them is decided when it is computed in full: where on average enough rows share a group. After that, that they
+//! stand is the decision. They are refreshed with their model, in one transaction, so each change is added once.
+
+use thalweg_project::RefreshPin;
+use thalweg_sql::refresh::summed::{self, Candidate, Delta};
+use thalweg_sql::refresh::{Split, Stage, WithStages};
+use thalweg_sql::statement::TypedColumn;
+
+use super::inputs::Gathered;
+use super::shapes::KnownTables;
+use super::stages::{is_stage, stage_name};
+use super::{Attempt, Refreshed, set_keys};
+use crate::change::Change;
+use crate::error::RunError;
+use crate::outcome::{Counts, StepOutcome};
+use crate::publish::Publication;
+use crate::publish::model::ModelFacts;
+use crate::table_state::TableState;
+
+/// So many rows of the largest table tell how large the groups are.
+const SAMPLE: u64 = 50_000;
+
+/// Types of columns that are added exactly.
+const EXACT: [&str; 11] = [
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+    "BOOLEAN",
+];
+
+/// Types of columns of which equal values are identical.
+const GROUPED: [&str; 6] = ["VARCHAR", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "UUID"];
+
+/// What a group and its rows are added up from, as far as it was found out.
+enum Size {
+    Small,
+    Large,
+}
+
+impl Publication<'_> {
+    /// The parts of a model with the sums that stand.
+    pub(super) fn with_standing_sums(&self, node: usize, split: Split) -> Split {
+        let table = &self.compiled.nodes[node].id;
+        if !self.stages.any_of(table, |name| name.starts_with("sums")) {
+            return split;
+        }
+        let candidates = self.sums_of(node, &split);
+        let standing: Vec<&Candidate> = candidates
+            .iter()
+            .filter(|candidate| self.stages.get(&stage_name(table, &candidate.stage.name)).is_some())
+            .collect();
+        if standing.is_empty() { split } else { summed::with(&self.as_parts(node, split), &standing) }
+    }
+
+    /// The split of a model; the whole text as what is left where it has no stages.
+    fn as_parts(&self, node: usize, split: Split) -> Split {
+        match self.compiled.refresh_sql(node) {
+            Some(text) if split.is_whole() => Split { stages: Vec::new(), rest: text.to_owned() },
+            _ => split,
+        }
+    }
+
+    fn sums_of(&self, node: usize, split: &Split) -> Vec<Candidate> {
+        let dialect = self.database.dialect;
+        let known = KnownTables { project: self.project, tables: &self.tables, dialect };
+        summed::candidates(&self.as_parts(node, split.clone()), dialect, &known)
+    }
+
+    /// Decides which sums a model has that is computed in full; whether it has any.
+    pub(super) fn choose_sums(&mut self, node: usize) -> Result<bool, RunError> {
+        let base = self.split_without_sums(node);
+        let mut chosen = Vec::new();
+        if base.1 {
+            for candidate in self.sums_of(node, &base.0) {
+                if self.is_worth(&candidate.stage)? {
+                    chosen.push(candidate);
+                }
+            }
+        }
+        let any = !chosen.is_empty();
+        let chosen: Vec<&Candidate> = chosen.iter().collect();
+        let split = if any { summed::with(&self.as_parts(node, base.0), &chosen) } else { base.0 };
+        self.refreshing.splits.insert(node, std::rc::Rc::new(split));
+        Ok(any)
+    }
+
+    /// Computes a model in full that is to have sums from now on, because too much of it is touched by changes; whether it is to.
+    pub fn refresh_with_sums(
+        &mut self,
+        node: usize,
+        facts: &ModelFacts<'_>,
+        step: &mut StepOutcome,
+    ) -> Result<bool, RunError> {
+        if self.refreshing.in_full.contains_key(&facts.model.table) || facts.model.refresh != RefreshPin::Auto {
+            return Ok(false);
+        }
+        self.refresh_by_stages(node, facts, false, step)
+    }
+
+    /// Whether what a stage holds is exact, and its groups are large.
+    fn is_worth(&mut self, stage: &Stage) -> Result<bool, RunError> {
+        let Some(summing) = &stage.summing else { return Ok(false) };
+        if self.tables_of(&stage.text).iter().any(|name| is_stage(name)) {
+            return Ok(false);
+        }
+        let large = self.refreshing.large_groups;
+        let states = self.tables.iter().filter(|(_, state)| !state.physical.is_empty());
+        let largest = states
+            .map(|(table, state)| (self.published_parts(table), state))
+            .filter(|(name, _)| summing.linear.contains(name))
+            .max_by_key(|(_, state)| state.rows)
+            .map(|(name, state)| (name, state.clone()));
+        let Some((name, state)) = largest.filter(|(_, state)| state.rows >= large.rows) else { return Ok(false) };
+        if !self.is_exact(summing)? {
+            return Ok(false);
+        }
+        let size = self.size_of_groups(stage, &name, &state, large.rows_per_group)?;
+        Ok(matches!(size, Size::Large))
+    }
+
+    fn is_exact(&mut self, summing: &summed::Summing) -> Result<bool, RunError> {
+        let types = self.database.connection.describe(&summing.probe).map_err(|error| self.database.error(error))?;
+        let exact = |name: &str| EXACT.contains(&name) || (name.starts_with("DECIMAL") && !name.ends_with(']'));
+        Ok(types.iter().enumerate().all(|(index, column)| {
+            let name = column.engine_type.to_uppercase();
+            exact(&name)
+                || (index < summing.keys.len() && (GROUPED.contains(&name.as_str()) || name.starts_with("TIMESTAMP_")))
+        }))
+    }
+
+    /// How many rows share a group, estimated from a sample of the largest table: how many groups it does not show follows from how
+    /// many it shows once and twice.
+    fn size_of_groups(
+        &mut self,
+        stage: &Stage,
+        table: &[String],
+        state: &TableState,
+        wanted: u64,
+    ) -> Result<Size, RunError> {
+        let dialect = self.database.dialect;
+        let per_million = (SAMPLE.saturating_mul(1_000_000) / state.rows.max(1)).min(1_000_000);
+        let physical = self.physical(&state.physical)?;
+        let relation = if per_million < 1_000_000 {
+            let row = format!("r.{}", dialect.row_identifier());
+            format!("(select r.* from {physical} r where {})", dialect.is_sampled(&row, self.run, per_million))
+        } else {
+            physical
+        };
+        let known = KnownTables { project: self.project, tables: &self.tables, dialect };
+        let sampled = summed::over(&stage.text, dialect, &known, table, &relation);
+        let Some(sampled) = sampled.map_err(|error| self.database.bad_name(error))? else { return Ok(Size::Small) };
+        let rows = summed::ROWS;
+        let numbers = self.database.counts(&format!(
+            "select coalesce(sum(q.{rows}), 0)::bigint, count(*), count(*) filter (where q.{rows} = 1), count(*) filter (where q.{rows} = 2) \
+             from ({sampled}\n) q"
+        ))?;
+        let [rows, shown, once, twice] = numbers[..] else { return Ok(Size::Small) };
+        let unseen = if per_million < 1_000_000 { once * once / (2 * twice.max(1)) } else { 0 };
+        let all = u128::from(rows) * 1_000_000 / u128::from(per_million.max(1));
+        let large = all >= u128::from(shown + unseen) * u128::from(wanted.max(1)) && rows > 0;
+        Ok(if large { Size::Large } else { Size::Small })
+    }
+
+    /// Adds to a stage what came and takes from it what went.
+    pub(super) fn by_deltas(
+        &mut self,
+        facts: &ModelFacts<'_>,
+        stage: &Stage,
+        old: &TableState,
+        columns: &[TypedColumn],
+        gathered: &Gathered,
+        step: &mut StepOutcome,
+    ) -> Result<Attempt, RunError> {
+        let Some(summing) = &stage.summing else { return Ok(Attempt::InFull("it holds no sums".to_owned())) };
+        if let Some(reason) = &gathered.unknown {
+            return Ok(Attempt::InFull(reason.clone()));
+        }
+        let dialect = self.database.dialect;
+        let names = self.tables_of(&stage.text);
+        let changed: u64 = names.iter().filter_map(|name| gathered.numbers.get(name)).sum();
+        let read: u64 = facts.inputs.iter().filter_map(|input| self.tables.get(input)).map(|state| state.rows).sum();
+        if changed > read / 2 && changed > self.refreshing.large_groups.rows {
+            return Ok(Attempt::InFull(format!("{changed} rows changed in what it reads, which has {read}")));
+        }
+        let delta = {
+            let known = KnownTables { project: self.project, tables: &self.tables, dialect };
+            let inputs = WithStages { inputs: &known, stages: gathered.tables.clone() };
+            summing
+                .delta(&stage.text, dialect, &inputs, &gathered.inputs)
+                .map_err(|error| self.database.bad_name(error))?
+        };
+        let select = match delta {
+            Delta::Rows(select) => select,
+            Delta::NotLinear(tables) => {
+                let tables: Vec<String> = tables.iter().map(|name| name.join(".")).collect();
+                return Ok(Attempt::InFull(format!("a change of {} cannot be added", tables.join(", "))));
+            }
+        };
+        let delta = self.database.temporary("delta");
+        let groups = self.database.make_counted(&delta, &select)?;
+        fail::fail_point!("run::refresh-discovered", |_| Err(RunError::failed_at("run::refresh-discovered")));
+        if let Some(figures) = &mut step.refresh {
+            figures.upstream = Some(changed);
+        }
+        set_keys(step, groups);
+        if groups == 0 {
+            self.database.forget_one(&delta)?;
+            return Ok(Attempt::Done(Refreshed { counts: Counts::default(), change: Change::None }));
+        }
+        let typed: Vec<(String, String)> =
+            columns.iter().map(|column| (column.name.clone(), column.engine_type.clone())).collect();
+        let physical = self.physical(&old.physical)?;
+        let sql = summing.merged(dialect, &physical, &delta, &typed);
+        let sql = sql.map_err(|error| self.database.bad_name(error))?;
+        let merged = self.database.make_named("merged", &sql)?;
+        let sql = summing.impossible(dialect, &merged).map_err(|error| self.database.bad_name(error))?;
+        if self.database.count(&sql)? > 0 {
+            self.database.forget_one(&merged)?;
+            self.database.forget_one(&delta)?;
+            return Ok(Attempt::InFull("more rows went than it had counted".to_owned()));
+        }
+        let nulls = vec![true; summing.keys.len()];
+        let select = format!("select m.* from {merged} m");
+        let refreshed = self.replace_keys(facts, old, columns, &select, &summing.keys, &delta, &nulls, step)?;
+        self.database.forget_one(&merged)?;
+        self.database.forget_one(&delta)?;
+        Ok(Attempt::Done(refreshed))
+    }
+}
