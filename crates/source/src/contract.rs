@@ -304,6 +304,18 @@ pub struct KeyRange {
     pub from: Option<String>,
     /// Up to but not including this value; to the greatest without it.
     pub to: Option<String>,
+    /// Only strips of it, where the column is a whole number; all of it without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strips: Option<Strips>,
+}
+
+/// A range divided into strips of one width, the last of which may be narrower.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strips {
+    /// How many values lie in a strip.
+    pub width: i64,
+    /// A `1` for each that is meant and a `0` for each other, from the beginning of the range on.
+    pub listed: String,
 }
 
 impl Extract {

@@ -66,6 +66,17 @@ pub trait Dialect: Debug + Send + Sync {
         format!("count(distinct ({columns}))")
     }
 
+    /// How often a positive number goes into a whole one that is not negative, as an integer of 32 bits.
+    fn quotient(&self, number: &str, divisor: i64) -> String {
+        format!("cast({number} / {divisor} as integer)")
+    }
+
+    /// A condition that holds where the digit at a place is `1`; `digits` are zeros and ones, the first of which is at place 0, and the
+    /// place is an expression that is never beyond the last.
+    fn has_bit(&self, digits: &str, place: &str) -> String {
+        format!("get_bit(cast('{digits}' as bit varying), {place}) = 1")
+    }
+
     /// A condition that holds for so many of a million different values of some expressions (a list), always for the same ones with
     /// the same seed.
     fn is_sampled(&self, expressions: &str, seed: i64, per_million: u64) -> String;

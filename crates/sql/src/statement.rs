@@ -12,5 +12,5 @@ pub mod relation;
 pub use change_log::ChangeLog;
 pub use condition::{RowCondition, row_condition};
 pub use difference::{Difference, Sameness};
-pub use merge::{Merge, Missing, is_missing};
+pub use merge::{Merge, Missing, gone_keys, is_missing};
 pub use relation::{Relation, TypedColumn};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thalweg_project::{Stream, WriteDisposition};
 use thalweg_source::{Column, KeyRange};
-use thalweg_sql::statement::{Missing, is_missing};
+use thalweg_sql::statement::{Merge, Missing, gone_keys, is_missing};
 use thalweg_warehouse::StagedColumn;
 
 use crate::error::RunError;
@@ -33,19 +33,22 @@ impl ExtractFiles {
 }
 
 impl Publication<'_> {
-    /// What is still there at the source, as far as the extract tells.
-    pub(super) fn missing(
+    /// The keys of rows that are gone at the source, as far as the extract tells, in a temporary table.
+    pub(super) fn gone(
         &mut self,
+        merge: &Merge<'_>,
         stream: &Stream,
-        key: &[String],
         extract: &ExtractFiles,
         winners: &str,
-    ) -> Result<Option<Missing>, RunError> {
-        match &extract.keys {
-            Some(listed) => Ok(Some(self.listed(key, listed, "t")?)),
-            None if extract.tells_missing(stream) => Ok(Some(Missing { keys: winners.to_owned(), within: None })),
-            None => Ok(None),
-        }
+    ) -> Result<Option<String>, RunError> {
+        let missing = match &extract.keys {
+            Some(_) if extract.gone.is_some() => return Ok(extract.gone.clone()),
+            Some(listed) => self.listed(&merge.key, listed, "t")?,
+            None if extract.tells_missing(stream) => Missing { keys: winners.to_owned(), within: None },
+            None => return Ok(None),
+        };
+        let gone = self.database.name(merge.gone(&missing))?;
+        self.database.make_named("gone", &gone).map(Some)
     }
 
     /// What was still there when a first load ended, where a part of it was read in an earlier snapshot: then its keys were listed.
@@ -62,13 +65,13 @@ impl Publication<'_> {
     }
 
     /// Why an extract must not be merged, if more rows are gone than may be deleted without consent: an empty table is more often a fault
-    /// at the source than a wish.
+    /// at the source than a wish. Which rows are gone by a listing of keys is remembered in the extract.
     pub(super) fn refuses_deletes(
         &mut self,
         stream: &Stream,
         physical: &str,
         columns: &[Column],
-        extract: &ExtractFiles,
+        extract: &mut ExtractFiles,
         rows: u64,
     ) -> Result<Option<String>, RunError> {
         let Some(options) = stream.database.as_ref().filter(|_| !extract.confirmed) else { return Ok(None) };
@@ -86,8 +89,12 @@ impl Publication<'_> {
             None => Missing { keys: self.stage_keys(&key, &extract.parts)?, within: None },
         };
         let target = self.physical(physical)?;
-        let condition = self.database.name(is_missing(self.database.dialect, &stream.primary_key, &missing, "t"))?;
-        let gone = self.database.count(&format!("select count(*) from {target} t where {condition}"))?;
+        let gone = self.database.name(gone_keys(self.database.dialect, &stream.primary_key, &target, &missing))?;
+        let name = self.database.temporary("gone");
+        let gone = self.database.make_counted(&name, &gone)?;
+        if extract.keys.is_some() {
+            extract.gone = Some(name);
+        }
         if gone as f64 <= options.max_delete_ratio * rows as f64 {
             return Ok(None);
         }
@@ -153,30 +160,37 @@ impl Publication<'_> {
         let name = format!("{alias}.{}", self.database.name(dialect.quote_identifier(&first.name))?);
         let literal =
             |text: &str| format!("cast({} as {})", dialect.literal_text(text), dialect.type_name(&first.column_type));
-        let mut bounds: Vec<(String, bool)> = Vec::new();
-        let mut before_first = false;
+        let mut bounds: Vec<(String, String)> = Vec::new();
+        let mut before_first = "false";
         for range in &listed.ranges {
+            let inside = match (&range.strips, &range.from) {
+                (Some(strips), Some(from)) => {
+                    let strip = dialect.quotient(&format!("({name} - {})", literal(from)), strips.width);
+                    dialect.has_bit(&strips.listed, &strip)
+                }
+                _ => "true".to_owned(),
+            };
             match &range.from {
-                Some(from) => bounds.push((literal(from), true)),
-                None => before_first = true,
+                Some(from) => bounds.push((literal(from), inside)),
+                None => before_first = "true",
             }
-            bounds.extend(range.to.as_ref().map(|to| (literal(to), false)));
+            bounds.extend(range.to.as_ref().map(|to| (literal(to), "false".to_owned())));
         }
         Ok(Some(chosen(&name, &bounds, before_first)))
     }
 }
 
 /// Whether a value lies in one of several ranges, which are in order: found in as many steps as it takes to halve them, where a list of
-/// conditions would be gone through for each row. `bounds` has the first value of each stretch, and whether it is one of the ranges; `before` says
-/// so of what comes before the first.
-fn chosen(name: &str, bounds: &[(String, bool)], before: bool) -> String {
+/// conditions would be gone through for each row. `bounds` has the first value of each stretch, and the condition for what lies in it; `before` is
+/// that of what comes before the first.
+fn chosen(name: &str, bounds: &[(String, String)], before: &str) -> String {
     let (below, rest) = bounds.split_at(bounds.len() / 2);
     match rest {
-        [] => before.to_string(),
-        [(bound, is_inside), above @ ..] => format!(
+        [] => before.to_owned(),
+        [(bound, inside), above @ ..] => format!(
             "(case when {name} < {bound} then {} else {} end)",
             chosen(name, below, before),
-            chosen(name, above, *is_inside)
+            chosen(name, above, inside)
         ),
     }
 }
@@ -188,11 +202,11 @@ mod tests {
     #[test]
     fn a_value_in_ranges() {
         let bounds =
-            |bounds: &[(i32, bool)]| -> Vec<_> { bounds.iter().map(|(it, is)| (it.to_string(), *is)).collect() };
-        assert_eq!(chosen("k", &[], true), "true");
-        assert_eq!(chosen("k", &bounds(&[(3, true)]), false), "(case when k < 3 then false else true end)");
+            |bounds: &[(i32, bool)]| -> Vec<_> { bounds.iter().map(|(it, is)| (it.to_string(), is.to_string())).collect() };
+        assert_eq!(chosen("k", &[], "true"), "true");
+        assert_eq!(chosen("k", &bounds(&[(3, true)]), "false"), "(case when k < 3 then false else true end)");
         assert_eq!(
-            chosen("k", &bounds(&[(3, true), (5, false), (8, true)]), false),
+            chosen("k", &bounds(&[(3, true), (5, false), (8, true)]), "false"),
             "(case when k < 5 then (case when k < 3 then false else true end) else (case when k < 8 then false else true end) end)"
         );
     }

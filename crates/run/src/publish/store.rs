@@ -44,6 +44,8 @@ pub struct ExtractFiles {
     pub complete: bool,
     /// The keys that the source has, if they were listed.
     pub keys: Option<ListedKeys>,
+    /// Temporary table with the keys of rows that are gone by the listing, where that was found out already.
+    pub gone: Option<String>,
     /// A person agreed to delete however many rows are gone.
     pub confirmed: bool,
     /// Rows that came before and are merged again.
@@ -217,8 +219,8 @@ impl Publication<'_> {
         mut counts: Counts,
         winners: &str,
     ) -> Result<Merged, RunError> {
-        let missing = self.missing(stream, &merge.key, extract, winners)?;
-        let missing = missing.as_ref();
+        let gone = self.gone(merge, stream, extract, winners)?;
+        let gone = gone.as_deref();
         let verdicts = self.database.temporary("verdicts");
         let sql = self.database.name(merge.create_verdicts(&verdicts, winners))?;
         self.database.execute(&sql)?;
@@ -239,10 +241,10 @@ impl Publication<'_> {
         }
         counts.unchanged += usable.saturating_sub(elsewhere);
         let before = self.database.temporary("before");
-        let sql = self.database.name(merge.create_before(&before, &verdicts, missing))?;
+        let sql = self.database.name(merge.create_before(&before, &verdicts, gone))?;
         let touched = self.database.execute(&sql)?;
         if touched > 0 {
-            let sql = self.database.name(merge.delete_touched(&verdicts, missing))?;
+            let sql = self.database.name(merge.delete_touched(&verdicts, gone))?;
             let deleted = self.database.execute(&sql)?;
             counts.deleted_missing = deleted - counts.updated - counts.deleted_by_mark;
         }

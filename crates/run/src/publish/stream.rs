@@ -131,11 +131,11 @@ impl Publication<'_> {
             }
         } else {
             let known = state.as_ref().map(TableState::source_columns).unwrap_or_default();
-            let Some((extract, new_columns)) = fresh else { return Ok(None) };
+            let Some((mut extract, new_columns)) = fresh else { return Ok(None) };
             columns = merged_columns(&known, &new_columns);
             if let Some(state) = &state
                 && let Some(message) =
-                    self.refuses_deletes(work.stream, &state.physical, &known, &extract, rows_before)?
+                    self.refuses_deletes(work.stream, &state.physical, &known, &mut extract, rows_before)?
             {
                 step.strategy = Strategy::Kept;
                 step.reason.clone_from(&message);
@@ -312,6 +312,7 @@ pub fn extract_files(manifest: &Manifest, folder: &std::path::Path, origin_base:
             parts: manifest.keys.iter().map(|part| (folder.join(&part.file), part.columns.clone())).collect(),
             ranges: listing.ranges.clone(),
         }),
+        gone: None,
         confirmed: manifest.extract.deletes_confirmed,
         again: None,
     }

@@ -36,7 +36,7 @@ fn write(database: &Database, writer: u64, stop: &AtomicBool, changes: &AtomicU6
     let mut next = ROWS + writer;
     while !stop.load(Ordering::Relaxed) {
         session.run("begin");
-        let statements = 1 + numbers.below(12);
+        let statements = 1 + numbers.below(24);
         for _ in 0..statements {
             let id = numbers.below(ROWS / WRITERS) * WRITERS + writer;
             let statement = match numbers.below(10) {
@@ -54,8 +54,12 @@ fn write(database: &Database, writer: u64, stop: &AtomicBool, changes: &AtomicU6
         if numbers.below(8) == 0 {
             std::thread::sleep(Duration::from_millis(numbers.below(hold.max(1))));
         }
-        session.run(if numbers.below(20) == 0 { "rollback" } else { "commit" });
-        changes.fetch_add(statements, Ordering::Relaxed);
+        if numbers.below(20) == 0 {
+            session.run("rollback");
+        } else {
+            session.run("commit");
+            changes.fetch_add(statements, Ordering::Relaxed);
+        }
     }
 }
 

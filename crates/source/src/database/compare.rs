@@ -7,12 +7,18 @@
 //! The server counts and hashes where it can ([`super::checksum`]). Where it cannot tell quickly in which range a row lies, it hands over the
 //! leading column and the hash; where it cannot write a value, the values, and the rest is done here.
 
+use arrow::array::BooleanArray;
+use arrow::compute::filter_record_batch;
+use arrow::record_batch::RecordBatch;
+
 use super::Dialect;
 use super::columns::{ColumnPlan, PlannedColumn};
 use super::extract::{Extraction, key_columns};
+use super::keys::KeyParts;
 use super::pool::Lent;
 use super::rows::fault;
 use super::statement::Statement;
+use super::summary::Counted;
 use super::{Boundaries, Bucket, Read, SourceColumn, Summary};
 use crate::{KeyListing, SourceError};
 use thalweg_project::ColumnType;
@@ -24,6 +30,10 @@ const SPANS_A_STATEMENT: usize = 64;
 const TEXT_SPANS: usize = 16;
 /// When ranges with more than this part of the rows differ, all of it is read.
 const MOST: f64 = 0.6;
+/// Keys of ranges that are looked at at once are kept until it is known which of them differ, up to so many bytes.
+const KEPT: usize = 16 << 20;
+/// Ranges of keys that are listed apart, where they are not strips of the same width.
+const LISTED: usize = 256;
 /// What is hashed to find out whether the server does so as expected, letters beyond ASCII included.
 const PROBE: &str = "Zürich, 1 €";
 
@@ -38,13 +48,20 @@ pub enum Differences {
     Everywhere,
 }
 
+/// What a comparison found.
+#[derive(Debug)]
+pub struct Found {
+    /// Where source and store differ.
+    pub differences: Differences,
+    /// Ranges whose keys were listed on the way, in order, each as first and one behind the last. Where it is none at all, nothing was.
+    pub listed: Option<Vec<(usize, usize)>>,
+}
+
 impl Differences {
     /// For the store: what was listed.
     pub fn listing(&self, summary: &Summary) -> KeyListing {
         match self {
-            Self::In(spans) => {
-                KeyListing { ranges: spans.iter().map(|(from, to)| summary.key_range(*from, *to)).collect() }
-            }
+            Self::In(spans) => KeyListing { ranges: summary.key_ranges(spans) },
             Self::Nowhere | Self::Everywhere => KeyListing { ranges: Vec::new() },
         }
     }
@@ -87,6 +104,35 @@ enum Way<'a> {
     Read,
 }
 
+/// One comparison.
+struct Work<'w, 'k> {
+    store: &'w Summary,
+    columns: Vec<(&'w SourceColumn, &'w ColumnType)>,
+    /// Conditions for the rows that count.
+    rows: Vec<String>,
+    /// The leading column in an order that both sides have.
+    ordered: Option<String>,
+    /// The hash of a row, where the server knows one.
+    hash: Option<String>,
+    /// Most ranges are expected to differ.
+    expects: bool,
+    /// Where keys are listed while they are compared.
+    keys: Option<&'w KeyParts<'k>>,
+}
+
+/// What comparing some ranges beside each other found.
+#[derive(Default)]
+struct Part {
+    /// Those that differ.
+    differing: Vec<usize>,
+    /// The rows that the source has in them.
+    rows: u64,
+    /// Those whose keys were listed.
+    listed: Vec<(usize, usize)>,
+    /// Keys that ought to have been listed were too many to be kept.
+    unlisted: bool,
+}
+
 impl Extraction<'_> {
     /// The conditions for the rows that are in the store when it is as the source is.
     pub(super) fn rows_of_the_store(&self, columns: &ColumnPlan) -> Vec<String> {
@@ -105,12 +151,15 @@ impl Extraction<'_> {
         Some(self.dialect.is_marked(&planned.source, stored))
     }
 
-    /// Where the source differs from what the store holds; `None` where the columns of the two cannot be compared.
+    /// Where the source differs from what the store holds; `None` where the columns of the two cannot be compared. `keys` takes the keys
+    /// in ranges that differ, where keys are what is compared; `expects` says that most ranges will.
     pub(super) fn differences(
         &self,
         columns: &ColumnPlan,
         store: &Summary,
-    ) -> Result<Option<Differences>, SourceError> {
+        keys: Option<&KeyParts<'_>>,
+        expects: impl FnOnce(usize) -> bool,
+    ) -> Result<Option<Found>, SourceError> {
         let planned: Option<Vec<(&PlannedColumn, &ColumnType)>> = store
             .columns()
             .iter()
@@ -138,51 +187,123 @@ impl Extraction<'_> {
             Some(_) => store.tasks(),
             None => vec![(0, store.buckets().len())],
         };
+        let expects = expects(tasks.len());
+        let work = Work { store, columns: spelled, rows, ordered, hash, expects, keys };
+        let apart = LISTED / tasks.len() + 1;
         let parts = self.pool.each(self.context, &tasks, |connection, task| {
-            let span = ordered.as_ref().filter(|_| tasks.len() > 1);
+            let span = work.ordered.as_ref().filter(|_| tasks.len() > 1);
             let within = span.map(|ordered| within(self.dialect, store, &leading.source, ordered, *task));
-            let conditions: Vec<String> = rows.iter().cloned().chain(within).collect();
-            let way = match &hash {
-                Some(hash) if ordered.is_some() || store.buckets().len() == 1 => Way::Grouped { hash },
+            let conditions: Vec<String> = work.rows.iter().cloned().chain(within).collect();
+            self.compare_part(connection, &work, *task, &conditions, apart)
+        })?;
+        let mut whole = Part::default();
+        for part in parts {
+            whole.differing.extend(part.differing);
+            whole.rows += part.rows;
+            whole.listed.extend(part.listed);
+            whole.unlisted |= part.unlisted;
+        }
+        let differences = spans(store, &whole, work.ordered.is_some());
+        let listed = keys.is_some() && !whole.unlisted;
+        Ok(Some(Found { differences, listed: listed.then_some(whole.listed) }))
+    }
+
+    /// Compares some ranges beside each other.
+    fn compare_part(
+        &self,
+        connection: &mut Lent<'_>,
+        work: &Work<'_, '_>,
+        (from, to): (usize, usize),
+        conditions: &[String],
+        apart: usize,
+    ) -> Result<Part, SourceError> {
+        self.context.check_cancelled()?;
+        let stored = &work.store.buckets()[from..to];
+        let mut counted = Counted::new(from, to);
+        let differing = |counted: &Counted| {
+            let differing: Vec<usize> = (from..to).filter(|range| counted.of(*range) != stored[range - from]).collect();
+            Part { rows: differing.iter().map(|range| counted.of(*range).rows).sum(), differing, ..Part::default() }
+        };
+        if let (Some(hash), true) = (&work.hash, !work.expects || to - from == 1) {
+            // All of them at once, which costs the server least.
+            let mut statement = Statement::new(self.dialect, self.table);
+            statement.only_all(conditions);
+            let answer = connection.query(&statement.aggregate(&["count(*)".to_owned(), format!("sum({hash})")]));
+            let mut whole = Bucket::default();
+            for row in connection.watch(answer)? {
+                whole.add(bucket(&row)?);
+            }
+            let mut expected = Bucket::default();
+            stored.iter().for_each(|bucket| expected.add(*bucket));
+            if whole == expected {
+                return Ok(Part::default());
+            }
+            if let (None, 1) = (work.keys, to - from) {
+                counted.add(from, whole)?;
+                return Ok(differing(&counted));
+            }
+        }
+        let Some(keys) = work.keys else {
+            let way = match &work.hash {
+                Some(hash) if work.ordered.is_some() || work.store.buckets().len() == 1 => Way::Grouped { hash },
                 Some(hash) => Way::Hashed { hash },
                 None => Way::Read,
             };
-            self.count(connection, store, &spelled, &way, *task, &conditions)
-        })?;
-        let mut source = store.emptied();
-        for part in parts {
-            for (range, bucket) in part.buckets().iter().enumerate().filter(|(_, bucket)| bucket.rows > 0) {
-                source.add(range, *bucket)?;
+            self.count(connection, work, &way, &mut counted, conditions)?;
+            return Ok(differing(&counted));
+        };
+
+        let mut statement = Statement::new(self.dialect, self.table);
+        statement.only_all(conditions);
+        work.columns.iter().for_each(|(column, _)| statement.column(column));
+        let sql = statement.sql(None);
+        let read = Read { sql: &sql, columns: statement.columns() };
+        let (mut kept, mut bytes): (Vec<(RecordBatch, Vec<u32>)>, usize) = (Vec::new(), 0);
+        let result = connection.read(&read, &mut |rows| {
+            self.context.check_cancelled()?;
+            let places = work.store.count(&mut counted, rows.batch.columns())?;
+            bytes += rows.batch.get_array_memory_size();
+            match bytes <= KEPT {
+                true => kept.push((rows.batch, places)),
+                false => kept.clear(),
             }
+            Ok(())
+        });
+        connection.watch(result)?;
+        let mut part = differing(&counted);
+        if bytes > KEPT {
+            part.unlisted = !part.differing.is_empty();
+            return Ok(part);
         }
-        Ok(Some(spans(store, &source, ordered.is_some())))
+        part.listed =
+            if work.store.has_strips(from) { joined(&part.differing, 0) } else { few(&part.differing, apart) };
+        let mut wanted = vec![false; to - from];
+        for (first, end) in &part.listed {
+            wanted[first - from..end - from].fill(true);
+        }
+        for (batch, places) in &kept {
+            let is_wanted = |place: &u32| usize::try_from(*place).ok().and_then(|it| wanted.get(it.checked_sub(from)?)).copied();
+            let rows: BooleanArray = places.iter().map(is_wanted).collect();
+            keys.write(&filter_record_batch(batch, &rows).map_err(|error| fault(&error))?)?;
+        }
+        Ok(part)
     }
 
-    /// One task of the source's side.
+    /// Counts and hashes the source's rows of some ranges.
     fn count(
         &self,
         connection: &mut Lent<'_>,
-        store: &Summary,
-        columns: &[(&SourceColumn, &ColumnType)],
+        work: &Work<'_, '_>,
         way: &Way<'_>,
-        (from, to): (usize, usize),
+        counted: &mut Counted,
         conditions: &[String],
-    ) -> Result<Summary, SourceError> {
-        self.context.check_cancelled()?;
-        let mut summary = store.emptied();
-        let leading = columns[0].0;
+    ) -> Result<(), SourceError> {
+        let (store, leading) = (work.store, work.columns[0].0);
         let mut statement = Statement::new(self.dialect, self.table);
         statement.only_all(conditions);
         match way {
-            Way::Grouped { hash } if to - from == 1 => {
-                let sql = statement.aggregate(&["count(*)".to_owned(), format!("sum({hash})")]);
-                let answer = connection.query(&sql);
-                for row in connection.watch(answer)? {
-                    summary.add(from, bucket(&row)?)?;
-                }
-                return Ok(summary);
-            }
             Way::Grouped { hash } => {
+                let (from, to) = counted.ranges();
                 let inner: Vec<_> = (from + 1..to).filter_map(|range| store.boundary(range)).collect();
                 // Texts are one task, whose first range lies below all boundaries.
                 let first = store.boundary(from);
@@ -194,9 +315,9 @@ impl Extraction<'_> {
                     for row in connection.watch(answer)? {
                         let range = row.first().cloned().flatten().and_then(|text| text.parse::<usize>().ok());
                         let range = range.ok_or_else(|| fault(&"a range has a number"))?;
-                        summary.add(from + range, bucket(&row[1..])?)?;
+                        counted.add(from + range, bucket(&row[1..])?)?;
                     }
-                    return Ok(summary);
+                    return Ok(());
                 }
                 statement.column(leading);
                 statement.number(hash, "thalweg_hash");
@@ -205,21 +326,20 @@ impl Extraction<'_> {
                 statement.column(leading);
                 statement.number(hash, "thalweg_hash");
             }
-            Way::Read => columns.iter().for_each(|(column, _)| statement.column(column)),
+            Way::Read => work.columns.iter().for_each(|(column, _)| statement.column(column)),
         }
         let sql = statement.sql(None);
         let read = Read { sql: &sql, columns: statement.columns() };
         let result = connection.read(&read, &mut |rows| {
             self.context.check_cancelled()?;
             match way {
-                Way::Read => summary.take(rows.batch.columns()),
+                Way::Read => store.count(counted, rows.batch.columns()).map(drop),
                 Way::Grouped { .. } | Way::Hashed { .. } => {
-                    summary.take_hashed(rows.batch.column(0), rows.batch.column(1))
+                    store.count_hashed(counted, rows.batch.column(0), rows.batch.column(1))
                 }
             }
         });
-        connection.watch(result)?;
-        Ok(summary)
+        connection.watch(result)
     }
 
     /// Whether the server hashes as this program does.
@@ -255,9 +375,8 @@ fn are_comparable(source: &ColumnType, stored: &ColumnType) -> bool {
 }
 
 /// The ranges that differ, put together so that they are read in not too many pieces.
-fn spans(store: &Summary, source: &Summary, has_order: bool) -> Differences {
-    let differing = store.differing(source);
-    if differing.is_empty() {
+fn spans(store: &Summary, source: &Part, has_order: bool) -> Differences {
+    if source.differing.is_empty() {
         return Differences::Nowhere;
     }
     let most = match store.boundaries() {
@@ -266,23 +385,33 @@ fn spans(store: &Summary, source: &Summary, has_order: bool) -> Differences {
         Boundaries::Numbers { .. } => SPANS,
         Boundaries::Texts(_) => TEXT_SPANS,
     };
+    let spans = few(&source.differing, most);
+    let rows = |ranges: &mut dyn Iterator<Item = usize>| -> u64 { ranges.map(|range| store.buckets()[range].rows).sum() };
+    let inside = rows(&mut spans.iter().flat_map(|(from, to)| *from..*to));
+    let all = rows(&mut (0..store.buckets().len()));
+    if inside.max(source.rows) as f64 > MOST * all as f64 { Differences::Everywhere } else { Differences::In(spans) }
+}
+
+/// Ranges in order, put together until there are not more than `most` stretches of them.
+fn few(ranges: &[usize], most: usize) -> Vec<(usize, usize)> {
     let mut gap = 0;
-    let spans = loop {
-        let mut spans: Vec<(usize, usize)> = Vec::new();
-        for range in &differing {
-            match spans.last_mut() {
-                Some((_, to)) if *range <= *to + gap => *to = range + 1,
-                _ => spans.push((*range, range + 1)),
-            }
-        }
+    loop {
+        let spans = joined(ranges, gap);
         if spans.len() <= most {
-            break spans;
+            return spans;
         }
         gap = gap * 2 + 1;
-    };
-    let rows =
-        |ranges: &mut dyn Iterator<Item = usize>| -> u64 { ranges.map(|range| source.buckets()[range].rows).sum() };
-    let inside = rows(&mut spans.iter().flat_map(|(from, to)| *from..*to));
-    let all = rows(&mut (0..source.buckets().len()));
-    if inside as f64 > MOST * all as f64 { Differences::Everywhere } else { Differences::In(spans) }
+    }
+}
+
+/// Ranges in order, put together where not more than `gap` others lie between them.
+fn joined(ranges: &[usize], gap: usize) -> Vec<(usize, usize)> {
+    let mut spans: Vec<(usize, usize)> = Vec::new();
+    for range in ranges {
+        match spans.last_mut() {
+            Some((_, to)) if *range <= *to + gap => *to = range + 1,
+            _ => spans.push((*range, range + 1)),
+        }
+    }
+    spans
 }

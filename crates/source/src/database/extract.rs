@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use thalweg_project::{ColumnType, DatabaseOptions, Deletes, SourceColumn, Stream, Table, WriteDisposition};
 
 use super::columns::{ColumnPlan, PlannedColumn, plan};
-use super::compare::Differences;
+use super::compare::{Differences, Found};
 use super::cursor::{CursorKind, CursorPosition, Moments};
-use super::keys;
+use super::keys::{self, KeyParts};
 use super::pool::Pool;
-use super::position::{Clock, Compared, DatabasePosition};
+use super::position::{self, Clock, DatabasePosition};
 use super::ranges::{RangePlan, take_up, wanted_ranges};
 use super::reading::{PartRead, ReadTask, Reading};
 use super::rows::RowPlan;
@@ -103,7 +103,9 @@ impl Extraction<'_> {
         let rows = self.rows(whole.is_some(), cursor.as_ref(), &old, &moments)?;
         let mut read = self.read(&columns, cursor.as_ref(), &rows, &moments, versions.as_deref())?;
         let compared = match &self.request.comparison {
-            Some(comparison) if rows != Rows::All => Some(self.compare(&columns, comparison, &mut notes)?),
+            Some(comparison) if rows != Rows::All => {
+                Some(self.compare(&columns, comparison, PartRead::total(&read.parts).read, &mut notes)?)
+            }
             _ => None,
         };
         if let Some(compared) = &compared {
@@ -132,8 +134,8 @@ impl Extraction<'_> {
             ..before.clone()
         };
         let hides_keys = rows == Rows::All && self.sees_deletes() && !tells_keys;
-        let now = Some(Compared { at: self.clock.server, ours: self.clock.ours });
-        if let Some(compared) = &compared {
+        let now = Some(position::Compared { at: self.clock.server, ours: self.clock.ours });
+        if let Some(compared) = compared {
             extract.keys = self.list(&columns, compared)?;
             after.keys.clone_from(&now);
         } else if hides_keys {
@@ -512,60 +514,68 @@ impl Extraction<'_> {
         }
     }
 
-    /// Where the source differs from the store.
+    /// Where the source differs from the store. So many `changed` rows were found by the cursor.
     fn compare<'c>(
-        &self,
+        &'c self,
         columns: &ColumnPlan,
         comparison: &'c crate::Comparison,
+        changed: u64,
         notes: &mut Vec<Note>,
-    ) -> Result<Found<'c>, SourceError> {
-        let mut compared = None;
+    ) -> Result<Compared<'c>, SourceError> {
+        // Where some rows of each chunk changed, one of them came or went: that chunks differ need not be found out.
+        let expects = |chunks: usize| changed > 8 * chunks as u64;
+        let purpose = comparison.purpose;
         if let Some(rows) = &comparison.rows {
-            compared = self.differences(columns, rows)?.map(|differences| (differences, rows));
-            if compared.is_none() {
-                notes.push(Note::warning(
-                    "the values of source and store are not compared this time, only their keys: columns are gone, or have other types than \
-                     in the store; `thalweg load --full-refresh` reads the table anew",
-                ));
+            if let Some(found) = self.differences(columns, rows, None, expects)? {
+                return Ok(Compared { purpose, found, summary: rows, keys: None });
             }
+            notes.push(Note::warning(
+                "the values of source and store are not compared this time, only their keys: columns are gone, or have other types than \
+                 in the store; `thalweg load --full-refresh` reads the table anew",
+            ));
         }
-        let (differences, summary) = match compared {
-            Some(compared) => compared,
-            None => (self.differences(columns, &comparison.keys)?.unwrap_or(Differences::Everywhere), &comparison.keys),
-        };
-        Ok(Found { purpose: comparison.purpose, differences, summary })
+        let (keys, summary) = (KeyParts::new(self, columns), &comparison.keys);
+        let found = self.differences(columns, summary, Some(&keys), expects)?;
+        let found = found.unwrap_or(Found { differences: Differences::Everywhere, listed: None });
+        Ok(Compared { purpose, found, summary, keys: Some(keys) })
     }
 
-    /// Lists the keys where source and store differ.
-    fn list(&self, columns: &ColumnPlan, compared: &Found<'_>) -> Result<Option<KeyListing>, SourceError> {
-        if compared.differences == Differences::Nowhere {
+    /// The keys where source and store differ: those that were listed on the way, or they are listed now.
+    fn list(&self, columns: &ColumnPlan, compared: Compared<'_>) -> Result<Option<KeyListing>, SourceError> {
+        if compared.found.differences == Differences::Nowhere {
             return Ok(None);
         }
-        keys::list(self, columns, &self.conditions(columns, compared))?;
-        Ok(Some(compared.differences.listing(compared.summary)))
+        if let (Some(keys), Some(listed)) = (compared.keys, &compared.found.listed) {
+            keys.finish()?;
+            return Ok(Some(KeyListing { ranges: compared.summary.key_ranges(listed) }));
+        }
+        let conditions = self.conditions(columns, &compared.found.differences, compared.summary);
+        keys::list(self, columns, &conditions)?;
+        Ok(Some(compared.found.differences.listing(compared.summary)))
     }
 
-    fn conditions(&self, columns: &ColumnPlan, compared: &Found<'_>) -> Vec<String> {
+    fn conditions(&self, columns: &ColumnPlan, differences: &Differences, summary: &Summary) -> Vec<String> {
         let leading = key_columns(self.stream(), columns).into_iter().next();
         let leading = leading.map(|(_, source)| source);
-        leading
-            .map_or_else(Vec::new, |leading| compared.differences.conditions(self.dialect, compared.summary, leading))
+        leading.map_or_else(Vec::new, |leading| differences.conditions(self.dialect, summary, leading))
     }
 
     /// Where source and store are to be made the same, reads the rows again in which they differ.
     fn read_again(
         &self,
         columns: &ColumnPlan,
-        compared: &Found<'_>,
+        compared: &Compared<'_>,
         moments: &Moments,
         read: &mut RowsRead,
     ) -> Result<(), SourceError> {
-        if compared.purpose == Purpose::Deletes || compared.differences == Differences::Nowhere {
+        let differences = &compared.found.differences;
+        if compared.purpose == Purpose::Deletes || *differences == Differences::Nowhere {
             return Ok(());
         }
         let (mut statement, plan) = self.statement(columns, None, moments, None, false, false);
         statement.only_all(&self.rows_of_the_store(columns));
-        let mut conditions: Vec<Option<String>> = self.conditions(columns, compared).into_iter().map(Some).collect();
+        let conditions = self.conditions(columns, differences, compared.summary);
+        let mut conditions: Vec<Option<String>> = conditions.into_iter().map(Some).collect();
         if conditions.is_empty() {
             conditions.push(None);
         }
@@ -586,11 +596,13 @@ impl Extraction<'_> {
     }
 }
 
-/// What a comparison found.
-struct Found<'c> {
+/// A comparison that was made.
+struct Compared<'c> {
     purpose: Purpose,
-    differences: Differences,
+    found: Found,
     summary: &'c Summary,
+    /// The keys that were listed on the way.
+    keys: Option<KeyParts<'c>>,
 }
 
 /// What a cursor finds, and what was written by certain transactions whatever its cursor says.

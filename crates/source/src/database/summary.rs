@@ -14,12 +14,13 @@ use super::Value;
 use super::checksum::{Hashing, RowTexts};
 use super::rows::fault;
 use crate::landing::arrow_type;
-use crate::{Column, KeyRange, SourceError};
+use crate::{Column, KeyRange, SourceError, Strips};
 
 /// Rows of a chunk, about.
 const CHUNK_ROWS: u64 = 65_536;
-/// Ranges of a chunk.
-const CHUNK_RANGES: i128 = 128;
+/// Rows of a range of numbers, about, and ranges of a table at most. Where one row of a range is gone all its keys are listed.
+const RANGE_ROWS: u64 = 64;
+const RANGES: u64 = 1 << 18;
 /// Rows of a range of texts, about.
 const TEXT_ROWS: u64 = 512;
 /// Ranges of a table whose key is a text, at most.
@@ -75,12 +76,6 @@ impl Summary {
         Self { columns, types, hashing: Hashing::of(kind), boundaries, buckets: vec![Bucket::default(); ranges] }
     }
 
-    /// The same columns and ranges, without rows.
-    #[must_use]
-    pub fn emptied(&self) -> Self {
-        Self { buckets: vec![Bucket::default(); self.buckets.len()], ..self.clone() }
-    }
-
     /// The columns that are compared.
     pub fn columns(&self) -> &[Column] {
         &self.columns
@@ -101,50 +96,69 @@ impl Summary {
         &self.buckets
     }
 
-    /// Adds what was counted elsewhere.
-    pub fn add(&mut self, range: usize, bucket: Bucket) -> Result<(), SourceError> {
-        let found = self.buckets.get_mut(range).ok_or_else(|| fault(&format!("there is no range {range}")))?;
-        found.rows += bucket.rows;
-        found.sum += bucket.sum;
-        Ok(())
-    }
-
     /// Counts rows: arrays of the columns, in order. Rows whose leading column is NULL are in no store.
     pub fn take(&mut self, arrays: &[ArrayRef]) -> Result<(), SourceError> {
+        let mut counted = Counted { from: 0, buckets: std::mem::take(&mut self.buckets) };
+        let result = self.count(&mut counted, arrays).map(drop);
+        self.buckets = counted.buckets;
+        result
+    }
+
+    /// Counts rows of some ranges; the range of each, and [`NOWHERE`] for one that does not count.
+    pub fn count(&self, counted: &mut Counted, arrays: &[ArrayRef]) -> Result<Vec<u32>, SourceError> {
         let arrays = self.cast(arrays)?;
-        let Some(leading) = arrays.first() else { return Ok(()) };
+        let Some(leading) = arrays.first() else { return Ok(Vec::new()) };
         let places = self.places(leading)?;
         let mut texts = RowTexts::new(self.hashing, &self.types, &arrays)?;
-        for (row, place) in places.into_iter().enumerate() {
-            let Some(place) = place else { continue };
-            self.buckets[place].rows += 1;
-            self.buckets[place].sum += i128::from(texts.hash(row));
+        for (row, place) in places.iter().enumerate().filter(|(_, place)| **place != NOWHERE) {
+            counted.count(*place, texts.hash(row))?;
         }
-        Ok(())
+        Ok(places)
     }
 
     /// Counts rows that were hashed elsewhere.
-    pub fn take_hashed(&mut self, leading: &ArrayRef, hashes: &ArrayRef) -> Result<(), SourceError> {
+    pub fn count_hashed(
+        &self,
+        counted: &mut Counted,
+        leading: &ArrayRef,
+        hashes: &ArrayRef,
+    ) -> Result<(), SourceError> {
         let leading = cast(leading, &self.types[0])?;
         let hashes = hashes.as_primitive_opt::<Int64Type>().ok_or_else(|| fault(&"hashes are numbers"))?;
         for (place, hash) in self.places(&leading)?.into_iter().zip(hashes) {
-            let Some(place) = place else { continue };
-            self.buckets[place].rows += 1;
-            self.buckets[place].sum += i128::from(hash.unwrap_or_default());
+            if place != NOWHERE {
+                counted.count(place, hash.unwrap_or_default())?;
+            }
         }
         Ok(())
     }
 
     /// The range of each row by its leading column.
-    fn places(&self, leading: &ArrayRef) -> Result<Vec<Option<usize>>, SourceError> {
+    fn places(&self, leading: &ArrayRef) -> Result<Vec<u32>, SourceError> {
+        let number = |place: usize| u32::try_from(place).unwrap_or(NOWHERE);
         Ok(match &self.boundaries {
-            Boundaries::None => (0..leading.len()).map(|row| leading.is_valid(row).then_some(0)).collect(),
+            Boundaries::None => {
+                (0..leading.len()).map(|row| if leading.is_valid(row) { 0 } else { NOWHERE }).collect()
+            }
             Boundaries::Numbers { at, .. } => {
-                let find = |number: Option<i128>| number.map(|number| at.partition_point(|bound| *bound <= number));
-                numbers(leading)?.into_iter().map(find).collect()
+                // Rows mostly come in the order of their keys: the next one lies where the last one did.
+                let mut last = 0;
+                let mut find = |value: i128| {
+                    let is_there = |place: usize| {
+                        place.checked_sub(1).is_none_or(|before| at[before] <= value)
+                            && at.get(place).is_none_or(|bound| value < *bound)
+                    };
+                    if !is_there(last) {
+                        last = if is_there(last + 1) { last + 1 } else { at.partition_point(|bound| *bound <= value) };
+                    }
+                    number(last)
+                };
+                numbers(leading)?.into_iter().map(|value| value.map_or(NOWHERE, &mut find)).collect()
             }
             Boundaries::Texts(at) => {
-                let find = |text: Option<&str>| text.map(|text| at.partition_point(|bound| bound.as_str() <= text));
+                let find = |text: Option<&str>| {
+                    text.map_or(NOWHERE, |text| number(at.partition_point(|bound| bound.as_str() <= text)))
+                };
                 leading.as_string::<i32>().iter().map(find).collect()
             }
         })
@@ -178,19 +192,111 @@ impl Summary {
         tasks
     }
 
-    /// A range, or several beside each other, for the store.
-    pub fn key_range(&self, from: usize, to: usize) -> KeyRange {
+    /// The chunk of a range, as first and one behind the last, if it is divided into strips of one width, and that width.
+    fn strips(&self, range: usize) -> Option<(usize, usize, i64)> {
+        let Boundaries::Numbers { at, chunks } = &self.boundaries else { return None };
+        // A difference of two values must be a value.
+        let widest = match self.types[0] {
+            ColumnType::SmallInt => 1 << 15,
+            ColumnType::Integer => 1 << 31,
+            ColumnType::BigInt => 1 << 62,
+            _ => return None,
+        };
+        let chunk = chunks.partition_point(|first| first + 1 <= range).checked_sub(1)?;
+        let (from, to) = (chunks[chunk] + 1, chunks.get(chunk + 1)? + 1);
+        let (first, end) = (*at.get(from - 1)?, *at.get(to - 1)?);
+        let width = i64::try_from(at.get(from)? - first).ok()?;
+        (to - from > 1 && end - first < widest).then_some((from, to, width))
+    }
+
+    /// Whether the ranges beside a range are divided into strips of one width.
+    pub fn has_strips(&self, range: usize) -> bool {
+        self.strips(range).is_some()
+    }
+
+    /// Ranges, or several beside each other, for the store. They must be in order.
+    pub fn key_ranges(&self, spans: &[(usize, usize)]) -> Vec<KeyRange> {
+        let mut ranges = Vec::new();
+        let mut rest = spans;
+        while let Some(((from, to), behind)) = rest.split_first() {
+            let strips = self.strips(*from).filter(|(_, end, _)| to <= end);
+            let Some((first, end, width)) = strips else {
+                ranges.push(self.key_range(*from, *to));
+                rest = behind;
+                continue;
+            };
+            let beside = rest.iter().take_while(|(_, to)| *to <= end).count();
+            let (these, behind) = rest.split_at(beside);
+            match these {
+                [(from, to)] => ranges.push(self.key_range(*from, *to)),
+                several => {
+                    let mut listed = vec![b'0'; end - first];
+                    for (from, to) in several {
+                        listed[from - first..to - first].fill(b'1');
+                    }
+                    let listed = listed.into_iter().map(char::from).collect();
+                    ranges.push(KeyRange { strips: Some(Strips { width, listed }), ..self.key_range(first, end) });
+                }
+            }
+            rest = behind;
+        }
+        ranges
+    }
+
+    fn key_range(&self, from: usize, to: usize) -> KeyRange {
         let shown = |range: usize| match &self.boundaries {
             Boundaries::None => None,
             Boundaries::Numbers { at, .. } => at.get(range.checked_sub(1)?).map(|number| show(&self.types[0], *number)),
             Boundaries::Texts(at) => at.get(range.checked_sub(1)?).cloned(),
         };
-        KeyRange { from: shown(from), to: if to < self.buckets.len() { shown(to) } else { None } }
+        KeyRange { from: shown(from), to: if to < self.buckets.len() { shown(to) } else { None }, strips: None }
+    }
+}
+
+/// Stands for no range.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// What was counted in some ranges beside each other.
+pub struct Counted {
+    from: usize,
+    buckets: Vec<Bucket>,
+}
+
+impl Counted {
+    /// Nothing yet, in ranges from one to before another.
+    pub fn new(from: usize, to: usize) -> Self {
+        Self { from, buckets: vec![Bucket::default(); to - from] }
     }
 
-    /// The ranges in which another summary of the same ranges differs.
-    pub fn differing(&self, other: &Self) -> Vec<usize> {
-        (0..self.buckets.len()).filter(|range| self.buckets[*range] != other.buckets[*range]).collect()
+    /// The ranges, as first and one behind the last.
+    pub fn ranges(&self) -> (usize, usize) {
+        (self.from, self.from + self.buckets.len())
+    }
+
+    /// Rows and checksum of a range.
+    pub fn of(&self, range: usize) -> Bucket {
+        range.checked_sub(self.from).and_then(|place| self.buckets.get(place)).copied().unwrap_or_default()
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, range: usize, bucket: Bucket) -> Result<(), SourceError> {
+        let place = range.checked_sub(self.from).and_then(|place| self.buckets.get_mut(place));
+        // Where the source has another order than this program, a key would be looked for where it is not.
+        place.ok_or_else(|| fault(&"a key lies in another range than the source says"))?.add(bucket);
+        Ok(())
+    }
+
+    fn count(&mut self, range: u32, hash: i64) -> Result<(), SourceError> {
+        let range = usize::try_from(range).unwrap_or(usize::MAX);
+        self.add(range, Bucket { rows: 1, sum: i128::from(hash) })
+    }
+}
+
+impl Bucket {
+    /// Puts another one to it.
+    pub fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.sum += other.sum;
     }
 }
 
@@ -341,10 +447,12 @@ impl Sampler {
         ends.sort_unstable();
         ends.dedup();
         let (mut at, mut chunks) = (Vec::new(), Vec::new());
+        let of_table = (self.seen / RANGE_ROWS).clamp(1, RANGES);
+        let ranges = i128::from((of_table / (self.seen / CHUNK_ROWS + 1)).max(16));
         for pair in ends.windows(2) {
             let (from, to) = (pair[0], pair[1]);
             chunks.push(at.len());
-            let width = (to.saturating_sub(from).saturating_add(CHUNK_RANGES - 1) / CHUNK_RANGES).max(1);
+            let width = (to.saturating_sub(from).saturating_add(ranges - 1) / ranges).max(1);
             let mut bound = from;
             while bound < to {
                 at.push(bound);

@@ -112,6 +112,15 @@ impl Dialect for DuckDb {
         }
     }
 
+    fn quotient(&self, number: &str, divisor: i64) -> String {
+        // A single slash makes a floating-point number here.
+        format!("cast({number} // {divisor} as integer)")
+    }
+
+    fn has_bit(&self, digits: &str, place: &str) -> String {
+        format!("get_bit(cast('{digits}' as bit), {place}) = 1")
+    }
+
     fn row_identifier(&self) -> &'static str {
         "rowid"
     }

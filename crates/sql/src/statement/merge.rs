@@ -82,6 +82,17 @@ pub fn is_missing(
     })
 }
 
+/// The keys of rows of a table that are missing at the source.
+pub fn gone_keys(
+    dialect: &dyn Dialect,
+    key: &[String],
+    table: &str,
+    missing: &Missing,
+) -> Result<String, InvalidName> {
+    let columns = column_list(dialect, "t", key.iter().map(String::as_str))?;
+    Ok(format!("select {columns} from {table} t where {}", is_missing(dialect, key, missing, "t")?))
+}
+
 impl Merge<'_> {
     fn names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| column.name.as_str())
@@ -297,36 +308,35 @@ impl Merge<'_> {
         format!("select _thalweg_verdict, count(*) from {verdicts} group by _thalweg_verdict")
     }
 
-    /// Keeps the rows that are about to be deleted or replaced, with the run that had written them, in a temporary table.
-    /// Rows that are `missing` go too.
-    pub fn create_before(
-        &self,
-        before: &str,
-        verdicts: &str,
-        missing: Option<&Missing>,
-    ) -> Result<String, InvalidName> {
+    /// The keys of rows of the table that are missing at the source.
+    pub fn gone(&self, missing: &Missing) -> Result<String, InvalidName> {
+        gone_keys(self.dialect, &self.key, &self.target, missing)
+    }
+
+    /// Keeps the rows that are about to be deleted or replaced, with the run that had written them, in a temporary table. `gone` is a
+    /// relation with the keys of rows that go because the source does not have them.
+    pub fn create_before(&self, before: &str, verdicts: &str, gone: Option<&str>) -> Result<String, InvalidName> {
         Ok(format!(
             "create temporary table {before} as select {}, t.{RUN_COLUMN} from {} t where {}",
             self.all_columns("t")?,
             self.target,
-            self.touched(verdicts, missing)?
+            self.touched(verdicts, gone)?
         ))
     }
 
     /// Deletes the rows that are replaced or deleted; as [`Merge::create_before`].
-    pub fn delete_touched(&self, verdicts: &str, missing: Option<&Missing>) -> Result<String, InvalidName> {
-        Ok(format!("delete from {} as t where {}", self.target, self.touched(verdicts, missing)?))
+    pub fn delete_touched(&self, verdicts: &str, gone: Option<&str>) -> Result<String, InvalidName> {
+        Ok(format!("delete from {} as t where {}", self.target, self.touched(verdicts, gone)?))
     }
 
-    fn touched(&self, verdicts: &str, missing: Option<&Missing>) -> Result<String, InvalidName> {
-        let mut condition = format!(
-            "exists (select 1 from {verdicts} v where {} and v._thalweg_verdict in ('update', 'delete'))",
-            equal_keys(self.dialect, "v", "t", &self.key)?
-        );
-        if let Some(missing) = missing {
-            condition = format!("({condition} or ({}))", is_missing(self.dialect, &self.key, missing, "t")?);
+    fn touched(&self, verdicts: &str, gone: Option<&str>) -> Result<String, InvalidName> {
+        let keys = |alias: &str| column_list(self.dialect, alias, self.key.iter().map(String::as_str));
+        let mut touched =
+            format!("select {} from {verdicts} v where v._thalweg_verdict in ('update', 'delete')", keys("v")?);
+        if let Some(gone) = gone {
+            touched.push_str(&format!(" union all select {} from {gone} g", keys("g")?));
         }
-        Ok(condition)
+        Ok(format!("exists (select 1 from ({touched}) k where {})", equal_keys(self.dialect, "k", "t", &self.key)?))
     }
 
     /// Inserts the new and changed rows.
