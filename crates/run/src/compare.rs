@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use thalweg_project::{DatabaseKind, Project, SourceConnection, Stream};
-use thalweg_source::database::{Boundaries, Sampler, Summary, due};
+use thalweg_source::database::{Boundaries, Counted, Sampler, Summary, due};
 use thalweg_source::{Column, Comparison, Position, Purpose, SourceError};
 use thalweg_sql::{Dialect, NodeKind};
 use thalweg_warehouse::{Connection, WarehouseError, WarehouseErrorKind};
@@ -73,18 +73,15 @@ fn comparison(
         }
         None => Boundaries::None,
     };
-    let mut keys = Summary::new(kind, key.clone(), boundaries);
+    let keys = Summary::new(kind, key.clone(), boundaries);
     if purpose != Purpose::ReconcileRows {
-        reading.read(state, &key, |batch| keys.take(batch.columns()))?;
+        let [keys] = reading.count(state, &key, [keys])?;
         return Ok(Some(Comparison { purpose, keys, rows: None }));
     }
     let others = columns.into_iter().filter(|column| !stream.primary_key.contains(&column.name));
     let all: Vec<Column> = key.iter().cloned().chain(others).collect();
-    let mut rows = Summary::new(kind, all.clone(), keys.boundaries().clone());
-    reading.read(state, &all, |batch| {
-        keys.take(&batch.columns()[..key.len()])?;
-        rows.take(batch.columns())
-    })?;
+    let rows = Summary::new(kind, all.clone(), keys.boundaries().clone());
+    let [keys, rows] = reading.count(state, &all, [keys, rows])?;
     Ok(Some(Comparison { purpose, keys, rows: Some(rows) }))
 }
 
@@ -92,11 +89,54 @@ fn comparison(
 pub struct StoreReading<'a> {
     /// The connection.
     pub connection: &'a mut dyn Connection,
+    /// How many threads may count what is read.
+    pub threads: usize,
     /// How the engine spells things.
     pub dialect: &'static dyn Dialect,
 }
 
 impl StoreReading<'_> {
+    /// Counts the rows of a store table. Each summary is about the first of the columns. The engine reads while others hash, which takes
+    /// longer.
+    fn count<const N: usize>(
+        &mut self,
+        state: &TableState,
+        columns: &[Column],
+        mut summaries: [Summary; N],
+    ) -> Result<[Summary; N], RunError> {
+        let (sender, receiver) = crossbeam_channel::bounded::<RecordBatch>(2 * self.threads);
+        let work = || {
+            let mut counted = summaries.each_ref().map(Summary::uncounted);
+            for batch in receiver {
+                for (summary, counted) in summaries.iter().zip(&mut counted) {
+                    summary.count(counted, &batch.columns()[..summary.columns().len()])?;
+                }
+            }
+            Ok(counted)
+        };
+        let counted = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.threads).map(|_| scope.spawn(work.clone())).collect();
+            drop(work);
+            let read = self.read(state, columns, |batch| {
+                // Nobody listens when all have failed, which they tell below.
+                let _ = sender.send(batch.clone());
+                Ok(())
+            });
+            drop(sender);
+            let counted: Result<Vec<[Counted; N]>, SourceError> = workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect();
+            read.and(counted.map_err(|error| {
+                RunError::from(WarehouseError::new(WarehouseErrorKind::Statement, error.message))
+            }))
+        })?;
+        for counted in &counted {
+            summaries.iter_mut().zip(counted).for_each(|(summary, counted)| summary.add(counted));
+        }
+        Ok(summaries)
+    }
+
     /// Reads columns of a store table.
     fn read(
         &mut self,

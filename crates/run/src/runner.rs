@@ -117,7 +117,8 @@ pub fn begin<'a>(
             let nodes = bench.compiled().nodes.iter().zip(&choice.nodes);
             let chosen = nodes.filter(|(_, chosen)| **chosen).map(|(node, _)| &node.kind);
             let dialect = thalweg_sql::dialect_of(&bench.project().target.connection);
-            let mut reading = StoreReading { connection: connection.as_mut(), dialect };
+            let threads = threads(options);
+            let mut reading = StoreReading { connection: connection.as_mut(), threads, dialect };
             comparisons(bench.project(), chosen, &known, options, started_at, &mut reading)?
         }
         _ => Comparisons::new(),
@@ -185,7 +186,7 @@ impl Run<'_> {
     }
 
     fn context(&self) -> Context {
-        let threads = self.options.threads.unwrap_or_else(available_threads).max(1);
+        let threads = threads(self.options);
         Context {
             project_folder: self.bench.folder().to_owned(),
             target: self.bench.project().target.name.clone(),
@@ -195,6 +196,8 @@ impl Run<'_> {
     }
 }
 
-fn available_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+/// How many threads a run may use.
+fn threads(options: &BuildOptions) -> usize {
+    let available = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    options.threads.unwrap_or_else(available).max(1)
 }

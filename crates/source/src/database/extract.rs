@@ -92,8 +92,10 @@ impl Extraction<'_> {
             _ => {}
         }
         let whole = self.why_whole(&before, &columns, cursor.as_ref());
+        // Without a cursor it is so each time.
         if let Some(why) = &whole
             && !before_first_load(&before)
+            && (cursor.is_some() || self.request.wanted == Wanted::Everything)
         {
             notes.push(Note::info(format!("the whole table is read: {why}")));
         }

@@ -56,5 +56,5 @@ pub use engine::{Connection, DecodedRows, Engine, Misfit, OpenSnapshot, Read, Sa
 pub use registry::engine;
 pub use remarks::remarks;
 pub use source::DatabaseSource;
-pub use summary::{Boundaries, Bucket, Sampler, Summary};
+pub use summary::{Boundaries, Bucket, Counted, Sampler, Summary};
 pub use thalweg_project::{SourceColumn, Table, TableKind, TableRef};

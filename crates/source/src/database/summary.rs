@@ -21,6 +21,8 @@ const CHUNK_ROWS: u64 = 65_536;
 /// Rows of a range of numbers, about, and ranges of a table at most. Where one row of a range is gone all its keys are listed.
 const RANGE_ROWS: u64 = 64;
 const RANGES: u64 = 1 << 18;
+/// Ranges of a chunk at least.
+const CHUNK_RANGES: u64 = 128;
 /// Rows of a range of texts, about.
 const TEXT_ROWS: u64 = 512;
 /// Ranges of a table whose key is a text, at most.
@@ -96,15 +98,20 @@ impl Summary {
         &self.buckets
     }
 
-    /// Counts rows: arrays of the columns, in order. Rows whose leading column is NULL are in no store.
-    pub fn take(&mut self, arrays: &[ArrayRef]) -> Result<(), SourceError> {
-        let mut counted = Counted { from: 0, buckets: std::mem::take(&mut self.buckets) };
-        let result = self.count(&mut counted, arrays).map(drop);
-        self.buckets = counted.buckets;
-        result
+    /// Nothing counted yet, in all ranges.
+    pub fn uncounted(&self) -> Counted {
+        Counted::new(0, self.buckets.len())
     }
 
-    /// Counts rows of some ranges; the range of each, and [`NOWHERE`] for one that does not count.
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, counted: &Counted) {
+        for (bucket, more) in self.buckets.iter_mut().skip(counted.from).zip(&counted.buckets) {
+            bucket.add(*more);
+        }
+    }
+
+    /// Counts rows of some ranges: arrays of the columns, in order. The range of each, and [`NOWHERE`] for one that does not count: rows whose
+    /// leading column is NULL are in no store.
     pub fn count(&self, counted: &mut Counted, arrays: &[ArrayRef]) -> Result<Vec<u32>, SourceError> {
         let arrays = self.cast(arrays)?;
         let Some(leading) = arrays.first() else { return Ok(Vec::new()) };
@@ -448,7 +455,7 @@ impl Sampler {
         ends.dedup();
         let (mut at, mut chunks) = (Vec::new(), Vec::new());
         let of_table = (self.seen / RANGE_ROWS).clamp(1, RANGES);
-        let ranges = i128::from((of_table / (self.seen / CHUNK_ROWS + 1)).max(16));
+        let ranges = i128::from((of_table / (self.seen / CHUNK_ROWS + 1)).max(CHUNK_RANGES));
         for pair in ends.windows(2) {
             let (from, to) = (pair[0], pair[1]);
             chunks.push(at.len());
