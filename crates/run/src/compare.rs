@@ -127,9 +127,10 @@ impl StoreReading<'_> {
                 .into_iter()
                 .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect();
-            read.and(counted.map_err(|error| {
-                RunError::from(WarehouseError::new(WarehouseErrorKind::Statement, error.message))
-            }))
+            read.and(
+                counted
+                    .map_err(|error| RunError::from(WarehouseError::new(WarehouseErrorKind::Statement, error.message))),
+            )
         })?;
         for counted in &counted {
             summaries.iter_mut().zip(counted).for_each(|(summary, counted)| summary.add(counted));

@@ -201,8 +201,9 @@ mod tests {
 
     #[test]
     fn a_value_in_ranges() {
-        let bounds =
-            |bounds: &[(i32, bool)]| -> Vec<_> { bounds.iter().map(|(it, is)| (it.to_string(), is.to_string())).collect() };
+        let bounds = |bounds: &[(i32, bool)]| -> Vec<_> {
+            bounds.iter().map(|(it, is)| (it.to_string(), is.to_string())).collect()
+        };
         assert_eq!(chosen("k", &[], "true"), "true");
         assert_eq!(chosen("k", &bounds(&[(3, true)]), "false"), "(case when k < 3 then false else true end)");
         assert_eq!(

@@ -282,7 +282,8 @@ impl Extraction<'_> {
             wanted[first - from..end - from].fill(true);
         }
         for (batch, places) in &kept {
-            let is_wanted = |place: &u32| usize::try_from(*place).ok().and_then(|it| wanted.get(it.checked_sub(from)?)).copied();
+            let is_wanted =
+                |place: &u32| usize::try_from(*place).ok().and_then(|it| wanted.get(it.checked_sub(from)?)).copied();
             let rows: BooleanArray = places.iter().map(is_wanted).collect();
             keys.write(&filter_record_batch(batch, &rows).map_err(|error| fault(&error))?)?;
         }
@@ -386,7 +387,8 @@ fn spans(store: &Summary, source: &Part, has_order: bool) -> Differences {
         Boundaries::Texts(_) => TEXT_SPANS,
     };
     let spans = few(&source.differing, most);
-    let rows = |ranges: &mut dyn Iterator<Item = usize>| -> u64 { ranges.map(|range| store.buckets()[range].rows).sum() };
+    let rows =
+        |ranges: &mut dyn Iterator<Item = usize>| -> u64 { ranges.map(|range| store.buckets()[range].rows).sum() };
     let inside = rows(&mut spans.iter().flat_map(|(from, to)| *from..*to));
     let all = rows(&mut (0..store.buckets().len()));
     if inside.max(source.rows) as f64 > MOST * all as f64 { Differences::Everywhere } else { Differences::In(spans) }

@@ -144,9 +144,7 @@ impl Summary {
     fn places(&self, leading: &ArrayRef) -> Result<Vec<u32>, SourceError> {
         let number = |place: usize| u32::try_from(place).unwrap_or(NOWHERE);
         Ok(match &self.boundaries {
-            Boundaries::None => {
-                (0..leading.len()).map(|row| if leading.is_valid(row) { 0 } else { NOWHERE }).collect()
-            }
+            Boundaries::None => (0..leading.len()).map(|row| if leading.is_valid(row) { 0 } else { NOWHERE }).collect(),
             Boundaries::Numbers { at, .. } => {
                 // Rows mostly come in the order of their keys: the next one lies where the last one did.
                 let mut last = 0;
@@ -209,7 +207,7 @@ impl Summary {
             ColumnType::BigInt => 1 << 62,
             _ => return None,
         };
-        let chunk = chunks.partition_point(|first| first + 1 <= range).checked_sub(1)?;
+        let chunk = chunks.partition_point(|first| *first < range).checked_sub(1)?;
         let (from, to) = (chunks[chunk] + 1, chunks.get(chunk + 1)? + 1);
         let (first, end) = (*at.get(from - 1)?, *at.get(to - 1)?);
         let width = i64::try_from(at.get(from)? - first).ok()?;
@@ -476,4 +474,56 @@ impl Sampler {
 fn quantiles<T: Clone>(sorted: &[T], parts: u64) -> Vec<T> {
     let parts = usize::try_from(parts).unwrap_or(1);
     (1..parts).filter_map(|part| sorted.get(sorted.len() * part / parts).cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::Int64Array;
+
+    use super::*;
+
+    /// A summary of a table with these keys.
+    fn summary(keys: Vec<i64>) -> Summary {
+        let rows = keys.len() as u64;
+        let array: ArrayRef = Arc::new(Int64Array::from(keys));
+        let mut sampler = Sampler::new(&ColumnType::BigInt, rows).unwrap();
+        sampler.take(&array).unwrap();
+        let column = Column::new("id", "id", ColumnType::BigInt);
+        let mut summary = Summary::new(DatabaseKind::Mariadb, vec![column], sampler.boundaries());
+        let mut counted = summary.uncounted();
+        let places = summary.count(&mut counted, std::slice::from_ref(&array)).unwrap();
+        for (place, key) in places.iter().zip(array.as_primitive::<Int64Type>().values()) {
+            let range = summary.key_range(*place as usize, *place as usize + 1);
+            assert!(range.from.is_none_or(|from| from.parse::<i64>().unwrap() <= *key), "{key}");
+            assert!(range.to.is_none_or(|to| *key < to.parse::<i64>().unwrap()), "{key}");
+        }
+        summary.add(&counted);
+        summary
+    }
+
+    #[test]
+    fn rows_lie_in_their_ranges_in_whatever_order_they_come() {
+        let keys: Vec<i64> = (0..1000).map(|number| number * number * 7919 % 100_003 - 50_000).collect();
+        let summary = summary(keys);
+        assert_eq!(summary.buckets().iter().map(|bucket| bucket.rows).sum::<u64>(), 1000);
+        assert_eq!(summary.tasks().first(), Some(&(0, 1)));
+        assert_eq!(summary.tasks().last().map(|(_, to)| *to), Some(summary.buckets().len()));
+    }
+
+    #[test]
+    fn what_was_listed_of_a_chunk_is_said_in_strips() {
+        // Strips of ten numbers, from 0 on.
+        let summary = summary((0..1280).collect());
+        let whole = |from: &str, to: &str| KeyRange { from: Some(from.into()), to: Some(to.into()), strips: None };
+        assert_eq!(summary.key_ranges(&[(3, 5)]), [whole("20", "40")]);
+        let below = KeyRange { from: None, to: Some("0".into()), strips: None };
+        let behind = KeyRange { from: Some("1280".into()), to: None, strips: None };
+        let ranges = summary.key_ranges(&[(0, 1), (1, 2), (3, 5), (129, 130)]);
+        assert_eq!((&ranges[0], &ranges[2]), (&below, &behind));
+        assert_eq!((ranges.len(), ranges[1].to.as_deref()), (3, Some("1280")));
+        let strips = ranges[1].strips.clone().unwrap();
+        assert_eq!((strips.width, strips.listed.len(), &strips.listed[..6]), (10, 128, "101100"));
+    }
 }

@@ -35,7 +35,9 @@ pub fn other_checksums(
                 continue;
             }
             let mut ours = Summary::new(kind, columns.clone(), Boundaries::None);
-            ours.take(decoded.batch.slice(row, 1).columns())?;
+            let mut counted = ours.uncounted();
+            ours.count(&mut counted, decoded.batch.slice(row, 1).columns())?;
+            ours.add(&counted);
             let ours = ours.buckets()[0].sum;
             let found = theirs.iter().find(|row| row[0].as_deref() == Some(&number.to_string()));
             let theirs = found.and_then(|row| row[1].clone());

@@ -83,12 +83,7 @@ pub fn is_missing(
 }
 
 /// The keys of rows of a table that are missing at the source.
-pub fn gone_keys(
-    dialect: &dyn Dialect,
-    key: &[String],
-    table: &str,
-    missing: &Missing,
-) -> Result<String, InvalidName> {
+pub fn gone_keys(dialect: &dyn Dialect, key: &[String], table: &str, missing: &Missing) -> Result<String, InvalidName> {
     let columns = column_list(dialect, "t", key.iter().map(String::as_str))?;
     Ok(format!("select {columns} from {table} t where {}", is_missing(dialect, key, missing, "t")?))
 }
