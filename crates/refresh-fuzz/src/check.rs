@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use thalweg_duck::EngineError;
 use thalweg_sql::dialect::duckdb::DuckDb;
 use thalweg_sql::refresh::split::STAGE_SCHEMA;
-use thalweg_sql::refresh::{ChangedInput, InputTable, InputTables, Inputs, Shape, Split, WithStages};
+use thalweg_sql::refresh::{
+    ChangedInput, ClockChange, InputTable, InputTables, Inputs, Shape, Split, WithStages, read_settled,
+};
 
 use crate::case::Case;
 use crate::database::{Database, Rows, except_all};
 use crate::history::Change;
 use crate::refresh::{Refresh, shown};
-use crate::schema::{Table, quoted};
+use crate::schema::{Row, Table, quoted};
 use crate::stock::Stock;
 
 /// How one refresh went.
@@ -136,14 +138,32 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
         stock.fill(database, &table.sql_name(), &case.contents[number])?;
         stocks.push(stock);
     }
+    database.at(&time(0));
     // That the engine takes it matters in any case: a query that is none proves nothing.
-    let first = database.ask(&case.query)?;
-    let mut parts = match parts(database, case, change, first)? {
+    let written = database.ask(&case.query)?;
+    let text = match text_of(case) {
+        Ok(text) => text,
+        Err(reason) => return Ok(Verdict::Obstacle(reason)),
+    };
+    let first = if text.sql == case.query {
+        written
+    } else {
+        let wrong = |message| {
+            let message = format!("{message}\n{}", text.sql);
+            Ok(Verdict::Wrong(Fault { kind: "settled text", refresh: 0, message, statements: Vec::new() }))
+        };
+        match database.ask(&text.sql) {
+            Ok(first) if (&first.names, &first.types) == (&written.names, &written.types) => first,
+            Ok(first) => return wrong(format!("its columns are {:?} {:?}", first.names, first.types)),
+            Err(error) => return wrong(error.message),
+        }
+    };
+    let mut parts = match parts(database, case, &text, change, first)? {
         Ok(parts) => parts,
         Err(verdict) => return Ok(verdict),
     };
-    let mut refreshes = Vec::new();
-    let mut stages = Vec::new();
+    let (mut refreshes, mut stages) = (Vec::new(), Vec::new());
+    let mut last = time(0);
     let mut unread = vec![Change::default(); case.tables.len()];
     for (round, contents) in case.rounds.iter().zip(&versions[1..]) {
         for (number, change) in round.changes.iter().enumerate() {
@@ -157,27 +177,55 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
         if !round.refreshed {
             continue;
         }
-        let mut inputs = give(database, case, &stocks, &unread)?;
-        unread = vec![Change::default(); case.tables.len()];
-        let whole = if parts.len() > 1 { Some(database.ask(&case.query)?) } else { None };
+        let unread = std::mem::replace(&mut unread, vec![Change::default(); case.tables.len()]);
+        let now = time(refreshes.len() * 2 / 3);
+        database.at(&now);
+        let mut clock = BTreeMap::new();
+        if text.reads_clock && now != last {
+            clock.insert("now()".to_owned(), ClockChange { before: last, now: now.clone() });
+        }
+        last = now;
+        // Every other time a change set is what the text can see of it.
+        let pruned = refreshes.len() % 2 == 1;
+        let given = if pruned { Inputs::default() } else { give(database, case, &stocks, &unread, None)? };
+        let wrong = |kind, message, statements| {
+            Ok(Verdict::Wrong(Fault { kind, refresh: refreshes.len() + 1, message, statements }))
+        };
+        let whole = if parts.len() > 1 { Some(database.ask(&text.sql)?) } else { None };
+        let mut changed_stages: BTreeMap<Vec<String>, ChangedInput> = BTreeMap::new();
+        let mut over = false;
+        let mut of_model = None;
         for (number, part) in parts.iter_mut().enumerate() {
             let full = database.ask(&part.text)?;
-            let wrong = |kind, message, statements| {
-                Ok(Verdict::Wrong(Fault { kind, refresh: refreshes.len() + 1, message, statements }))
-            };
             if let (Some(whole), None) = (&whole, &part.stage)
                 && *whole != full
             {
                 let (gone, come) = (except_all(&whole.rows, &full.rows), except_all(&full.rows, &whole.rows));
                 return wrong("stages", format!("{}\n{}", shown(&gone, &come), part.text), Vec::new());
             }
+            if part.stage.is_none() && text.sql != case.query {
+                // Rows come in another order, and the answer is the same.
+                for (stock, (table, rows)) in stocks.iter().zip(case.tables.iter().zip(contents)) {
+                    let turned: Vec<Row> = rows.iter().rev().cloned().collect();
+                    stock.fill(database, &table.sql_name(), &turned)?;
+                }
+                let turned = database.ask(&text.sql)?;
+                if turned.rows != full.rows {
+                    let (gone, come) = (except_all(&full.rows, &turned.rows), except_all(&turned.rows, &full.rows));
+                    return wrong("order of rows", format!("{}\n{}", shown(&gone, &come), text.sql), Vec::new());
+                }
+            }
             let refreshed = match &part.shape {
                 Err(reason) => Refreshed::Full(reason.clone()),
                 Ok(shape) => {
+                    let mut inputs =
+                        if pruned { give(database, case, &stocks, &unread, Some(shape))? } else { given.clone() };
+                    inputs.changed.extend(changed_stages.clone());
+                    inputs.clock.clone_from(&clock);
                     let mut refresh = Refresh {
                         database,
                         shape,
-                        inputs: inputs.clone(),
+                        inputs,
                         prefix: format!("_fuzz_{number}"),
                         statements: Vec::new(),
                         stored: &part.stored,
@@ -193,24 +241,46 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
                 }
             };
             // The engine lets nothing more be done in this transaction.
-            let over = matches!(refreshed, Refreshed::Failed(..));
+            over = matches!(refreshed, Refreshed::Failed(..));
             match &part.stage {
                 Some(name) => {
                     stages.push(refreshed);
                     if !over && part.stored.rows != full.rows {
                         let changed = renew(database, number, name, &part.text, &full)?;
-                        inputs.changed.insert(vec![STAGE_SCHEMA.to_owned(), name.clone()], changed);
+                        changed_stages.insert(vec![STAGE_SCHEMA.to_owned(), name.clone()], changed);
                     }
                 }
-                None => refreshes.push(refreshed),
+                None => of_model = Some(refreshed),
             }
             part.stored = full;
             if over {
-                return Ok(Verdict::Right { key: key(&parts), refreshes, stages });
+                break;
             }
+        }
+        refreshes.extend(of_model);
+        if over {
+            break;
         }
     }
     Ok(Verdict::Right { key: key(&parts), refreshes, stages })
+}
+
+/// The text whose answer is kept.
+struct Text {
+    sql: String,
+    reads_clock: bool,
+}
+
+/// Full builds and refreshes answer the same text, in which ties are settled.
+fn text_of(case: &Case) -> Result<Text, String> {
+    match read_settled(&case.query, &DuckDb, &Known(&case.tables)) {
+        Ok(settled) if settled.open.is_empty() => {
+            Ok(Text { reads_clock: !settled.tree.clock.is_empty(), sql: settled.tree.text })
+        }
+        Ok(_) => Err("it leaves an order open, which nothing settles".to_owned()),
+        // It may be followed in parts.
+        Err(_) => Ok(Text { sql: case.query.clone(), reads_clock: false }),
+    }
 }
 
 fn key(parts: &[Part]) -> Vec<String> {
@@ -222,11 +292,13 @@ fn key(parts: &[Part]) -> Vec<String> {
 fn parts(
     database: &mut Database,
     case: &Case,
+    text: &Text,
     change: &dyn Fn(Shape) -> Shape,
     first: Rows,
 ) -> Result<Result<Vec<Part>, Verdict>, EngineError> {
     let known = Known(&case.tables);
-    let split = Split::of(&case.query, &DuckDb, &known, &case.key);
+    // What a part reads of the time is not followed.
+    let split = if text.reads_clock { Split::default() } else { Split::of(&text.sql, &DuckDb, &known, &case.key) };
     // K as the case asks for, if it is known.
     let keyed = |shape: Shape, names: &[String]| -> Shape {
         let places: Option<Vec<usize>> = case
@@ -240,7 +312,7 @@ fn parts(
         return Ok(match read(case) {
             Ok(shape) => {
                 let shape = keyed(shape, &first.names);
-                Ok(vec![Part { stage: None, text: case.query.clone(), shape: Ok(change(shape)), stored: first }])
+                Ok(vec![Part { stage: None, text: text.sql.clone(), shape: Ok(change(shape)), stored: first }])
             }
             Err(reason) => Err(Verdict::Obstacle(reason)),
         });
@@ -317,13 +389,48 @@ fn renew(
     Ok(ChangedInput { before, after, old: None })
 }
 
-/// Writes the change sets.
-fn give(database: &mut Database, case: &Case, stocks: &[Stock], unread: &[Change]) -> Result<Inputs, EngineError> {
+/// The time of a refresh; several share one.
+fn time(number: usize) -> String {
+    format!("timestamptz '2020-01-01 00:00:00.{:03}+00'", number * 7 % 1000)
+}
+
+/// Rows of one bag that another does not have, looked at by some columns.
+fn surplus(one: &[Row], other: &[Row], places: &[usize]) -> Vec<Row> {
+    let seen = |row: &Row| -> Vec<String> { places.iter().map(|place| row[*place].clone()).collect() };
+    let mut there = BTreeMap::<Vec<String>, usize>::new();
+    other.iter().for_each(|row| *there.entry(seen(row)).or_default() += 1);
+    let gone = |row: &&Row| match there.get_mut(&seen(row)) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    };
+    one.iter().filter(gone).cloned().collect()
+}
+
+/// Writes the change sets: where a part's shape is given, only what its text can see of them.
+fn give(
+    database: &mut Database,
+    case: &Case,
+    stocks: &[Stock],
+    unread: &[Change],
+    shape: Option<&Shape>,
+) -> Result<Inputs, EngineError> {
     let mut inputs = Inputs::default();
     for (number, (table, change)) in case.tables.iter().zip(unread).enumerate() {
         let name: Vec<String> =
             [&table.schema, &table.name].into_iter().filter(|part| !part.is_empty()).cloned().collect();
         inputs.current.insert(name.clone(), table.sql_name());
+        let mut change = change.clone();
+        if let Some(read) = shape.map(|shape| shape.columns_read(&name)).filter(|read| !read.is_empty()) {
+            let places: Vec<usize> =
+                (0..table.columns.len()).filter(|at| read.contains(&table.columns[*at].name)).collect();
+            change = Change {
+                before: surplus(&change.before, &change.after, &places),
+                after: surplus(&change.after, &change.before, &places),
+            };
+        }
         if change.before.is_empty() && change.after.is_empty() {
             continue;
         }

@@ -27,17 +27,25 @@ pub struct Rows {
 #[derive(Debug)]
 pub struct Database {
     connection: Connection,
+    /// What `now()` is.
+    time: String,
 }
 
 impl Database {
     /// A new one.
     pub fn open() -> Result<Self, EngineError> {
-        let settings = Settings { threads: Some(1), ..Settings::default() };
+        // Some queries ask for DISTINCT ON; against its fault the program takes the same precaution.
+        let settings = Settings { threads: Some(1), distinct_on: true, ..Settings::default() };
         let mut connection = Engine::open_in_memory(&settings)?.connect()?;
         connection.execute("create schema store", &[])?;
         connection.execute("create schema changes", &[])?;
         connection.execute(&format!("create schema {STAGE_SCHEMA}"), &[])?;
-        Ok(Self { connection })
+        Ok(Self { connection, time: "now()".to_owned() })
+    }
+
+    /// Sets the time that queries read with `now()`: a literal.
+    pub fn at(&mut self, time: &str) {
+        time.clone_into(&mut self.time);
     }
 
     /// Runs one statement.
@@ -64,6 +72,7 @@ impl Database {
 
     /// Makes a temporary table of a query.
     pub fn create_as(&mut self, name: &str, query: &str) -> Result<(), EngineError> {
+        let query = query.replace("now()", &self.time);
         self.run(&format!("create or replace temporary table {name} as {query}"))
     }
 
@@ -91,7 +100,7 @@ impl Database {
 
     /// Answers a query.
     pub fn ask(&mut self, query: &str) -> Result<Rows, EngineError> {
-        let answer = self.connection.query(query, &[])?;
+        let answer = self.connection.query(&query.replace("now()", &self.time), &[])?;
         let mut rows = Vec::new();
         for batch in &answer.batches {
             let columns: Vec<Vec<Option<String>>> =

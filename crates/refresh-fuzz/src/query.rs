@@ -1,7 +1,7 @@
 //! Random queries as text.
 //!
-//! Expressions are typed, so that nearly every query is one the engine accepts, and whatever has several right answers (ties, the first
-//! of equal numbers) is left out: a difference is always a fault.
+//! Expressions are typed, so that nearly every query is one the engine accepts. Whatever has several right answers is left out, but for
+//! orders that are left open, which refresh settles: a difference is always a fault.
 
 mod aggregate;
 mod expression;
@@ -70,7 +70,8 @@ pub fn query(choices: &mut Choices, tables: &[Table]) -> (Text, BTreeSet<&'stati
     };
     let mut sql = text.sql.clone();
     if generator.choices.chance(4) {
-        let order = generator.order_of_fields(&text.fields);
+        let fields = if generator.number % 3 == 1 { &text.fields[..text.fields.len().min(1)] } else { &text.fields };
+        let order = generator.order_of_fields(fields);
         let limit = 1 + generator.choices.below(4);
         generator.feature("limit");
         sql = format!("select * from ({sql}) as limited order by {order} limit {limit}");

@@ -210,9 +210,12 @@ impl Checker<'_> {
         for name in &model.primary_key {
             self.check_column(&model.table, &names, name, &model.location);
         }
-        if let Ok(name) = self.dialect.published_table(&model.table, &self.project.target.schema_prefix)
-            && self.stand_in(&name, sql, &columns)
-        {
+        let stands = !self.is_asked_for(node)
+            || self
+                .dialect
+                .published_table(&model.table, &self.project.target.schema_prefix)
+                .is_ok_and(|name| self.stand_in(&name, sql, &columns));
+        if stands {
             self.columns[node] = Some(names);
         }
         if model.refresh == RefreshPin::Incremental && model.materialized == Materialized::Table {
@@ -243,6 +246,17 @@ impl Checker<'_> {
             );
             self.diagnostics.push(diagnostic);
         }
+    }
+
+    /// Whether a query of the project names this table, so that something must stand in its place.
+    fn is_asked_for(&self, node: usize) -> bool {
+        let of_tests = self.project.tests.iter().zip(&self.compiled.tests).any(|(test, compiled)| {
+            matches!(test.kind, TestKind::Sql { .. } | TestKind::ExpressionIsTrue { .. })
+                && compiled.inputs.contains(&node)
+        });
+        of_tests
+            || !self.compiled.readers[node].is_empty()
+            || self.compiled.report_inputs.iter().any(|inputs| inputs.contains(&node))
     }
 
     /// Puts something with a model's columns in its place, for the queries that read it. An empty table is looked at more quickly

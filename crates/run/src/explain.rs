@@ -40,6 +40,8 @@ pub struct Explanation {
     /// Parts of its query that are kept as tables nobody sees, in the order in which they are refreshed. The model reads them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<ExplainedStage>,
+    /// Where its text leaves an order of rows open, and what was done about it.
+    pub ties: Vec<String>,
     /// Why it is computed anew, where it is.
     pub because: Option<String>,
     /// The construct that stands in the way, with its place and what to write instead.
@@ -124,6 +126,7 @@ pub fn explain(bench: &Workbench, what: &str) -> Result<Explanation, RunError> {
         restricted: None,
         restrictions: Vec::new(),
         stages: Vec::new(),
+        ties: Vec::new(),
         because: None,
         obstacle: None,
         instead: None,
@@ -241,6 +244,7 @@ fn by_changes(
     explanation.key = shape.key_columns().to_vec();
     shape.key_reason().clone_into(&mut explanation.key_reason);
     explanation.how = shape.explain().iter().map(|line| called(line)).collect();
+    explanation.ties = shape.notes().to_vec();
     let current = read.iter().map(|(name, _, relation)| (name.clone(), relation.clone())).collect();
     let mut inputs = Inputs { current, ..Inputs::default() };
     for (name, id, _) in read {

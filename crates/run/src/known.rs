@@ -11,6 +11,7 @@ use crate::answer::{ExtractRecord, RejectFilter, RejectRecord, RunDetail, RunRec
 use crate::error::RunError;
 use crate::outcome::{Counts, FailedStream, RefreshFigures, RunState, StepOutcome, Strategy, TestOutcome, TestState};
 use crate::publish::change_log::LogState;
+use crate::publish::refresh::clock::ClockValues;
 use crate::publish::testing::KnownTest;
 use crate::table_state::{StateColumn, TableKind, TableState};
 
@@ -27,6 +28,8 @@ pub struct Known {
     pub stages: BTreeMap<TableName, TableState>,
     /// (reader, input) → run of the input that was consumed.
     pub consumed: BTreeMap<(TableName, TableName), i64>,
+    /// What models read of the time when they were last refreshed.
+    pub clocks: BTreeMap<TableName, ClockValues>,
     /// The change logs.
     pub change_logs: BTreeMap<TableName, LogState>,
     /// (source, stream) → position.
@@ -86,6 +89,9 @@ pub fn load(ledger: &Ledger, connection: &mut dyn Connection) -> Result<Known, R
     }
     for ((reader, input), run) in state.consumed {
         known.consumed.insert((table_name(&reader)?, table_name(&input)?), run);
+    }
+    for ((table, expression), value) in state.clocks {
+        known.clocks.entry(table_name(&table)?).or_default().insert(expression, value);
     }
     for (table, log) in state.change_logs {
         known.change_logs.insert(table_name(&table)?, LogState { physical: log.physical, since: log.since });
@@ -161,6 +167,22 @@ pub fn put_tables<'a>(
         })
         .collect();
     Ok(ledger.put_tables(connection, &rows)?)
+}
+
+/// Writes what models read of the time.
+pub fn put_clocks(
+    ledger: &Ledger,
+    connection: &mut dyn Connection,
+    clocks: &BTreeMap<TableName, ClockValues>,
+) -> Result<(), RunError> {
+    let rows = clocks.iter().flat_map(|(table, values)| {
+        values.iter().map(|(expression, value)| ledger::ClockRow {
+            table_name: table.to_string(),
+            expression: expression.clone(),
+            value: value.clone(),
+        })
+    });
+    Ok(ledger.put_clocks(connection, &rows.collect::<Vec<_>>())?)
 }
 
 /// Writes which of the store tables that a run was to bring up to date could not be, and why.

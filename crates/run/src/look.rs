@@ -245,6 +245,8 @@ pub fn looking<'a>(
         refreshing: Refreshing::default(),
         consumed: known.consumed,
         consumed_now: BTreeMap::new(),
+        clocks: known.clocks,
+        clocks_now: BTreeMap::new(),
         superseded: Vec::new(),
         steps: Vec::new(),
         notes: Vec::new(),

@@ -26,6 +26,7 @@ use crate::event::{Event, Observer};
 use crate::outcome::{Counts, FailedStream, OutcomeNote, StepOutcome};
 use crate::publish::change_log::{ChangeLogs, Retention};
 use crate::publish::refresh::Refreshing;
+use crate::publish::refresh::clock::ClockValues;
 use crate::publish::refresh::stages::Stages;
 use crate::table_state::TableState;
 
@@ -59,6 +60,10 @@ pub struct Publication<'a> {
     pub consumed: BTreeMap<(TableName, TableName), i64>,
     /// The same, for what this run consumed.
     pub consumed_now: BTreeMap<(TableName, TableName), i64>,
+    /// What models read of the time when they were last refreshed.
+    pub clocks: BTreeMap<TableName, ClockValues>,
+    /// The same, for those that this run refreshed.
+    pub clocks_now: BTreeMap<TableName, ClockValues>,
     /// Physical tables that are no longer needed once this is published.
     pub superseded: Vec<String>,
     /// What was done.

@@ -25,6 +25,7 @@ use crate::options::BuildOptions;
 use crate::outcome::TextTable;
 use crate::publish::Publication;
 use crate::publish::model::{Need, facts, need};
+use crate::publish::refresh::clock::at_time;
 use crate::publish::staging::stage;
 use crate::publish::store::ExtractFiles;
 use crate::publish::stream::store_fingerprint;
@@ -162,15 +163,26 @@ fn verify_model(
     if query.is_some_and(|query| !query.volatile.is_empty()) {
         return Ok(cannot(table, against, "its query gives another answer each time".into()));
     }
-    let clock = facts.clock;
-    let columns = state.typed_columns(publication.database.dialect);
-    if let (Some(sample), Ok(shape)) = (sample, publication.shape(node).as_ref()) {
+    let dialect = publication.database.dialect;
+    // Compared with what it was at the time it was refreshed.
+    let at_its_time = match publication.clocks.get(table) {
+        Some(values) if !facts.clock.is_empty() => at_time(&facts.sql, dialect, values),
+        _ => None,
+    };
+    let clock = !facts.clock.is_empty() && at_its_time.is_none();
+    let columns = state.typed_columns(dialect);
+    if let (Some(sample), Ok(shape), true) = (sample, publication.shape(node).as_ref(), facts.clock.is_empty()) {
         return sample::verify_model(publication, node, table, &state, &columns, shape, sample);
     }
     // Computed once, so that both directions compare the same answer.
     let expected = publication.database.temporary("expected");
-    let sql = facts.sql;
-    publication.database.execute(&format!("create temporary table {expected} as select q.* from ({sql}\n) q"))?;
+    let sql = at_its_time.unwrap_or(facts.sql);
+    // A literal in the place of a call may give a column another name.
+    let names: Result<Vec<String>, _> = columns.iter().map(|column| dialect.quote_identifier(&column.name)).collect();
+    let names = publication.database.name(names.map(|names| names.join(", ")))?;
+    publication
+        .database
+        .execute(&format!("create temporary table {expected} as select q.* from ({sql}\n) q({names})"))?;
     let physical = publication.physical(&state.physical)?;
     let compared = Compared { table, against, state: &state, stored: &physical, expected: &expected };
     let mut outcome = compare(publication, &compared, &columns)?;

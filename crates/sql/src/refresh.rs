@@ -10,6 +10,7 @@
 //! Nothing here talks to an engine: what comes out are statements, and for what cannot be done an [`Obstacle`] that says why.
 
 pub mod block;
+mod clock;
 mod columns;
 mod discover;
 mod found;
@@ -24,9 +25,12 @@ pub mod rule;
 pub mod shape;
 pub mod split;
 pub mod summed;
+pub mod ties;
+pub(crate) mod unique;
 mod used;
 mod weight;
 
+pub use clock::{ClockChange, ClockChanges, clock_name};
 pub use relation::{
     Aggregate, Apply, ApplyKind, ColumnId, Expression, InputTable, InputTables, Join, JoinKind, Kind, Obstacle,
     OutputColumn, Relation, Scalar, SetOperator, Tree, TreeTable, Window,
@@ -34,3 +38,4 @@ pub use relation::{
 pub use rule::{Rule, SwitchedOff};
 pub use shape::{ChangedInput, Discovery, Fresh, Inputs, Restriction, Shape, Statement};
 pub use split::{Split, Stage, WithStages};
+pub use ties::{Settled, may_tie, read_settled};

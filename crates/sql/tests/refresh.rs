@@ -2,13 +2,14 @@
 //!
 //! A file begins with its tables, `name(column type; ...) key a, b` one a line, and a line `====`. A case is a query, a line `----` and what
 //! is made of it: K, what `explain` says, the statements that find the keys when the tables named in a comment `-- changed: ...` have
-//! changed (all without one), and those that bring their rows. `-- nulls` says that the keys hold NULL. A line `====` parts one case
+//! changed (all without one), and those that bring their rows. `-- nulls` says that the keys hold NULL, `-- the time goes on`
+//! that it does. A line `====` parts one case
 //! from the next. `UPDATE_CASES=1 cargo test -p thalweg-sql --test refresh` writes them anew; look at the difference before committing it.
 
 use std::fmt::Write as _;
 
 use thalweg_sql::DuckDb;
-use thalweg_sql::refresh::{ChangedInput, Discovery, Inputs, Shape};
+use thalweg_sql::refresh::{ChangedInput, ClockChange, Discovery, Inputs, Shape};
 
 mod tables;
 use tables::{Tables, play};
@@ -39,6 +40,12 @@ fn statements(sql: &str, tables: &Tables) -> String {
         if changed.is_none_or(|changed| changed.split(", ").any(|one| one == shown)) {
             let change = ChangedInput { before: format!("\"-{shown}\""), after: format!("\"+{shown}\""), old: None };
             inputs.changed.insert(name.to_vec(), change);
+        }
+    }
+    if sql.contains("-- the time goes on") {
+        for name in shape.clock() {
+            let (before, now) = (format!("[{name} before]"), format!("[{name} now]"));
+            inputs.clock.insert(name, ClockChange { before, now });
         }
     }
     match shape.discover(&DuckDb, &inputs, "x").expect("names can be written") {

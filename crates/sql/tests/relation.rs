@@ -1,6 +1,6 @@
 //! Cases as data: each file in `tests/relation/` holds queries with the trees that must be read from them.
 //!
-//! A file begins with its tables, `name(column type, ...)` one a line, and a line `====`. A case is a query, a line `----` and the outline of
+//! A file begins with its tables, `name(column type, ...) key a, b` one a line, and a line `====`. A case is a query, a line `----` and the outline of
 //! its tree, or the obstacle; a line `====` parts one case from the next. `UPDATE_CASES=1 cargo test -p thalweg-sql` writes the trees
 //! anew; look at the difference before committing it.
 

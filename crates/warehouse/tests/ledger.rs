@@ -8,9 +8,9 @@ use serde_json::json;
 use suite::{DuckDbSite, Site, ask, connect, kind, run};
 use thalweg_sql::dialect::duckdb::DuckDb;
 use thalweg_warehouse::ledger::{
-    ChangeLogRow, ConsumedRow, ExtractRow, FORMAT, KnownTestRow, LandingRow, Ledger, LedgerState, Microseconds,
-    RefreshRow, RejectFilter, RejectKind, RejectRow, RejectSource, RejectState, RunRow, RunState, StepRow, TableKind,
-    TableRow, TestFailureRow, TestResultRow, TestState, TroubleRow,
+    ChangeLogRow, ClockRow, ConsumedRow, ExtractRow, FORMAT, KnownTestRow, LandingRow, Ledger, LedgerState,
+    Microseconds, RefreshRow, RejectFilter, RejectKind, RejectRow, RejectSource, RejectState, RunRow, RunState,
+    StepRow, TableKind, TableRow, TestFailureRow, TestResultRow, TestState, TroubleRow,
 };
 use thalweg_warehouse::{Access, Connection, WarehouseErrorKind};
 
@@ -95,6 +95,13 @@ fn what_is_written_is_read() {
     ledger
         .set_consumed(connection, &[ConsumedRow { reader: "pres.x".to_owned(), input: "store.a".to_owned(), run: 1 }])
         .expect("consumed");
+    let clock = |expression: &str, value: &str| ClockRow {
+        table_name: "pres.x".to_owned(),
+        expression: expression.to_owned(),
+        value: value.to_owned(),
+    };
+    ledger.put_clocks(connection, &[clock("now()", "then"), clock("current_date", "yesterday's")]).expect("clocks");
+    ledger.put_clocks(connection, &[clock("current_date", "today's")]).expect("clocks");
     let extract = ExtractRow {
         id: 1,
         run: 1,
@@ -148,6 +155,7 @@ fn what_is_written_is_read() {
             tables: tables.iter().map(|table| (table.table_name.clone(), table.clone())).collect(),
             consumed: BTreeMap::from([(("pres.x".to_owned(), "store.a".to_owned()), 1)]),
             change_logs: BTreeMap::new(),
+            clocks: BTreeMap::from([(("pres.x".to_owned(), "current_date".to_owned()), "today's".to_owned())]),
             positions: BTreeMap::new(),
             tests: BTreeMap::from([("unique".to_owned(), known)]),
             troubles: troubles.iter().map(|trouble| (trouble.table_name.clone(), trouble.clone())).collect(),

@@ -55,12 +55,28 @@ impl Generator<'_> {
             8 if !scope.of(Family::Text).is_empty() => {
                 self.feature("ordered aggregate");
                 let text = self.column(scope, Family::Text);
-                (format!("string_agg({text}, ',' order by {text})"), Family::Text)
+                let call = match self.number % 6 {
+                    1 => format!("string_agg({text}, ',')"),
+                    3 => format!("string_agg(distinct {text}, ',')"),
+                    5 => format!("any_value({text})"),
+                    _ => format!("string_agg({text}, ',' order by {text})"),
+                };
+                (call, Family::Text)
             }
             9 if !scope.of(Family::Integer).is_empty() => {
                 self.feature("list aggregate");
                 let value = self.column(scope, Family::Integer);
-                (format!("list({value} order by {value} nulls last)"), Family::List)
+                match self.number % 6 {
+                    1 => (format!("list({value})"), Family::List),
+                    2 if !scope.of(Family::Date).is_empty() => {
+                        let day = self.column(scope, Family::Date);
+                        (format!("arg_max({value}, {day})"), Family::Integer)
+                    }
+                    3 => (format!("list(distinct {value})"), Family::List),
+                    4 => (format!("first({value})"), Family::Integer),
+                    5 => (format!("mode({value})"), Family::Integer),
+                    _ => (format!("list({value} order by {value} nulls last)"), Family::List),
+                }
             }
             10 => {
                 let condition = self.predicate(scope, 1);

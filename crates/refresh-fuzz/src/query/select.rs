@@ -61,6 +61,13 @@ impl Generator<'_> {
         for _ in 0..self.choices.weighted(&[(14, 0), (4, 1), (1, 2)]) {
             conditions.push(self.subquery_condition(scope));
         }
+        // Without a choice of its own, so that a seed keeps its cases.
+        let number = scope.of(Family::Integer).into_iter().find(|column| !column.qualifier.is_empty());
+        if let (Some(number), 4) = (number, self.number % 7) {
+            self.feature("time of the run");
+            let value = format!("{}.{}", quoted(&number.qualifier), quoted(&number.field.name));
+            conditions.push(format!("(epoch_us(now()) // 1000 + coalesce({value}, 0)) % 3 > 0"));
+        }
         if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) }
     }
 

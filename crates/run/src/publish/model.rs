@@ -12,13 +12,18 @@ use crate::event::Event;
 use crate::outcome::{Counts, StepOutcome, Strategy};
 use crate::publish::Publication;
 use crate::publish::difference::NewContents;
+use crate::publish::refresh::clock::clock_names;
+use crate::publish::refresh::shapes::settled_text;
 use crate::publish::refresh::stages::GivenInputs;
-use crate::publish::refresh::{Attempt, Refreshed};
+use crate::publish::refresh::{Attempt, Refreshed, generated};
 use crate::table_state::{StateColumn, TableKind, TableState};
 
 /// A model nobody reads is compared with its new result, instead of being exchanged as a whole, up to this many rows: the
 /// comparison is cheap then, and the summary can say what moved.
 const COMPARED_ROWS: u64 = 200_000;
+
+/// The reason of a model that nothing but the time may have changed.
+const READS_TIME: &str = "reads the time";
 
 /// Why a model is or is not refreshed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,29 +42,42 @@ pub enum Need {
 pub struct ModelFacts<'a> {
     /// The model.
     pub model: &'a Model,
-    /// Its SQL for the engine.
+    /// Its SQL for the engine: with what settles its ties.
     pub sql: String,
+    /// The same as it is written, where that is another.
+    pub written: Option<String>,
     /// What its table is made by: a hash of its definition, `-`, a hash of its inputs' columns.
     pub fingerprint: String,
     /// Tables it reads: through ephemeral models, and views together with what these read. When one of them changed, it is stale.
     pub inputs: Vec<TableName>,
     /// Among them, tables the project does not build.
     pub external: Vec<TableName>,
-    /// It reads the clock.
-    pub clock: bool,
+    /// What it reads of the time of the run.
+    pub clock: Vec<String>,
 }
 
 impl Publication<'_> {
     /// Refreshes one model if it needs it.
     pub fn refresh_model(&mut self, node: usize, full_refresh: bool) -> Result<(), RunError> {
         let (project, compiled) = (self.project, self.compiled);
-        let Some(facts) = facts(project, compiled, &self.tables, node) else { return Ok(()) };
+        let Some(mut facts) = facts(project, compiled, &self.tables, node) else { return Ok(()) };
         let table = facts.model.table.clone();
+        if let (Some(written), true) = (&facts.written, self.refreshing.is_in_full(&table)) {
+            facts.sql = written.clone();
+            facts.written = None;
+        }
         self.database.about(table.to_string());
         let started = std::time::Instant::now();
         let need = need(&facts, self.tables.get(&table), &self.tables, full_refresh, |input| {
             self.consumed.get(&(table.clone(), input.clone())).copied()
         });
+        let need = match need {
+            Need::Refresh(reason) if reason == READS_TIME => match self.clock_changes(&table, &facts.clock)? {
+                Some(changes) if changes.is_empty() => Need::Current,
+                _ => Need::Refresh(reason),
+            },
+            need => need,
+        };
         let kind = if facts.model.materialized == Materialized::View { TableKind::View } else { TableKind::Table };
         let mut step = StepOutcome { table: table.to_string(), kind: kind.word().into(), ..StepOutcome::default() };
         if let Some(state) = self.tables.get(&table) {
@@ -86,6 +104,10 @@ impl Publication<'_> {
         };
         self.observer.event(&Event::StepStarted { table: table.to_string() });
         step.reason = reason;
+        if !facts.clock.is_empty() {
+            let values = self.clock_values(&facts.clock)?;
+            self.clocks_now.insert(table.clone(), values);
+        }
         for input in facts.inputs.iter().chain(&facts.external) {
             self.consumed_now.insert((table.clone(), input.clone()), self.run);
         }
@@ -95,11 +117,9 @@ impl Publication<'_> {
                     && (self.refresh_incrementally(node, &facts, None, &mut step)?
                         || self.refresh_with_sums(node, &facts, &mut step)?)));
         if !done {
-            let columns = self.describe(&facts.sql)?;
-            match kind {
-                TableKind::View => self.refresh_view(&facts, columns, &mut step)?,
-                _ => self.refresh_table(node, &facts, columns, &mut step)?,
-            }
+            let done = self.refresh_in_full(node, &facts, kind, &mut step);
+            // What settles ties was put into the text here: where the engine does not take it, it is not the model's error.
+            done.map_err(|error| if facts.written.is_some() { generated(&table, error) } else { error })?;
         }
         // A stage that this run did not bring up to date with its model would be taken for one that is.
         let run = self.run;
@@ -107,6 +127,20 @@ impl Publication<'_> {
         step.seconds = started.elapsed().as_secs_f64();
         self.record_refresh(&facts, &step);
         self.finish_step(step)
+    }
+
+    fn refresh_in_full(
+        &mut self,
+        node: usize,
+        facts: &ModelFacts<'_>,
+        kind: TableKind,
+        step: &mut StepOutcome,
+    ) -> Result<(), RunError> {
+        let columns = self.describe(&facts.sql)?;
+        match kind {
+            TableKind::View => self.refresh_view(facts, columns, step),
+            _ => self.refresh_table(node, facts, columns, step),
+        }
     }
 
     fn refresh_view(
@@ -302,7 +336,15 @@ pub fn facts<'a>(
     if model.materialized == Materialized::Ephemeral {
         return None;
     }
-    let sql = compiled.compiled_sql(node)?.to_owned();
+    let written = compiled.compiled_sql(node)?.to_owned();
+    let settled = match model.materialized {
+        Materialized::Table => settled_text(project, compiled, tables, node),
+        _ => None,
+    };
+    let (sql, written) = match settled {
+        Some(settled) => (settled, Some(written)),
+        None => (written, None),
+    };
     let definition = blake3::hash(format!("{sql}\0{:?}", model.materialized).as_bytes());
     let mut hash = blake3::Hasher::new();
     for input in compiled.stored_inputs(project, node) {
@@ -321,9 +363,13 @@ pub fn facts<'a>(
             _ => inputs.push(id),
         }
     }
-    let clock = reads_clock(project, compiled, node);
+    let clock = if reads_clock(project, compiled, node) {
+        clock_names(compiled, thalweg_sql::dialect_of(&project.target.connection), node)
+    } else {
+        Vec::new()
+    };
     let fingerprint = format!("{}-{}", &definition.to_hex()[..24], &hash.finalize().to_hex()[..24]);
-    Some(ModelFacts { model, sql, fingerprint, inputs, external, clock })
+    Some(ModelFacts { model, sql, written, fingerprint, inputs, external, clock })
 }
 
 /// The nodes a model's rows depend on: what it reads, and what the views among that read, in order of the graph's nodes.
@@ -404,8 +450,8 @@ pub fn need(
     if let Some(external) = facts.external.first() {
         return Need::Refresh(format!("reads {external}, whose changes are not seen"));
     }
-    if facts.clock {
-        return Need::Refresh("reads the time".into());
+    if !facts.clock.is_empty() {
+        return Need::Refresh(READS_TIME.into());
     }
     Need::Current
 }

@@ -6,6 +6,7 @@
 //! with that model marked ([`RunError::Incremental`]).
 
 mod apply;
+pub mod clock;
 pub mod cost;
 mod deltas;
 mod inputs;
@@ -45,6 +46,8 @@ pub struct Refreshing {
     splits: HashMap<usize, Rc<Split>>,
     /// What changed in a table since a run of it, as relations that are cheap to read.
     deltas: HashMap<(TableName, i64), Rows>,
+    /// The same as texts see it that look at some columns only, by the query for it.
+    seen: HashMap<String, Rows>,
     /// Models that must be computed anew, because a statement of their refresh failed.
     in_full: BTreeMap<TableName, String>,
     /// What earlier refreshes cost, once it was asked for.
@@ -53,6 +56,8 @@ pub struct Refreshing {
     publishes: bool,
     /// Which groups are large.
     large_groups: LargeGroups,
+    /// What the time answers in this run, as far as it was asked.
+    clock: clock::ClockValues,
     /// What this run's refreshes were.
     pub records: Vec<RefreshRow>,
 }
@@ -61,6 +66,11 @@ impl Refreshing {
     /// Of a run in which some models must be computed anew, with the reasons.
     pub fn new(in_full: BTreeMap<TableName, String>, large_groups: LargeGroups) -> Self {
         Self { in_full, large_groups, publishes: true, ..Self::default() }
+    }
+
+    /// Whether a model must be computed anew, because a statement that was made for it failed.
+    pub fn is_in_full(&self, table: &TableName) -> bool {
+        self.in_full.contains_key(table)
     }
 }
 
@@ -100,11 +110,15 @@ impl Publication<'_> {
         if let Err(full) = shape.as_ref() {
             return Ok(Attempt::InFull(full.reason.clone()));
         }
-        let gathered = self.gather(node, &table, true)?;
+        let mut gathered = self.gather(node, &table, true)?;
+        match self.clock_changes(&table, &facts.clock)? {
+            Some(changes) => gathered.inputs.clock = changes,
+            None => return Ok(Attempt::InFull("it is not known what time it read last".into())),
+        }
         let given = GivenInputs {
             shape: &shape,
             inputs: &gathered.inputs,
-            upstream: gathered.numbers.values().sum(),
+            numbers: &gathered.numbers,
             unknown: gathered.unknown,
             only_stages: false,
         };
@@ -205,7 +219,7 @@ fn set_keys(step: &mut StepOutcome, keys: u64) {
 }
 
 /// An error of a statement that was made here.
-fn generated(table: &TableName, error: RunError) -> RunError {
+pub fn generated(table: &TableName, error: RunError) -> RunError {
     match error {
         RunError::Table { error, .. } => {
             RunError::Incremental { table: table.clone(), reason: first_line(&error.message) }

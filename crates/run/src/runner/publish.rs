@@ -147,6 +147,8 @@ impl Run<'_> {
             refreshing: Refreshing::new(self.in_full.clone(), self.options.large_groups),
             consumed: self.known.consumed.clone(),
             consumed_now: BTreeMap::new(),
+            clocks: self.known.clocks.clone(),
+            clocks_now: BTreeMap::new(),
             superseded: Vec::new(),
             steps: Vec::new(),
             notes: Vec::new(),
@@ -279,7 +281,7 @@ impl Run<'_> {
         // A position that moved without a row, such as a file gone to the archive, is nothing that readers could see.
         let nothing = publication.touched.is_empty() && dropped.is_empty() && replayed.is_empty();
         outcome.state = if nothing { RunState::Nothing } else { RunState::Published };
-        let Publication { tables, stages, touched, consumed_now, definitions_changed, .. } = publication;
+        let Publication { tables, stages, touched, consumed_now, clocks_now, definitions_changed, .. } = publication;
         let touched_nothing = touched.is_empty();
         for table in &dropped {
             ledger.drop_table(connection, &table.to_string())?;
@@ -295,6 +297,7 @@ impl Run<'_> {
         }
         ledger.put_change_logs(connection, &logs, &without_log)?;
         known::put_consumed(&ledger, connection, &consumed_now)?;
+        known::put_clocks(&ledger, connection, &clocks_now)?;
         for (entry, base) in &landings {
             self.record_landing(connection, entry, *base)?;
         }

@@ -15,7 +15,9 @@ mod scope;
 mod select;
 mod subquery;
 mod summed;
+mod ties;
 mod window;
+mod window_ties;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -125,6 +127,7 @@ fn read_whole(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables, with_s
         looking_beyond: Vec::new(),
         bodies: HashMap::new(),
         with_summed,
+        ties: ties::Ties::new(dialect),
     };
     let (root, names) = match reader.top(&reading.tree) {
         Ok(found) => found,
@@ -140,6 +143,7 @@ fn read_whole(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables, with_s
     let within = |places: &[Range<usize>], span: &Range<usize>| {
         places.iter().any(|place| place.start <= span.start && span.end <= place.end)
     };
+    let ties = std::mem::take(&mut reader.ties.found);
     let clock = reading
         .facts
         .clock
@@ -163,7 +167,7 @@ fn read_whole(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables, with_s
             }),
         }
     }
-    Ok(Tree { text: sql.to_owned(), root, names, tables, clock })
+    Ok(Tree { text: sql.to_owned(), root, names, tables, clock, ties })
 }
 
 /// Why the reading of a part ends.
@@ -213,6 +217,7 @@ struct Reader<'a> {
     bodies: HashMap<usize, &'a sqlparser::ast::Query>,
     /// Whether the pieces of selects that count and add are wanted.
     with_summed: bool,
+    ties: ties::Ties<'a>,
 }
 
 impl<'a> Reader<'a> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::clock::reads_clock;
 use super::relation::{Aggregate, Apply, ApplyKind, ColumnId, Expression, Kind, Relation, Scalar, Tree};
 
 /// Where a column comes from.
@@ -113,7 +114,10 @@ impl Columns {
                     .filter(|(_, scalar)| makes_rows(scalar, &tree.text))
                     .all(|(_, scalar)| self.all_known(scalar));
                 for (column, scalar) in computed {
-                    let known = self.all_known(scalar) && (together || !makes_rows(scalar, &tree.text));
+                    // What reads the time is one value for old rows and another for new ones.
+                    let known = self.all_known(scalar)
+                        && (together || !makes_rows(scalar, &tree.text))
+                        && !reads_clock(scalar, tree);
                     self.define(*column, Definition::Computed(scalar.clone()), known);
                 }
             }

@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use super::clock::{ClockChanges, clock_name, places_in, reads_clock};
 use super::columns::{Columns, ids, makes_rows};
-use super::found::{Found, FoundKind, FoundRef, Pairs, Which};
+use super::found::{Differing, Found, FoundKind, FoundRef, Pairs, Which};
 use super::relation::{
     Aggregate, Apply, ApplyKind, ColumnId, Join, JoinKind, Kind, Obstacle, Relation, Scalar, SetOperator, Tree,
 };
@@ -23,6 +24,8 @@ pub(super) struct Finder<'a> {
     /// For each of the tree's tables whether it changed.
     pub(super) changed: &'a [bool],
     pub(super) off: &'a SwitchedOff,
+    /// What the time answers otherwise than at the last refresh.
+    pub(super) clock: &'a ClockChanges,
     /// The chosen parts of the tables, where rows that are there now are looked for; `None` for those of either version.
     pub(super) chosen: Option<&'a Chosen>,
 }
@@ -87,11 +90,21 @@ impl Finder<'_> {
             }
             Kind::Scan { .. } | Kind::Constant { .. } => Ok(Found::nothing(needed)),
             Kind::Filter { input, conditions } => {
+                let differing = self.differing(input, conditions, needed)?;
                 let (conditions, inner) = self.kept(input, conditions, needed);
-                Ok(Found::filter(self.touched(input, &inner)?, conditions, needed))
+                let touched = Found::filter(self.touched(input, &inner)?, conditions, needed);
+                Ok(Found::union([touched].into_iter().chain(differing).collect(), needed))
             }
             Kind::Project { input, computed } => {
-                self.project(input, computed, needed, |inner| self.touched(input, inner))
+                let touched = self.project(input, computed, needed, |inner| self.touched(input, inner))?;
+                let scalars: Vec<Scalar> = computed.iter().map(|(_, scalar)| scalar.clone()).collect();
+                if !scalars.iter().any(|scalar| self.has_moved(scalar)) {
+                    return Ok(touched);
+                }
+                let differing = self.project(input, computed, needed, |inner| {
+                    Ok(self.differing(input, &scalars, inner)?.unwrap_or_else(|| Found::nothing(inner)))
+                })?;
+                Ok(Found::union(vec![touched, differing], needed))
             }
             Kind::Join(join) => match (join.lateral, join.kind) {
                 (true, _) => self.touched_lateral(join, needed),
@@ -126,6 +139,46 @@ impl Finder<'_> {
                 Ok(Found::nothing(needed))
             }
         }
+    }
+
+    /// Whether an expression reads a time that has gone on.
+    fn has_moved(&self, scalar: &Scalar) -> bool {
+        let moved = |place: &Range<usize>| {
+            self.clock.contains_key(&clock_name(self.tree.text.get(place.clone()).unwrap_or_default()))
+        };
+        !self.clock.is_empty() && places_in(scalar, self.tree).any(moved)
+    }
+
+    /// The rows of a relation for which expressions answer otherwise than at the last refresh, because they read the time.
+    fn differing(&self, input: &Relation, scalars: &[Scalar], needed: &Needed) -> Result<Option<FoundRef>, Obstacle> {
+        let mut expressions = Vec::new();
+        let mut inner = needed.clone();
+        for scalar in scalars.iter().filter(|scalar| self.has_moved(scalar)) {
+            let Scalar::Text(expression) = scalar else { continue };
+            if !self.columns.all_known(scalar) || makes_rows(scalar, &self.tree.text) {
+                return Err(Obstacle {
+                    reason: "the time has gone on, and it is compared with what an aggregate, a window or a subquery computes"
+                        .to_owned(),
+                    span: expression.span.clone(),
+                    instead: Some("compare a column of a table with the time".to_owned()),
+                });
+            }
+            let mut places = Vec::new();
+            for place in places_in(scalar, self.tree) {
+                let name = clock_name(self.tree.text.get(place.clone()).unwrap_or_default());
+                if let Some(change) = self.clock.get(&name) {
+                    places.push((place.clone(), change.clone()));
+                }
+            }
+            inner.extend(scalar.columns());
+            expressions.push(Differing { expression: expression.clone(), places });
+        }
+        if expressions.is_empty() {
+            return Ok(None);
+        }
+        let rows = self.rows(input, &inner);
+        let found = Found::new(FoundKind::Differing { input: rows, expressions }, inner.iter().copied());
+        Ok(Some(Found::narrow(Found::distinct(found), needed)))
     }
 
     /// Whether only a chosen part of a relation is read.
@@ -168,6 +221,10 @@ impl Finder<'_> {
         let homes: Needed = needed.iter().flat_map(|column| self.columns.homes(*column)).collect();
         let alone = scans(input) <= 1;
         for condition in conditions {
+            // It may have held at another time.
+            if reads_clock(condition, self.tree) {
+                continue;
+            }
             if !self.columns.all_known(condition) {
                 if !self.off.holds(Rule::DropUnknown) && !matches!(condition, Scalar::Unknown(_)) {
                     kept.push(condition.clone());
@@ -216,6 +273,7 @@ impl Finder<'_> {
         let (left_ids, right_ids) = (ids(left), ids(right));
         let on: Vec<Scalar> = on
             .iter()
+            .filter(|condition| !reads_clock(condition, self.tree))
             .filter(|condition| {
                 self.columns.all_known(condition)
                     || (!self.off.holds(Rule::DropUnknown) && !matches!(condition, Scalar::Unknown(_)))

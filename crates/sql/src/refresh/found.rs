@@ -3,8 +3,10 @@
 //! There is neither an anti-join nor an aggregate in it: negation on rows of which some are no more would lose others.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::rc::Rc;
 
+use super::clock::ClockChange;
 use super::relation::{ColumnId, Expression, Scalar};
 
 /// A relation that is found, by reference: what is used twice is written once.
@@ -29,6 +31,8 @@ pub(super) enum FoundKind {
     Constant { text: Expression, query: bool, all: Vec<ColumnId> },
     /// Rows that satisfy every condition.
     Filter { input: FoundRef, conditions: Vec<Scalar> },
+    /// Rows for which one of the expressions answers otherwise at another time.
+    Differing { input: FoundRef, expressions: Vec<Differing> },
     /// Rows with NULL in a column.
     Null { input: FoundRef, column: ColumnId },
     /// Computed columns beside those handed on.
@@ -45,6 +49,14 @@ pub(super) enum FoundKind {
     Distinct { input: FoundRef },
     /// Rows of all of them. Each has at least the columns.
     Union { inputs: Vec<FoundRef> },
+}
+
+/// An expression that reads the time.
+#[derive(Debug, Clone)]
+pub(super) struct Differing {
+    pub(super) expression: Expression,
+    /// Where it reads it, and what it read and reads there.
+    pub(super) places: Vec<(Range<usize>, ClockChange)>,
 }
 
 /// Rows of a table.
@@ -77,6 +89,7 @@ impl Found {
         match &self.kind {
             FoundKind::Nothing | FoundKind::One | FoundKind::Rows { .. } | FoundKind::Constant { .. } => Vec::new(),
             FoundKind::Filter { input, .. }
+            | FoundKind::Differing { input, .. }
             | FoundKind::Null { input, .. }
             | FoundKind::Project { input, .. }
             | FoundKind::Renamed { input, .. }

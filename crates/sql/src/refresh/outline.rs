@@ -33,6 +33,20 @@ impl Tree {
             let how = if *local { "of a row" } else { "looking at other rows" };
             let _ = writeln!(outline.out, "clock `{}` {how}", self.piece(span));
         }
+        let mut ties: Vec<String> = Vec::new();
+        for tie in &self.ties {
+            let settled_by = match &tie.settled_by {
+                Ok(pieces) => {
+                    pieces.iter().map(|(_, piece)| format!("`{}`", piece.trim())).collect::<Vec<_>>().join(" ... ")
+                }
+                Err(why) => format!("nothing: {}", why.0),
+            };
+            let line = format!("tie `{}` settled by {settled_by}", self.piece(&tie.span));
+            if !ties.contains(&line) {
+                ties.push(line);
+            }
+        }
+        ties.iter().for_each(|line| outline.out.push_str(&format!("{line}\n")));
         for table in self.tables.iter().filter(|table| table.fixed.is_some()) {
             let _ = writeln!(outline.out, "fixed {}: {}", table.own_name, table.fixed.as_deref().unwrap_or_default());
         }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::clock::ClockChanges;
 use super::columns::{Columns, Definition, ids};
 use super::discover::{Chosen, Finder};
 use super::found::{Found, FoundKind, FoundRef, Which};
@@ -59,6 +60,9 @@ pub(super) struct Wave {
     /// Leave out rows with a NULL, which no equality finds.
     pub(super) without_null: bool,
 }
+
+/// Rows that are there now are looked for at one time.
+static STANDING: ClockChanges = ClockChanges::new();
 
 /// Collects uses and waves.
 pub(super) struct Pusher<'a> {
@@ -348,7 +352,14 @@ impl Pusher<'_> {
     }
 
     fn finder<'b>(&'b self, chosen: &'b Chosen) -> Finder<'b> {
-        Finder { tree: self.tree, columns: self.columns, changed: &[], off: self.off, chosen: Some(chosen) }
+        Finder {
+            tree: self.tree,
+            columns: self.columns,
+            changed: &[],
+            off: self.off,
+            clock: &STANDING,
+            chosen: Some(chosen),
+        }
     }
 
     fn read_by_wave(&mut self, found: &Found) {

@@ -40,6 +40,9 @@ impl Regrouping {
             FoundKind::Filter { input, conditions } => {
                 FoundKind::Filter { input: self.visit(input), conditions: conditions.clone() }
             }
+            FoundKind::Differing { input, expressions } => {
+                FoundKind::Differing { input: self.visit(input), expressions: expressions.clone() }
+            }
             FoundKind::Null { input, column } => FoundKind::Null { input: self.visit(input), column: *column },
             FoundKind::Project { input, computed } => {
                 FoundKind::Project { input: self.visit(input), computed: computed.clone() }

@@ -1,6 +1,7 @@
 //! Found rows as SQL.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::columns::Columns;
@@ -93,12 +94,28 @@ impl Writer<'_> {
         expression: &Expression,
         name: &dyn Fn(ColumnId) -> Result<String, InvalidName>,
     ) -> Result<String, InvalidName> {
+        self.expression_with(expression, name, &[])
+    }
+
+    /// An expression with other texts in some of its places.
+    fn expression_with(
+        &self,
+        expression: &Expression,
+        name: &dyn Fn(ColumnId) -> Result<String, InvalidName>,
+        others: &[(Range<usize>, &str)],
+    ) -> Result<String, InvalidName> {
         let text = &self.tree.text;
+        let mut pieces: Vec<(Range<usize>, String)> = Vec::with_capacity(expression.columns.len() + others.len());
+        for (span, column) in &expression.columns {
+            pieces.push((span.clone(), name(*column)?));
+        }
+        pieces.extend(others.iter().map(|(span, other)| (span.clone(), (*other).to_owned())));
+        pieces.sort_by_key(|(span, _)| span.start);
         let mut out = String::new();
         let mut at = expression.span.start;
-        for (span, column) in &expression.columns {
+        for (span, piece) in pieces {
             out.push_str(text.get(at..span.start).unwrap_or_default());
-            out.push_str(&name(*column)?);
+            out.push_str(&piece);
             at = span.end;
         }
         out.push_str(text.get(at..expression.span.end).unwrap_or_default());
@@ -184,6 +201,24 @@ impl Draft<'_, '_> {
                 let conditions: Result<Vec<_>, _> =
                     conditions.iter().map(|condition| writer.scalar(condition, &known)).collect();
                 format!("select {columns} from {} i where {}", self.relation(input)?, conditions?.join(" and "))
+            }
+            FoundKind::Differing { input, expressions } => {
+                let from = self.relation(input)?;
+                let mut conditions = Vec::with_capacity(expressions.len());
+                for differing in expressions {
+                    let text = |now: bool| {
+                        let others: Vec<_> = differing
+                            .places
+                            .iter()
+                            .map(|(span, change)| {
+                                (span.clone(), if now { change.now.as_str() } else { change.before.as_str() })
+                            })
+                            .collect();
+                        writer.expression_with(&differing.expression, &named, &others)
+                    };
+                    conditions.push(format!("({}) is distinct from ({})", text(false)?, text(true)?));
+                }
+                format!("select {columns} from {from} i where {}", conditions.join(" or "))
             }
             FoundKind::Null { input, column } => {
                 format!("select {columns} from {} i where {} is null", self.relation(input)?, name(*column))

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::clock::{self, ClockChanges, clock_name};
 use super::columns::Columns;
 use super::discover::Finder;
 use super::found::{Found, FoundKind, Which};
@@ -12,6 +13,7 @@ use super::relation::{ColumnId, InputTables, Obstacle, Tree};
 use super::render::{self, TableSql, Writer};
 use super::restricted::Restricted;
 use super::rule::SwitchedOff;
+use super::ties::{read_settled, split_tie};
 use super::used::used;
 use crate::dialect::{Dialect, InvalidName};
 
@@ -36,6 +38,8 @@ pub struct Inputs {
     pub changed: BTreeMap<Vec<String>, ChangedInput>,
     /// The tables of which reading all rows is cheaper than finding those that are needed.
     pub small: BTreeSet<Vec<String>>,
+    /// What the time of the run answers otherwise than at the last refresh.
+    pub clock: ClockChanges,
 }
 
 /// A temporary table to make: `create temporary table {creates} as {select}`.
@@ -90,34 +94,42 @@ pub struct Shape {
     key: Key,
     key_columns: Vec<String>,
     off: SwitchedOff,
+    notes: Vec<String>,
+    settled: bool,
 }
 
 impl Shape {
     /// Reads a model's text, in which views and ephemeral models already stand in the places of their names.
     ///
-    /// `declared_key` is the model's primary key as declared, empty without.
+    /// Ties are settled where they can be: [`Shape::text`] is then another text. `declared_key` is the model's primary key as declared,
+    /// empty without.
     pub fn read(
         sql: &str,
         dialect: &dyn Dialect,
         inputs: &dyn InputTables,
         declared_key: &[String],
     ) -> Result<Self, Obstacle> {
-        Self::of(crate::parser::parse_relation(sql, dialect, inputs)?, declared_key)
+        let settled = read_settled(sql, dialect, inputs)?;
+        // What stands in the way is shown in the text as it is written.
+        let shown = |obstacle: Obstacle| Obstacle { span: settled.as_written(&obstacle.span), ..obstacle };
+        let mut shape = Self::of(settled.tree.clone(), declared_key).map_err(shown)?;
+        if let Some(obstacle) = split_tie(&settled.open, &shape.key_ids(), &shape.tree) {
+            return Err(shown(obstacle));
+        }
+        shape.notes = settled.notes;
+        shape.settled = settled.open.is_empty();
+        Ok(shape)
     }
 
     /// Reads a query in relational form. `declared_key` is the model's primary key as declared, empty without.
     pub fn of(tree: Tree, declared_key: &[String]) -> Result<Self, Obstacle> {
-        if let Some((span, _)) = tree.clock.first() {
-            return Err(Obstacle {
-                reason: "it reads the time of the run".to_owned(),
-                span: span.clone(),
-                instead: Some("keep the time out of the model, or store it as a column of a source".to_owned()),
-            });
+        if let Some(obstacle) = clock::obstacle(&tree) {
+            return Err(obstacle);
         }
         let columns = Columns::of(&tree);
         let key = key::choose(&tree, &columns, declared_key)?;
         let key_columns = key.positions.iter().map(|position| tree.names[*position].clone()).collect();
-        Ok(Self { tree, columns, key, key_columns, off: SwitchedOff::default() })
+        Ok(Self { tree, columns, key, key_columns, off: SwitchedOff::default(), notes: Vec::new(), settled: true })
     }
 
     /// The same with other columns as K, by position in the output; `None` when one of them is not known in discovery.
@@ -150,6 +162,33 @@ impl Shape {
         &self.key.reason
     }
 
+    /// The text whose answer a refresh keeps: the user's own, with what settles its ties.
+    pub fn text(&self) -> &str {
+        &self.tree.text
+    }
+
+    /// Whether no order of rows that is left open decides about its answer.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Where the user's text leaves an order open and what was done about it, for a person.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What it reads of the time of the run, each once, by [`clock_name`]: expressions without columns.
+    pub fn clock(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (place, _) in &self.tree.clock {
+            let name = clock_name(self.tree.text.get(place.clone()).unwrap_or_default());
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// The tables the model reads, by the parts of their names as the text writes them, each once.
     pub fn tables(&self) -> Vec<&[String]> {
         let mut names: Vec<&[String]> = Vec::new();
@@ -161,12 +200,31 @@ impl Shape {
         names
     }
 
+    /// The columns of a table that the text names, with their types; none of a table that it does not.
+    pub fn columns_of(&self, table: &[String]) -> &[(String, String)] {
+        let named = self.tree.tables.iter().find(|named| named.name == table);
+        named.map(|named| named.input.columns.as_slice()).unwrap_or_default()
+    }
+
+    /// The columns of a table that the text may look at; a superset. A change of the others alone touches nothing.
+    pub fn columns_read(&self, table: &[String]) -> BTreeSet<String> {
+        let mut columns = BTreeSet::new();
+        for (named, places) in self.tree.tables.iter().zip(used(&self.tree)) {
+            if named.name == table && named.fixed.is_some() {
+                columns.extend(named.input.columns.iter().map(|(name, _)| name.clone()));
+            } else if named.name == table {
+                columns.extend(places.into_iter().map(|place| named.input.columns[place].0.clone()));
+            }
+        }
+        columns
+    }
+
     /// The statements that find the keys a change can touch. `prefix` begins the names of all temporary tables; it must be one that
     /// no query uses.
     pub fn discover(&self, dialect: &dyn Dialect, inputs: &Inputs, prefix: &str) -> Result<Discovery, InvalidName> {
         let changed: Vec<bool> =
             self.tree.tables.iter().map(|table| inputs.changed.contains_key(&table.name)).collect();
-        let found = match self.finder(&changed).touched_keys(&self.key_ids()) {
+        let found = match self.finder(&changed, &inputs.clock).touched_keys(&self.key_ids()) {
             Ok(found) if found.is_nothing() => return Ok(Discovery::Nothing),
             Ok(found) => regrouped(&found),
             Err(obstacle) => return Ok(Discovery::Everything(obstacle)),
@@ -245,7 +303,7 @@ impl Shape {
         for name in self.tables() {
             let shown = name.join(".");
             let changed: Vec<bool> = self.tree.tables.iter().map(|table| table.name == name).collect();
-            lines.push(match self.finder(&changed).touched_keys(&self.key_ids()) {
+            lines.push(match self.finder(&changed, &ClockChanges::new()).touched_keys(&self.key_ids()) {
                 Err(obstacle) => format!("{shown}: a change touches every row: {}", obstacle.reason),
                 Ok(found) if found.is_nothing() => format!("{shown}: no change of it touches a row"),
                 Ok(found) => {
@@ -269,7 +327,7 @@ impl Shape {
     /// Why a change of a table touches every row; `None` where it does not.
     pub fn obstacle(&self, table: &[String]) -> Option<Obstacle> {
         let changed: Vec<bool> = self.tree.tables.iter().map(|one| one.name == table).collect();
-        self.finder(&changed).touched_keys(&self.key_ids()).err()
+        self.finder(&changed, &ClockChanges::new()).touched_keys(&self.key_ids()).err()
     }
 
     /// Whether the keys that a change can touch are found for every table.
@@ -285,8 +343,8 @@ impl Shape {
         &self.columns
     }
 
-    fn finder<'a>(&'a self, changed: &'a [bool]) -> Finder<'a> {
-        Finder { tree: &self.tree, columns: &self.columns, changed, off: &self.off, chosen: None }
+    fn finder<'a>(&'a self, changed: &'a [bool], clock: &'a ClockChanges) -> Finder<'a> {
+        Finder { tree: &self.tree, columns: &self.columns, changed, off: &self.off, clock, chosen: None }
     }
 
     fn key_ids(&self) -> Vec<ColumnId> {

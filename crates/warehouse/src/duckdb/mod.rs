@@ -100,7 +100,9 @@ fn asks_distinct_on(sql: &str) -> bool {
 
 /// An empty engine in memory, gone when the connection is dropped; statements reach no file.
 pub(crate) fn scratch() -> Result<Box<dyn Connection>, WarehouseError> {
-    let settings = thalweg_duck::Settings { files: thalweg_duck::Files::Below(Vec::new()), ..Default::default() };
+    // Queries over empty tables are nothing to share among threads.
+    let files = thalweg_duck::Files::Below(Vec::new());
+    let settings = thalweg_duck::Settings { files, threads: Some(1), ..Default::default() };
     let opened = thalweg_duck::Engine::open_in_memory(&settings).and_then(|engine| engine.connect());
     let inner = opened.map_err(|error| error::of_opening(&error, "memory"))?;
     Ok(Box::new(transaction::DuckDbConnection::new(inner, "memory".to_owned())))

@@ -10,6 +10,7 @@
 
 mod cell;
 mod change_log;
+mod clock;
 mod extract;
 mod position;
 mod refresh;
@@ -37,7 +38,7 @@ pub const LEDGER_SCHEMA: &str = "thalweg";
 /// Schema of the physical tables behind the published views.
 pub const DATA_SCHEMA: &str = "thalweg_data";
 /// Version of the ledger's tables that this program writes. A higher one is refused.
-pub const FORMAT: i64 = 3;
+pub const FORMAT: i64 = 4;
 
 /// What this program says of itself.
 const WRITTEN_BY: &str = concat!("thalweg ", env!("CARGO_PKG_VERSION"));

@@ -444,6 +444,18 @@ record! {
 }
 
 record! {
+    /// What a model read of the time when it was last refreshed.
+    ClockRow in "clocks" {
+        /// The model.
+        table_name: String,
+        /// What it reads: `current_date`.
+        expression: String,
+        /// What that answered, as a literal of the engine.
+        value: String,
+    }
+}
+
+record! {
     /// How a model was refreshed in a run.
     RefreshRow in "refreshes" {
         /// The run.
@@ -495,6 +507,7 @@ pub(super) fn tables() -> Vec<(&'static str, Vec<LedgerColumn>)> {
         table::<KnownTestRow>(),
         table::<TroubleRow>(),
         table::<ChangeLogRow>(),
+        table::<ClockRow>(),
         table::<RefreshRow>(),
     ]
 }

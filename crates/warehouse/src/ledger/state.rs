@@ -25,6 +25,8 @@ pub struct LedgerState {
     pub consumed: BTreeMap<(String, String), i64>,
     /// The change logs, by logical name of the table.
     pub change_logs: BTreeMap<String, ChangeLogRow>,
+    /// What models read of the time when they were last refreshed: (model, expression) → a literal.
+    pub clocks: BTreeMap<(String, String), String>,
     /// By source and stream: the position published last.
     pub positions: BTreeMap<(String, String), BTreeMap<String, Json>>,
     /// How each test ended the last time.
@@ -64,6 +66,11 @@ impl Ledger {
             tables: tables.into_iter().map(|table| (table.table_name.clone(), table)).collect(),
             consumed: consumed.into_iter().map(|row| ((row.reader, row.input), row.run)).collect(),
             change_logs: self.change_logs(connection)?.into_iter().map(|log| (log.table_name.clone(), log)).collect(),
+            clocks: self
+                .clocks(connection)?
+                .into_iter()
+                .map(|row| ((row.table_name, row.expression), row.value))
+                .collect(),
             positions,
             tests: tests.into_iter().map(|test| (test.test.clone(), test)).collect(),
             troubles: troubles.into_iter().map(|trouble| (trouble.table_name.clone(), trouble)).collect(),

@@ -38,6 +38,7 @@ impl Ledger {
             ("consumed", "reader"),
             ("consumed", "input"),
             ("change_logs", "table_name"),
+            ("clocks", "table_name"),
         ] {
             self.delete_listed(connection, from, column, [table])?;
         }

@@ -37,6 +37,12 @@ pub fn draw(page: &Page, explanation: &Explanation, obstacle: &str, sql: bool) -
                 text.push_str(&format!("  {line}\n"));
             }
         }
+        if !explanation.ties.is_empty() {
+            text.push_str("\norders left open:\n");
+            for line in &explanation.ties {
+                text.push_str(&format!("  {line}\n"));
+            }
+        }
     }
     for change in &explanation.changes {
         if let Some(remark) = &change.remark {

@@ -1,11 +1,17 @@
 //! What changed in the inputs, as relations that are cheap to read several times.
 
+use std::collections::BTreeSet;
+
 use thalweg_project::TableName;
+use thalweg_sql::refresh::{ChangedInput, Inputs, Shape};
+use thalweg_sql::statement::difference::missing_rows;
 use thalweg_sql::statement::relation::{RUN_COLUMN, column_list};
+use thalweg_sql::statement::{Sameness, TypedColumn};
 
 use crate::error::RunError;
 use crate::publish::Publication;
 use crate::publish::change_log::Delta;
+use crate::publish::refresh::stages::GivenInputs;
 
 /// What changed in a table since a run of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +26,69 @@ pub struct Rows {
     pub number: u64,
 }
 
+/// So many changed rows are compared by the columns that a reader looks at.
+const COMPARED: u64 = 20_000;
+
+/// Tells rows that are gone from those that came.
+const GONE: &str = "_thalweg_gone";
+
 impl Publication<'_> {
+    /// What a text reads, as it is given, with of the changed rows those that differ in columns the text looks at, as bags: all of them
+    /// where that is not worth the question. Also how many rows those are.
+    pub fn seen_by(&mut self, shape: &Shape, given: &GivenInputs<'_>) -> Result<(Inputs, u64), RunError> {
+        let mut inputs = given.inputs.clone();
+        let read: BTreeSet<Vec<String>> = shape.tables().into_iter().map(<[String]>::to_vec).collect();
+        let mut upstream = 0;
+        for name in &read {
+            let (Some(change), Some(number)) = (given.inputs.changed.get(name), given.numbers.get(name)) else {
+                continue;
+            };
+            let (before, after) = (change.before.clone(), change.after.clone());
+            let rows = Rows { before, after, old: change.old.clone().unwrap_or_default(), number: *number };
+            let rows = self.differing(shape, name, rows)?;
+            upstream += rows.number;
+            if rows.number == 0 {
+                inputs.changed.remove(name);
+            } else {
+                let old = change.old.clone();
+                inputs.changed.insert(name.clone(), ChangedInput { before: rows.before, after: rows.after, old });
+            }
+        }
+        Ok((inputs, upstream))
+    }
+
+    fn differing(&mut self, shape: &Shape, name: &[String], rows: Rows) -> Result<Rows, RunError> {
+        let (all, read) = (shape.columns_of(name), shape.columns_read(name));
+        if rows.number > COMPARED || read.is_empty() || read.len() == all.len() {
+            return Ok(rows);
+        }
+        // What only came, or only went, is seen by whatever column.
+        if self.database.rows_of(&rows.before)? == 0 || self.database.rows_of(&rows.after)? == 0 {
+            return Ok(rows);
+        }
+        let columns: Vec<TypedColumn> = all
+            .iter()
+            .filter(|(name, _)| read.contains(name))
+            .map(|(name, engine_type)| TypedColumn { name: name.clone(), engine_type: engine_type.clone() })
+            .collect();
+        let dialect = self.database.dialect;
+        let missing = |one, other| missing_rows(dialect, one, other, &columns, &[], Sameness::Identical);
+        let (gone, came) = (missing(&rows.before, &rows.after), missing(&rows.after, &rows.before));
+        let (gone, came) = (self.database.name(gone)?, self.database.name(came)?);
+        let select = format!("select g.*, true as {GONE} from ({gone}) g union all select c.*, false from ({came}) c");
+        if let Some(seen) = self.refreshing.seen.get(&select) {
+            return Ok(seen.clone());
+        }
+        let seen = self.database.temporary("seen");
+        let number = self.database.make_counted(&seen, &select)?;
+        let names = self.database.name(column_list(dialect, "s", columns.iter().map(|column| column.name.as_str())))?;
+        let of = |gone: bool| format!("(select {names} from {seen} s where s.{GONE} = {gone})");
+        let rows =
+            if number == rows.number { rows } else { Rows { before: of(true), after: of(false), number, ..rows } };
+        self.refreshing.seen.insert(select, rows.clone());
+        Ok(rows)
+    }
+
     /// What changed in a table since a reader consumed it: nothing (`None`), rows, or why that is not known.
     pub fn changed_rows(
         &mut self,

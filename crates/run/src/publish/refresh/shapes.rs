@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use thalweg_project::{Project, RefreshPin, TableName, WriteDisposition};
-use thalweg_sql::refresh::{InputTable, InputTables, Obstacle, Shape, Split};
-use thalweg_sql::{Compiled, Dialect, NodeKind};
+use thalweg_sql::refresh::{InputTable, InputTables, Obstacle, Shape, Split, may_tie, read_settled};
+use thalweg_sql::{Compiled, Dialect, NodeKind, dialect_of};
 
 use crate::publish::Publication;
 use crate::publish::model::facts;
+use crate::publish::refresh::clock::clock_names;
 use crate::table_state::{TableKind, TableState};
 
 /// Why a model is always computed anew.
@@ -56,7 +57,9 @@ impl Publication<'_> {
 
     /// Whether a model is one that may have stages at all.
     pub(super) fn may_have_stages(&mut self, node: usize) -> bool {
+        // What a part reads of the time is not followed.
         self.shape(node).as_ref().as_ref().err().is_none_or(|full| full.obstacle.is_some())
+            && clock_names(self.compiled, self.database.dialect, node).is_empty()
     }
 
     /// The parts of a model without sums, and whether it may have some.
@@ -93,9 +96,6 @@ pub fn read_shape(
     if let Some(external) = facts.external.first() {
         return Err(Full::because(format!("reads {external}, whose changes are not seen")));
     }
-    if facts.clock {
-        return Err(Full::because("reads the time"));
-    }
     if let Some(missing) = facts.inputs.iter().find(|input| !tables.contains_key(input)) {
         return Err(Full::because(format!("{missing} does not exist yet")));
     }
@@ -118,7 +118,22 @@ fn read_split(
         return Split::default();
     };
     let known = KnownTables { project, tables, dialect };
-    Split::of(text, dialect, &known, &project.models[index].primary_key)
+    // Parts of the text whose ties are settled, as they are in full builds.
+    let settled = settled_text(project, compiled, tables, node);
+    Split::of(settled.as_deref().unwrap_or(text), dialect, &known, &project.models[index].primary_key)
+}
+
+/// A model's text with what settles its ties; `None` where it has none that can be settled. Full builds and refreshes take the same.
+pub fn settled_text(
+    project: &Project,
+    compiled: &Compiled,
+    tables: &BTreeMap<TableName, TableState>,
+    node: usize,
+) -> Option<String> {
+    let text = compiled.refresh_sql(node).filter(|text| may_tie(text))?;
+    let dialect = dialect_of(&project.target.connection);
+    let settled = read_settled(text, dialect, &KnownTables { project, tables, dialect }).ok()?;
+    settled.changed.then_some(settled.tree.text)
 }
 
 /// The stored tables of a warehouse, by the names compiled texts give them.

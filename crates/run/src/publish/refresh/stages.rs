@@ -97,8 +97,8 @@ pub struct Part {
 pub struct GivenInputs<'a> {
     pub(super) shape: &'a Result<Shape, Full>,
     pub(super) inputs: &'a Inputs,
-    /// How many rows changed.
-    pub(super) upstream: u64,
+    /// How many rows changed in each.
+    pub(super) numbers: &'a BTreeMap<Vec<String>, u64>,
     /// Why it is not known what changed.
     pub(super) unknown: Option<String>,
     /// It reads no table but stages.
@@ -209,7 +209,8 @@ impl Publication<'_> {
             fingerprint: facts.fingerprint.clone(),
             inputs: facts.inputs.clone(),
             external: facts.external.clone(),
-            clock: facts.clock,
+            clock: facts.clock.clone(),
+            written: None,
         };
         let shape = self.part_shape(&split.rest, &facts.model.primary_key, &gathered);
         if changed_only {
@@ -262,13 +263,12 @@ impl Publication<'_> {
     }
 
     fn given<'a>(&self, text: &str, shape: &'a Result<Shape, Full>, gathered: &'a Gathered) -> GivenInputs<'a> {
-        let names = self.tables_of(text);
         GivenInputs {
             shape,
             inputs: &gathered.inputs,
-            upstream: names.iter().filter_map(|name| gathered.numbers.get(name)).sum(),
+            numbers: &gathered.numbers,
             unknown: gathered.unknown.clone(),
-            only_stages: names.iter().all(|name| is_stage(name)),
+            only_stages: self.tables_of(text).iter().all(|name| is_stage(name)),
         }
     }
 
@@ -315,17 +315,15 @@ impl Publication<'_> {
         if let Some(reason) = &given.unknown {
             return Ok(Attempt::InFull(reason.clone()));
         }
+        let (inputs, upstream) = self.seen_by(shape, given)?;
         if let Some(figures) = &mut step.refresh {
-            figures.upstream = Some(given.upstream);
+            figures.upstream = Some(upstream);
         }
         let pinned = facts.model.refresh == RefreshPin::Incremental;
-        if !pinned && cost::hopeless(given.upstream, old.rows) {
-            return Ok(Attempt::InFull(format!(
-                "{} rows changed upstream, and it has {} itself",
-                given.upstream, old.rows
-            )));
+        if !pinned && cost::hopeless(upstream, old.rows) {
+            return Ok(Attempt::InFull(format!("{upstream} rows changed upstream, and it has {} itself", old.rows)));
         }
-        self.by_keys(facts, shape, given.inputs, old, columns, step, pinned)
+        self.by_keys(facts, shape, &inputs, old, columns, step, pinned)
     }
 
     /// Brings a stage up to date, and tells what changed in it. A reason where it cannot stand as a table.
@@ -354,7 +352,8 @@ impl Publication<'_> {
             fingerprint: hash.to_hex()[..24].to_owned(),
             inputs: owner.inputs.iter().filter(read).cloned().collect(),
             external: Vec::new(),
-            clock: false,
+            clock: Vec::new(),
+            written: None,
         };
         let old = self.stages.get(&table).cloned();
         let old = old.filter(|old| Some(old.refreshed_run) == together && old.fingerprint == facts.fingerprint);

@@ -9,7 +9,7 @@ use thalweg_sql::refresh::{Split, Stage, WithStages};
 use thalweg_sql::statement::TypedColumn;
 
 use super::inputs::Gathered;
-use super::shapes::KnownTables;
+use super::shapes::{KnownTables, settled_text};
 use super::stages::{is_stage, stage_name};
 use super::{Attempt, Refreshed, set_keys};
 use crate::change::Change;
@@ -63,9 +63,14 @@ impl Publication<'_> {
 
     /// The split of a model; the whole text as what is left where it has no stages.
     fn as_parts(&self, node: usize, split: Split) -> Split {
-        match self.compiled.refresh_sql(node) {
-            Some(text) if split.is_whole() => Split { stages: Vec::new(), rest: text.to_owned() },
-            _ => split,
+        if !split.is_whole() {
+            return split;
+        }
+        // As it is in full builds.
+        let settled = settled_text(self.project, self.compiled, &self.tables, node);
+        match settled.or_else(|| self.compiled.refresh_sql(node).map(str::to_owned)) {
+            Some(rest) => Split { stages: Vec::new(), rest },
+            None => split,
         }
     }
 

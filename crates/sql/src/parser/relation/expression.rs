@@ -8,11 +8,12 @@ use sqlparser::ast::{
     FunctionArguments, Ident, LambdaSyntax, OneOrManyWithParens, Query, Subscript, Value, WindowType,
 };
 
-use super::functions::{Looks, looks, takes_lambda};
+use super::functions::{Looks, Ordering, looks, takes_lambda};
 use super::places::Extent;
 use super::scope::{Found, Scope, parts, same};
 use super::select::is_for_groups;
 use super::subquery::{Asked, Sub};
+use super::ties::ordering_of;
 use super::{Env, Outcome, Reader, expression, stop};
 use crate::refresh::{ColumnId, Scalar};
 
@@ -36,6 +37,8 @@ pub(super) struct Groups {
     pub(super) expressions: Vec<(Expr, ColumnId)>,
     /// Columns after and before, in order.
     pub(super) pairs: Vec<(ColumnId, ColumnId)>,
+    /// How the grouping expressions can be written where the groups are named; as many as pairs.
+    pub(super) texts: Vec<Option<String>>,
     /// Indexes into `pairs`.
     pub(super) sets: Vec<Vec<usize>>,
     pub(super) span: Range<usize>,
@@ -63,6 +66,15 @@ impl<'c> Context<'c> {
     }
 }
 
+/// A call with OVER.
+#[derive(Debug, Clone)]
+pub(super) struct WindowCall<'a> {
+    pub(super) function: &'a Function,
+    pub(super) over: &'a WindowType,
+    /// The name and the arguments.
+    pub(super) place: Range<usize>,
+}
+
 /// What an expression turned out to be.
 #[derive(Debug, Default)]
 pub(super) struct Read<'a> {
@@ -83,7 +95,7 @@ pub(super) struct Read<'a> {
     /// A function of which nothing is known.
     pub(super) unlisted: Option<(String, Range<usize>)>,
     /// Window calls and their places.
-    pub(super) windows: Vec<(&'a WindowType, Range<usize>)>,
+    pub(super) windows: Vec<WindowCall<'a>>,
     pub(super) subqueries: Vec<Sub>,
     /// Subqueries within aggregates.
     pub(super) below: Vec<Sub>,
@@ -380,7 +392,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn found(&self, id: ColumnId, span: Range<usize>, level: usize, context: &Context<'_>, walk: &mut Walk<'a>) {
+    fn found(&mut self, id: ColumnId, span: Range<usize>, level: usize, context: &Context<'_>, walk: &mut Walk<'a>) {
+        self.ties.named.insert(id);
         if level < context.scope.level {
             walk.read.outer = true;
             walk.read.columns.push((span, id));
@@ -428,7 +441,7 @@ impl<'a> Reader<'a> {
         let aggregate = function.over.is_none()
             && (looked == Looks::Group || (looked == Looks::Unknown && (for_groups || context.groups.is_some())));
         if let Some(over) = &function.over {
-            walk.read.windows.push((over, whole.clone()));
+            walk.read.windows.push(WindowCall { function, over, place: whole.clone() });
             self.looking_beyond.push(whole.clone());
             if let WindowType::WindowSpec(spec) = over {
                 for by in &spec.order_by {
@@ -438,6 +451,9 @@ impl<'a> Reader<'a> {
         } else if aggregate {
             walk.read.aggregate = true;
             self.looking_beyond.push(whole.clone());
+            if ordering_of(function) != Ordering::Free {
+                self.ties.calls.push((function, whole.clone()));
+            }
             walk.aggregates += 1;
         } else {
             match looked {

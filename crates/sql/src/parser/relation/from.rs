@@ -255,6 +255,7 @@ impl<'a> Reader<'a> {
         let span = self.places.enclosing(self.places.range(query.span()));
         let name = alias.map(|alias| unescaped(&alias.name)).unwrap_or_default();
         let depth = self.depth;
+        let (ties, calls) = (self.ties.found.len(), self.ties.calls.len());
         self.bounds.push(scope.level + 1);
         let bound = self.query(query, env, Some(scope), Mode::Whole);
         self.bounds.pop();
@@ -262,6 +263,8 @@ impl<'a> Reader<'a> {
             Ok(bound) => return Ok(self.named(bound, name, alias, span)),
             Err(Stop::Correlated(level)) if level <= scope.level => {
                 self.depth = depth;
+                self.ties.found.truncate(ties);
+                self.ties.calls.truncate(calls);
                 self.query(query, env, Some(scope), Mode::Core)?
             }
             Err(stop) => return Err(stop),
@@ -553,6 +556,9 @@ impl<'a> Reader<'a> {
                 columns.extend(right.columns.iter().cloned());
                 let (left, right) = (Box::new(left), Box::new(right));
                 let join = Join { kind, left, right, on: conditions, lateral: beyond, span };
+                if nearest {
+                    self.nearest_tie(&join);
+                }
                 Relation { kind: Kind::Join(join), columns }
             }
         };

@@ -25,6 +25,68 @@ pub(super) fn looks(name: &str) -> Looks {
     DUCKDB.get(name.to_ascii_lowercase().as_str()).copied().unwrap_or(Looks::Unknown)
 }
 
+/// How the answer of an aggregate depends on the order of its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ordering {
+    /// Not at all, but for the last digits of floating-point numbers.
+    Free,
+    /// It takes rows as they come.
+    Ordered,
+    /// It takes one argument of the row with the greatest or least other one.
+    Best,
+    /// As `Ordered`, and it takes no ORDER BY.
+    Never,
+}
+
+/// How the answer of an aggregate of this name depends on the order of its rows.
+pub(super) fn ordering(name: &str) -> Ordering {
+    match name.to_ascii_lowercase().as_str() {
+        "any_value" | "approx_quantile" | "approx_top_k" | "arbitrary" | "array_agg" | "first" | "group_concat"
+        | "last" | "list" | "listagg" | "lttb" | "mode" | "string_agg" | "arg_max_nulls_last"
+        | "arg_min_nulls_last" => Ordering::Ordered,
+        "arg_max" | "arg_max_null" | "arg_min" | "arg_min_null" | "argmax" | "argmin" | "max_by" | "min_by" => {
+            Ordering::Best
+        }
+        "json_group_array"
+        | "json_group_object"
+        | "json_group_structure"
+        | "reservoir_quantile"
+        | "variant_group_array"
+        | "variant_group_object" => Ordering::Never,
+        _ => Ordering::Free,
+    }
+}
+
+/// How the answer of a window function depends on rows with the same place in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ranking {
+    /// They answer alike.
+    Peers,
+    /// Each has a place of its own, whatever the frame.
+    Places,
+    /// The first row of the frame.
+    First,
+    /// It computes on the frame, and the order within decides.
+    InOrder,
+    /// It computes on the frame in any order.
+    Frame,
+    /// It takes exactly one expression to order by.
+    Alone,
+}
+
+/// How a window function of this name depends on rows with the same place in its order.
+pub(super) fn ranking(name: &str) -> Ranking {
+    match name.to_ascii_lowercase().as_str() {
+        "rank" | "dense_rank" | "rank_dense" | "percent_rank" | "cume_dist" => Ranking::Peers,
+        "row_number" | "ntile" | "lag" | "lead" => Ranking::Places,
+        "first_value" | "first" => Ranking::First,
+        "last_value" | "nth_value" => Ranking::InOrder,
+        "fill" => Ranking::Alone,
+        name if ordering(name) != Ordering::Free => Ranking::InOrder,
+        _ => Ranking::Frame,
+    }
+}
+
 /// Functions whose arguments may be functions of their elements: `x -> x + 1`.
 pub(super) fn takes_lambda(name: &str) -> bool {
     const NAMES: &[&str] = &[

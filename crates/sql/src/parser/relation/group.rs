@@ -27,6 +27,8 @@ struct Key {
     input: ColumnId,
     canonical: Option<Expr>,
     item: Option<usize>,
+    /// How it can be written where groups are named.
+    text: Option<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -95,6 +97,7 @@ impl<'a> Reader<'a> {
         for key in &keys {
             let id = if several { self.column() } else { key.input };
             groups.pairs.push((id, key.input));
+            groups.texts.push(key.text.clone());
             groups.columns.insert(key.input, id);
             groups.expressions.extend(key.canonical.clone().map(|canonical| (canonical, id)));
         }
@@ -203,7 +206,9 @@ impl<'a> Reader<'a> {
 
     fn item_key(&mut self, index: usize, block: &mut Block<'a, '_>) -> Outcome<Key> {
         let key = match block.items[index].value {
-            ItemValue::Column(input) => Key { input, canonical: None, item: Some(index) },
+            ItemValue::Column(input) => {
+                Key { input, canonical: None, item: Some(index), text: self.name_in(input, &block.scope) }
+            }
             ItemValue::Expr(expr) => self.expression_key(expr, Some(index), block)?,
         };
         block.computed[index] = Some(key.input);
@@ -213,7 +218,7 @@ impl<'a> Reader<'a> {
     fn expression_key(&mut self, expr: &'a Expr, item: Option<usize>, block: &mut Block<'a, '_>) -> Outcome<Key> {
         let known = canonical(expr, &block.scope);
         if let Some(input) = item.and_then(|index| block.computed[index]) {
-            return Ok(Key { input, canonical: known, item });
+            return Ok(Key { input, canonical: known, item, text: None });
         }
         self.compute_aliases(expr, block)?;
         let aliases: Vec<Alias> = block.aliases(item);
@@ -221,8 +226,10 @@ impl<'a> Reader<'a> {
         if let Some(input) = read.plain
             && read.is_local()
         {
-            return Ok(Key { input, canonical: None, item });
+            let text = self.name_in(input, &block.scope);
+            return Ok(Key { input, canonical: None, item, text });
         }
+        let text = self.places.of(expr, Extent::Whole).map(|span| format!("({})", self.text(&span)));
         let scalar = self.scalar(expr, &read, Extent::Whole)?;
         let scalar = if read.outer { Scalar::Unknown(read.named()) } else { scalar };
         let mut relation = block.take();
@@ -238,7 +245,7 @@ impl<'a> Reader<'a> {
                 id
             }
         };
-        Ok(Key { input: id, canonical: known, item })
+        Ok(Key { input: id, canonical: known, item, text })
     }
 
     /// The conditions of HAVING, read before the groups are made.
@@ -283,6 +290,7 @@ impl<'a> Reader<'a> {
         aggregates: Vec<ColumnId>,
     ) -> Outcome<()> {
         let summed = if self.with_summed { self.summed(select, block).map(Box::new) } else { None };
+        self.aggregate_ties(block, block.mode == Mode::Whole);
         let Some(groups) = &block.groups else { return Ok(()) };
         let (pairs, sets, span): (Vec<_>, Vec<_>, Range<usize>) =
             (groups.pairs.clone(), groups.sets.clone(), groups.span.clone());

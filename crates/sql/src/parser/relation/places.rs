@@ -200,6 +200,82 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// The parentheses that follow a word, which comes after `from` and outside of others: `over (...)`.
+    pub(super) fn parentheses_after(&self, from: usize, word: &str) -> Option<Range<usize>> {
+        let first = self.tokens.partition_point(|token| self.positions.offset(token.span.start) < from);
+        let mut depth = 0_usize;
+        let mut found = false;
+        for token in self.tokens.get(first..)? {
+            match &token.token {
+                Token::Whitespace(_) => {}
+                Token::LParen if depth == 0 && found => {
+                    let start = self.positions.offset(token.span.start);
+                    return Some(self.call(start..start));
+                }
+                _ if depth == 0 && found => return None,
+                Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+                Token::RParen | Token::RBracket | Token::RBrace => depth = depth.checked_sub(1)?,
+                Token::Word(found_word) if depth == 0 => {
+                    found = found_word.quote_style.is_none() && found_word.value.eq_ignore_ascii_case(word);
+                }
+                Token::EOF | Token::SemiColon => return None,
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Where the last of these words stands directly within parentheses.
+    pub(super) fn last_word_within(&self, parentheses: &Range<usize>, words: &[&str]) -> Option<usize> {
+        let first = self.tokens.partition_point(|token| self.positions.offset(token.span.start) <= parentheses.start);
+        let mut depth = 0_usize;
+        let mut found = None;
+        for token in self.tokens.get(first..)? {
+            if self.positions.offset(token.span.end) >= parentheses.end {
+                break;
+            }
+            match &token.token {
+                Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+                Token::RParen | Token::RBracket | Token::RBrace => depth = depth.checked_sub(1)?,
+                Token::Word(word)
+                    if depth == 0
+                        && word.quote_style.is_none()
+                        && words.iter().any(|one| word.value.eq_ignore_ascii_case(one)) =>
+                {
+                    found = Some(self.positions.offset(token.span.start));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Where the ORDER BY of the query that begins at `start` ends or would stand: before LIMIT and its like, or at the end.
+    pub(super) fn order_end(&self, start: usize) -> Option<usize> {
+        let first = self.tokens.partition_point(|token| self.positions.offset(token.span.start) < start);
+        let mut depth = 0_usize;
+        let mut end = None;
+        for token in self.tokens.get(first..)? {
+            match &token.token {
+                Token::Whitespace(_) => continue,
+                Token::RParen | Token::RBracket | Token::RBrace if depth == 0 => break,
+                Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+                Token::RParen | Token::RBracket | Token::RBrace => depth -= 1,
+                Token::SemiColon | Token::EOF => break,
+                Token::Word(word)
+                    if depth == 0
+                        && word.quote_style.is_none()
+                        && ["limit", "offset", "fetch"].iter().any(|one| word.value.eq_ignore_ascii_case(one)) =>
+                {
+                    break;
+                }
+                _ => {}
+            }
+            end = Some(self.positions.offset(token.span.end));
+        }
+        end
+    }
+
     /// The range with the parentheses around it, where there are some.
     pub(super) fn enclosing(&self, range: Range<usize>) -> Range<usize> {
         let at = self.tokens.partition_point(|token| self.positions.offset(token.span.start) < range.start);

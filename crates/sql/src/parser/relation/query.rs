@@ -115,7 +115,12 @@ impl<'a> Reader<'a> {
         if let SetExpr::Select(select) = &*query.body {
             self.bodies.insert(self.places.range(select.select_token.0.span).start, query);
         }
-        let mut bound = self.body(&query.body, env, parent, mode)?;
+        let limited = self.ties.limited;
+        self.ties.limited |= query.order_by.is_some();
+        self.ties.query = matches!(*query.body, SetExpr::Select(_)).then_some(query);
+        let bound = self.body(&query.body, env, parent, mode);
+        self.ties.limited = limited;
+        let mut bound = bound?;
         let limit = match (&query.limit_clause, &query.fetch) {
             (None, None) => return Ok(bound),
             (Some(LimitClause::LimitOffset { limit, offset, limit_by }), None) if limit_by.is_empty() => {
@@ -132,6 +137,7 @@ impl<'a> Reader<'a> {
         if ordered_by_query || limit.is_some_and(holds_query) {
             return Err(stop("a subquery decides which rows LIMIT keeps", near, Some("compute it in a column first")));
         }
+        self.limit_tie(query, &place, &near, &bound);
         match mode {
             Mode::Core => bound.rows = Rows::Chosen,
             Mode::Whole => {

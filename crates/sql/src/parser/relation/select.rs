@@ -30,6 +30,10 @@ pub(super) struct Block<'a, 's> {
     pub(super) groups: Option<Groups>,
     pub(super) renamed: HashMap<ColumnId, ColumnId>,
     pub(super) mode: Mode,
+    /// Where the select's own aggregates begin among those noted.
+    pub(super) first_call: usize,
+    /// The query whose body it is.
+    query: Option<&'a Query>,
     rows: Rows,
     /// A function of which nothing is known.
     unlisted: Option<(String, Range<usize>)>,
@@ -93,6 +97,7 @@ impl<'a> Reader<'a> {
             return Err(stop("this select has a clause that is not understood", place, Some("leave it out")));
         }
         let scope = Scope::new(parent);
+        let (query, first_call) = (self.ties.query.take(), self.ties.calls.len());
         let from = self.from(&select.from, env, scope)?;
         let items = self.items_of(select, &from.scope)?;
         let computed = vec![None; items.len()];
@@ -109,6 +114,8 @@ impl<'a> Reader<'a> {
             groups: None,
             renamed: HashMap::new(),
             mode,
+            first_call,
+            query,
             rows: Rows::Same,
             unlisted: None,
         };
@@ -483,6 +490,7 @@ impl<'a> Reader<'a> {
                 };
                 columns.push(id);
             }
+            self.distinct_on_tie(select, &columns, &block, block.query);
             if block.mode == Mode::Whole {
                 let input = block.take();
                 let columns_after = input.columns.clone();
@@ -508,6 +516,16 @@ impl<'a> Reader<'a> {
                 outputs.push(copy);
             } else {
                 outputs.push(id);
+            }
+        }
+        // What is aggregated after the groups are made cannot be given an order.
+        for (_, place) in self.ties.calls.split_off(block.first_call.min(self.ties.calls.len())) {
+            if !self.ties.found.iter().any(|tie| tie.span == place) {
+                self.ties.add(
+                    place,
+                    Vec::new(),
+                    Err("it is computed in a place where no order can be given".to_owned()),
+                );
             }
         }
         let (mode, mut rows) = (block.mode, block.rows);

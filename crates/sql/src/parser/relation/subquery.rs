@@ -134,12 +134,15 @@ impl<'a> Reader<'a> {
     fn bound_within(&mut self, query: &'a Query, context: &Context<'_>) -> Outcome<(Bound, bool)> {
         let level = context.scope.level;
         let depth = self.depth;
+        let (ties, calls) = (self.ties.found.len(), self.ties.calls.len());
         self.bounds.push(level + 1);
         let bound = self.query(query, context.env, Some(context.scope), Mode::Whole);
         self.bounds.pop();
         match bound {
             Err(Stop::Correlated(reached)) if reached <= level => {
                 self.depth = depth;
+                self.ties.found.truncate(ties);
+                self.ties.calls.truncate(calls);
                 let bound = self.query(query, context.env, Some(context.scope), Mode::Core)?;
                 Ok((bound, true))
             }

@@ -1,10 +1,8 @@
 //! Windows and QUALIFY.
 
-use std::ops::Range;
-
 use sqlparser::ast::{Expr, NamedWindowExpr, Select, WindowSpec, WindowType};
 
-use super::expression::{Context, conjuncts};
+use super::expression::{Context, WindowCall, conjuncts};
 use super::items::ItemValue;
 use super::places::Extent;
 use super::query::Mode;
@@ -18,7 +16,7 @@ use crate::refresh::{ColumnId, Kind, Obstacle, OutputColumn, Relation, Scalar, W
 /// The windows of a select, before they are computed.
 #[derive(Default)]
 pub(super) struct Windows<'a> {
-    pub(super) calls: Vec<(&'a WindowType, Range<usize>)>,
+    pub(super) calls: Vec<WindowCall<'a>>,
     /// The item and the column of each expression that holds windows.
     pub(super) computed: Vec<(Option<usize>, ColumnId)>,
     /// Items that use what windows compute.
@@ -120,8 +118,9 @@ impl<'a> Reader<'a> {
         let span = self.places.range(select.select_token.0.span);
         let mut partitions: Vec<Vec<ColumnId>> = Vec::new();
         let mut undivided = None;
-        for (call, place) in &windows.calls {
-            let by = self.partition_by(call, select)?;
+        self.window_ties(select, block, &windows.calls);
+        for WindowCall { over, place, .. } in &windows.calls {
+            let by = self.partition_by(over, select)?;
             if by.is_empty() {
                 undivided = Some(place.clone());
                 continue;
