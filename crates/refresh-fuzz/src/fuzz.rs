@@ -29,7 +29,7 @@ pub fn random_case(seed: u64, number: u64) -> (Case, BTreeSet<&'static str>, Vec
     let mixed = seed.wrapping_mul(1_000_003).wrapping_add(number).wrapping_mul(2);
     let mut data = Choices::from_seed(mixed);
     let tables = schema::tables(&mut data);
-    let rounds = 1 + data.below(4);
+    let rounds = 2 + data.below(5);
     let (contents, rounds) = history(&mut data, &tables, rounds);
     let mut choices = Choices::from_seed(mixed + 1);
     let (text, constructs) = query::query(&mut choices, &tables);
