@@ -3,6 +3,7 @@
 //! * `cases/` are histories of a project as text: what was delivered and done, and what came of it.
 //! * `site` does the same from code; `laws` is asserted after every run, whatever the test is about.
 //! * `history` makes up histories and compares the store with an oracle of its own.
+//! * `tpch` refreshes the queries of TPC-H, `selected` models that are left out of some runs.
 //! * `fencing` and `reading` are about those who work beside a run.
 
 // A panic is how a test speaks.
@@ -19,5 +20,7 @@ mod oracle;
 mod reading;
 mod replaying;
 mod script;
+mod selected;
 mod site;
+mod tpch;
 mod transcript;

@@ -14,7 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::block::{Block, BlockKind};
-use super::relation::{Apply, InputTable, InputTables, Join, JoinKind, Kind, Relation, SetOperator, Tree};
+use super::columns::Columns;
+use super::relation::{
+    Apply, ColumnId, InputTable, InputTables, Join, JoinKind, Kind, Relation, Scalar, SetOperator, Tree,
+};
 use super::restricted::{OWN, replaced};
 use super::shape::Inputs;
 use super::split::{Split, Stage, WithStages, quoted};
@@ -103,6 +106,8 @@ pub struct Summing {
     pub probe: String,
     /// The tables of whose changes it is a linear function, by the parts of their names.
     pub linear: BTreeSet<Vec<String>>,
+    /// What is left of the select is one row, which has no key.
+    pub total: bool,
 }
 
 /// A stage that could be taken out of a part of a model.
@@ -196,8 +201,17 @@ fn of_part(
             name = format!("sums_{number}");
         }
         let written = Written { text, summed, dialect, stage: &name, ctes: &ctes };
-        let Ok(Some((stage, outer))) = written.parts(linear) else { continue };
-        // Both are read once more: what cannot be read is no query.
+        // A total that subqueries take part in is kept in pieces that can be refreshed by keys.
+        let apart = if summed.keys.is_empty() { correlated(input, &tree) } else { Vec::new() };
+        let reads = |stage: &Stage| {
+            crate::parser::parse_relation(&stage.text, dialect, inputs).is_ok_and(|read| read.names == stage.columns)
+        };
+        let parts = |apart: &[(String, String)]| {
+            written.parts(linear.clone(), apart).ok().flatten().filter(|(stage, _)| reads(stage))
+        };
+        let in_pieces = if apart.is_empty() { None } else { parts(&apart) };
+        let Some((stage, outer)) = in_pieces.or_else(|| parts(&[])) else { continue };
+        // That, too, is read once more: what cannot be read is no query.
         let mut known = WithStages { inputs: &NoTables, stages: BTreeMap::new() };
         known.stages.insert(
             name.clone(),
@@ -206,9 +220,7 @@ fn of_part(
                 key: Vec::new(),
             },
         );
-        let stage_reads =
-            crate::parser::parse_relation(&stage.text, dialect, inputs).is_ok_and(|read| read.names == stage.columns);
-        if !stage_reads || crate::parser::parse_relation(&outer, dialect, &known).is_err() {
+        if crate::parser::parse_relation(&outer, dialect, &known).is_err() {
             continue;
         }
         taken.insert(name);
@@ -301,6 +313,36 @@ fn places(relation: &Relation, linear: bool, good: &mut Vec<usize>, bad: &mut Ve
     }
 }
 
+/// The columns, each with the name of its table, by which subqueries look for rows.
+fn correlated(input: &Relation, tree: &Tree) -> Vec<(String, String)> {
+    let columns = Columns::of(tree);
+    let mut found = Vec::new();
+    let mut waiting = vec![input];
+    while let Some(relation) = waiting.pop() {
+        match &relation.kind {
+            Kind::Filter { input, .. } | Kind::Project { input, .. } => waiting.push(input),
+            Kind::Join(Join { left, right, .. }) => waiting.extend([&**right, &**left]),
+            Kind::Apply(apply) => {
+                waiting.push(&apply.left);
+                let of_left = |id: &ColumnId| apply.left.columns.iter().any(|column| column.id == *id);
+                for condition in &apply.on {
+                    let Scalar::Equal(one, other) = condition else { continue };
+                    let Some(id) = [one, other].into_iter().find(|id| of_left(id)) else { continue };
+                    let Some((table, place)) = columns.table_column(*id) else { continue };
+                    let Some(table) = tree.tables.get(table) else { continue };
+                    let Some((column, _)) = table.input.columns.get(place) else { continue };
+                    let named = (table.own_name.clone(), column.clone());
+                    if !found.contains(&named) {
+                        found.push(named);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
 /// A select that is put into two.
 struct Written<'a> {
     text: &'a str,
@@ -360,7 +402,11 @@ impl Written<'_> {
     }
 
     /// The stage, and what is left in its place.
-    fn parts(&self, linear: BTreeSet<Vec<String>>) -> Result<Option<(Stage, String)>, InvalidName> {
+    fn parts(
+        &self,
+        linear: BTreeSet<Vec<String>>,
+        apart: &[(String, String)],
+    ) -> Result<Option<(Stage, String)>, InvalidName> {
         let summed = self.summed;
         let column = |name: &str| Ok(format!("s.{}", self.dialect.quote_identifier(name)?));
         let mut columns = StageColumns::default();
@@ -368,6 +414,10 @@ impl Written<'_> {
         for key in &summed.keys {
             // Two expressions that are written alike are one.
             groups.push(columns.key(self.piece(key)));
+        }
+        for (table, column) in apart {
+            let (table, column) = (self.dialect.quote_identifier(table)?, self.dialect.quote_identifier(column)?);
+            columns.key(&format!("{table}.{column}"));
         }
         let mut places: Vec<(Range<usize>, String)> = Vec::with_capacity(summed.pieces.len() + 2);
         for piece in &summed.pieces {
@@ -443,6 +493,7 @@ impl Written<'_> {
             sums: columns.sums.iter().map(|(_, _, sum, count)| (sum.clone(), count.clone())).collect(),
             probe: self.query(&probed, ""),
             linear,
+            total: self.summed.keys.is_empty(),
         };
         Ok(Stage {
             name: self.stage.to_owned(),

@@ -114,19 +114,24 @@ impl Publication<'_> {
     /// Whether what a stage holds is exact, and its groups are large.
     fn is_worth(&mut self, stage: &Stage) -> Result<bool, RunError> {
         let Some(summing) = &stage.summing else { return Ok(false) };
-        if self.tables_of(&stage.text).iter().any(|name| is_stage(name)) {
+        let names = self.tables_of(&stage.text);
+        if names.iter().any(|name| is_stage(name)) {
             return Ok(false);
         }
         let large = self.refreshing.large_groups;
         let states = self.tables.iter().filter(|(_, state)| !state.physical.is_empty());
         let largest = states
             .map(|(table, state)| (self.published_parts(table), state))
-            .filter(|(name, _)| summing.linear.contains(name))
+            .filter(|(name, _)| summing.linear.contains(name) || (summing.total && names.contains(name)))
             .max_by_key(|(_, state)| state.rows)
             .map(|(name, state)| (name, state.clone()));
         let Some((name, state)) = largest.filter(|(_, state)| state.rows >= large.rows) else { return Ok(false) };
         if !self.is_exact(summing)? {
             return Ok(false);
+        }
+        // A total of everything has no key by which it could be refreshed otherwise.
+        if summing.total {
+            return Ok(true);
         }
         let size = self.size_of_groups(stage, &name, &state, large.rows_per_group)?;
         Ok(matches!(size, Size::Large))
