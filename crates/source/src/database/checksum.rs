@@ -280,18 +280,56 @@ impl Digits {
             rest /= 10;
         }
         let mut rest = u64::try_from(rest).unwrap_or(u64::MAX);
-        loop {
-            start -= 1;
-            self.bytes[start] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-            if rest == 0 {
-                return start;
-            }
+        // Two digits at a time: keys are mostly numbers, and each of them is written.
+        while rest >= 100 {
+            start -= 2;
+            self.bytes[start..start + 2].copy_from_slice(&PAIRS[usize::try_from(rest % 100).unwrap_or(0)]);
+            rest /= 100;
         }
+        if rest >= 10 {
+            start -= 2;
+            self.bytes[start..start + 2].copy_from_slice(&PAIRS[usize::try_from(rest).unwrap_or(0)]);
+        } else {
+            start -= 1;
+            self.bytes[start] = b'0' + u8::try_from(rest).unwrap_or(0);
+        }
+        start
     }
 }
 
+/// The numbers below a hundred, in two digits.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
+
+/// The checksum of each byte.
+const CRC32: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut crc, mut bit) = (byte as u32, 0);
+        while bit < 8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
 fn crc32(text: &[u8]) -> u32 {
+    /// So short a text is done before the library has found out what the processor can do.
+    const SHORT: usize = 32;
+    if text.len() <= SHORT {
+        return !text.iter().fold(!0, |crc: u32, byte| (crc >> 8) ^ CRC32[usize::from(crc.to_le_bytes()[0] ^ byte)]);
+    }
     let mut crc = flate2::Crc::new();
     crc.update(text);
     crc.sum()
@@ -391,8 +429,20 @@ mod tests {
     }
 
     #[test]
+    fn short_texts_and_long_ones_have_the_same_checksum() {
+        let text: Vec<u8> = (0..200).collect();
+        for length in [0, 1, 31, 32, 33, 200] {
+            let mut library = flate2::Crc::new();
+            library.update(&text[..length]);
+            assert_eq!(crc32(&text[..length]), library.sum(), "{length}");
+        }
+    }
+
+    #[test]
     fn numbers_are_written_in_full() {
-        for number in [0, -1, i128::from(i64::MIN), i128::from(u64::MAX), i128::MAX, -i128::MAX] {
+        for number in
+            [0, 9, 10, 99, 100, 101, 1234, -1, i128::from(i64::MIN), i128::from(u64::MAX), i128::MAX, -i128::MAX]
+        {
             assert_eq!(Digits::default().write(number), number.to_string().as_bytes());
         }
     }

@@ -115,9 +115,10 @@ impl PostgresConnection {
         self.about.is_replica = next() == "t";
         self.about.offset = next().parse().unwrap_or(0);
         self.about.money_scale = next().parse().unwrap_or(2);
-        // Limits that end a session which waits while its rows are written; not every version has all of them.
-        let limits = "select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name in \
-             ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
+        // Limits that end a session which waits while its rows are written; not every version has all of them. Compiling the expressions of
+        // a read takes longer than it saves.
+        let limits = "select pg_catalog.set_config(name, case name when 'jit' then 'off' else '0' end, false) from pg_catalog.pg_settings \
+             where name in ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout', 'jit')";
         let own = format!(
             "{SESSION} set lock_timeout = '{LOCK_TIMEOUT}'; set statement_timeout = {}; {limits}",
             statement_timeout.as_millis()
