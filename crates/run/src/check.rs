@@ -83,7 +83,11 @@ pub fn validate(folder: &Path, options: &OpenOptions) -> Result<Validation, RunE
             diagnostics: Vec::new(),
             unchecked: Vec::new(),
         };
-        checker.check(&seen_columns(folder, &project.target.name))?;
+        let mut seen = seen_columns(folder, &project.target.name);
+        for (table, columns) in discovered::columns(project, &input.discovered, folder) {
+            seen.tables.entry(table).or_insert_with(|| columns.iter().map(StateColumn::from_column).collect());
+        }
+        checker.check(&seen)?;
         diagnostics.extend(checker.diagnostics);
         project.conceal(&mut diagnostics);
         validation.unchecked = checker.unchecked;

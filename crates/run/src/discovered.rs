@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thalweg_project::{
     DatabaseConnection, DatabaseSettings, Diagnostic, Project, ProjectInput, Severity, SourceConnection, Table,
-    TableRef,
+    TableName, TableRef,
 };
 use thalweg_source::database::DatabaseSource;
-use thalweg_source::{SourceError, SourceErrorKind};
+use thalweg_source::{Column, SourceError, SourceErrorKind};
 
 use crate::error::RunError;
 
@@ -69,6 +69,27 @@ fn databases(project: &Project) -> impl Iterator<Item = (&thalweg_project::Sourc
         SourceConnection::Database(database) => Some((source, database.as_ref())),
         SourceConnection::Files { .. } => None,
     })
+}
+
+/// The columns that store tables will have by what databases said of the tables they are read from.
+pub fn columns(
+    project: &Project,
+    discovered: &BTreeMap<String, Vec<Table>>,
+    folder: &Path,
+) -> Vec<(TableName, Vec<Column>)> {
+    let mut known = Vec::new();
+    for (source, database) in databases(project) {
+        let reader = DatabaseSource::new(&source.name, &database.settings, folder);
+        let tables = discovered.get(&source.name);
+        for stream in &source.streams {
+            let table = stream.database.as_ref().map(|options| &options.table);
+            let table = tables.into_iter().flatten().find(|described| Some(&described.table) == table);
+            // What cannot be read as it is declared is told when it is read.
+            let columns = table.and_then(|table| reader.columns(table, stream).ok());
+            known.extend(columns.map(|columns| (stream.table.clone(), columns)));
+        }
+    }
+    known
 }
 
 /// Reads a project with what its databases said last, or say now.

@@ -1,6 +1,6 @@
 //! What changes at the source changes in the store.
 
-use thalweg_run::{BuildOptions, Command, RunState, Strategy};
+use thalweg_run::{BuildOptions, Command, OpenOptions, RunState, Strategy, Workbench};
 
 use super::server::{Database, on_both, step};
 use crate::site::options;
@@ -212,5 +212,25 @@ fn a_table_that_is_gone_holds_up_nobody() {
         assert_eq!(outcome.failed_streams.len(), 1, "{:?}", outcome.failed_streams);
         assert_eq!(reader.stored("other", "id"), ["1", "2"]);
         assert_eq!(reader.stored("item", "id").len(), 4);
+    });
+}
+
+#[test]
+fn a_project_is_checked_by_what_the_database_said() {
+    on_both(|database| {
+        items(&database);
+        let reader =
+            database.project("streams: { item: { select: [-updated], columns: { price: { type: text } } } }\n");
+        let model = "select id, price || '!' as loud, nam from store.item";
+        reader.site.project.put("models/loud.sql", model);
+        let validate = || Workbench::validate(reader.site.project.path(), &OpenOptions::default()).unwrap();
+        assert!(!validate().unchecked.is_empty(), "nothing is known");
+        reader.open().unwrap();
+        let checked = validate();
+        assert_eq!(checked.unchecked, Vec::<String>::new());
+        let errors: Vec<_> = checked.diagnostics.iter().map(|diagnostic| diagnostic.message.clone()).collect();
+        assert!(errors.iter().any(|error| error.contains("nam")), "{errors:?}");
+        reader.site.project.put("models/loud.sql", model.replace(", nam ", " "));
+        assert_eq!(validate().diagnostics, []);
     });
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value as Json;
 use thalweg_project::{DatabaseOptions, DatabaseSettings, Stream, Table, TableRef, WriteDisposition};
 
+use super::columns::plan;
 use super::cursor::CursorKind;
 use super::extract::Extraction;
 use super::pool::Pool;
@@ -13,7 +14,7 @@ use super::position::{Clock, DatabasePosition};
 use super::{Connection, Engine, OpenSnapshot, Safety};
 use crate::values::parse_timestamp;
 use crate::{
-    Capabilities, Context, Extract, ExtractFile, Note, RejectedRecord, Sink, Snapshot, Source, SourceError,
+    Capabilities, Column, Context, Extract, ExtractFile, Note, RejectedRecord, Sink, Snapshot, Source, SourceError,
     SourceErrorKind, StreamRequest,
 };
 
@@ -39,6 +40,11 @@ impl DatabaseSource {
     /// A source with a driver of one's own.
     pub fn with_engine(name: &str, connections: usize, engine: Box<dyn Engine>) -> Self {
         Self { name: name.to_owned(), connections, engine: Ok(engine) }
+    }
+
+    /// The columns that a stream of a table lands with, by what the database said of the table. The database is not touched.
+    pub fn columns(&self, table: &Table, stream: &Stream) -> Result<Vec<Column>, SourceError> {
+        Ok(plan(table, stream, &[], self.engine()?.dialect())?.landing_columns())
     }
 
     /// Tables as the database describes them: these, each named once, or all that the user may read.
