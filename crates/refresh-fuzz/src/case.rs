@@ -16,7 +16,7 @@
 //!   store.orders + 2, 2
 //! ```
 //!
-//! `replace by a, b` beside `key` chooses K, which else is chosen by the program. `expect` is `incremental`, `full: PART OF THE REASON`, or is not there. After a `round unread` the model is not refreshed.
+//! `replace by a, b` beside `key` chooses K, which else is chosen by the program. `with sums` keeps counts and sums by adding and subtracting. `expect` is `incremental`, `full: PART OF THE REASON`, or is not there. After a `round unread` the model is not refreshed.
 
 use crate::choice::Choices;
 use crate::history::{Change, Round, history};
@@ -45,6 +45,8 @@ pub struct Case {
     pub key: Vec<String>,
     /// The columns by which rows are replaced, K, where they are known in discovery; empty for the program's own choice.
     pub replaced_by: Vec<String>,
+    /// Counts and sums are kept by adding and subtracting wherever that is possible.
+    pub sums: bool,
     /// The tables.
     pub tables: Vec<Table>,
     /// Their first contents.
@@ -77,6 +79,8 @@ impl Case {
             self.expected = Expected::Incremental;
         } else if let Some(reason) = line.strip_prefix("expect full: ") {
             self.expected = Expected::Full(reason.to_owned());
+        } else if line == "with sums" {
+            self.sums = true;
         } else if let Some(key) = line.strip_prefix("key ") {
             self.key = names(key);
         } else if let Some(columns) = line.strip_prefix("replace by ") {
@@ -149,6 +153,9 @@ impl Case {
         }
         if !self.replaced_by.is_empty() {
             push(&format!("replace by {}", self.replaced_by.join(", ")));
+        }
+        if self.sums {
+            push("with sums");
         }
         for (table, rows) in self.tables.iter().zip(&self.contents) {
             let columns: Vec<String> =
@@ -248,7 +255,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let text = "-- it shows this\nexpect full: a reason\nkey id\nreplace by id, b\ntable store.\"Odd name\" (id INTEGER, a DECIMAL(10,2), \
+        let text = "-- it shows this\nexpect full: a reason\nkey id\nreplace by id, b\nwith sums\ntable store.\"Odd name\" (id INTEGER, a DECIMAL(10,2), \
                     t INTEGER[]) key id\n  1, 'it''s, so', [1, 2]\ntable b (x DATE)\nquery\n  select 1\n\n  from b\nround unread\n  \
                     store.\"Odd name\" - 1, 'it''s, so', [1, 2]\n  b + null\nround\n";
         let case = Case::parse(text).unwrap();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use thalweg_duck::EngineError;
 use thalweg_sql::dialect::duckdb::DuckDb;
 use thalweg_sql::refresh::split::STAGE_SCHEMA;
+use thalweg_sql::refresh::summed::{self, Summing};
 use thalweg_sql::refresh::{
     ChangedInput, ClockChange, InputTable, InputTables, Inputs, Shape, Split, WithStages, read_settled,
 };
@@ -15,6 +16,7 @@ use crate::history::Change;
 use crate::refresh::{Refresh, shown};
 use crate::schema::{Row, Table, quoted};
 use crate::stock::Stock;
+use crate::sums::Sums;
 
 /// How one refresh went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub enum Refreshed {
         /// Keys whose rows really differ.
         different: usize,
     },
+    /// By adding and subtracting: how many groups changed.
+    Added(usize),
     /// In full, with the reason.
     Full(String),
     /// In full, because a generated statement failed: its error, and the statement.
@@ -109,12 +113,14 @@ pub fn check_by(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> 
 }
 
 /// A part of the model: a stage, or what is left of the text.
-struct Part {
+pub(crate) struct Part {
     /// The name of the stage; `None` for the model itself.
-    stage: Option<String>,
-    text: String,
-    shape: Result<Shape, String>,
-    stored: Rows,
+    pub(crate) stage: Option<String>,
+    pub(crate) text: String,
+    pub(crate) shape: Result<Shape, String>,
+    /// How it is kept by adding and subtracting, with its columns and their types.
+    pub(crate) summing: Option<(Summing, Vec<(String, String)>)>,
+    pub(crate) stored: Rows,
 }
 
 fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) -> Result<Verdict, EngineError> {
@@ -126,6 +132,7 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
         database.create(&table.sql_name(), table)?;
         database.create(&format!("changes.b{number}"), table)?;
         database.create(&format!("changes.a{number}"), table)?;
+        database.create(&format!("changes.o{number}"), table)?;
     }
     let mut stocks = Vec::with_capacity(case.tables.len());
     for (number, table) in case.tables.iter().enumerate() {
@@ -136,6 +143,7 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
         });
         let stock = Stock::of(database, table, rows.chain(changes))?;
         stock.fill(database, &table.sql_name(), &case.contents[number])?;
+        stock.fill(database, &format!("changes.o{number}"), &case.contents[number])?;
         stocks.push(stock);
     }
     database.at(&time(0));
@@ -158,7 +166,7 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
             Err(error) => return wrong(error.message),
         }
     };
-    let mut parts = match parts(database, case, &text, change, first)? {
+    let (mut parts, typed) = match parts(database, case, &text, change, first)? {
         Ok(parts) => parts,
         Err(verdict) => return Ok(verdict),
     };
@@ -195,6 +203,8 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
         let mut changed_stages: BTreeMap<Vec<String>, ChangedInput> = BTreeMap::new();
         let mut over = false;
         let mut of_model = None;
+        let known = Known(&case.tables);
+        let with_stages = WithStages { inputs: &known, stages: typed.clone() };
         for (number, part) in parts.iter_mut().enumerate() {
             let full = database.ask(&part.text)?;
             if let (Some(whole), None) = (&whole, &part.stage)
@@ -215,7 +225,20 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
                     return wrong("order of rows", format!("{}\n{}", shown(&gone, &come), text.sql), Vec::new());
                 }
             }
+            let mut added = None;
+            if part.summing.is_some() {
+                let shape = part.shape.as_ref().ok().filter(|_| pruned);
+                let mut inputs = give(database, case, &stocks, &unread, shape)?;
+                inputs.changed.extend(changed_stages.clone());
+                let part = &*part;
+                let mut sums = Sums { database, part, inputs: &inputs, tables: &with_stages, number, full: &full };
+                added = match sums.run() {
+                    Ok(added) => added,
+                    Err((message, statements)) => return wrong("sums", message, statements),
+                };
+            }
             let refreshed = match &part.shape {
+                _ if added.is_some() => added.unwrap_or(Refreshed::Nothing),
                 Err(reason) => Refreshed::Full(reason.clone()),
                 Ok(shape) => {
                     let mut inputs =
@@ -246,6 +269,7 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
                 Some(name) => {
                     stages.push(refreshed);
                     if !over && part.stored.rows != full.rows {
+                        // The engine's table of it, as it was.
                         let changed = renew(database, number, name, &part.text, &full)?;
                         changed_stages.insert(vec![STAGE_SCHEMA.to_owned(), name.clone()], changed);
                     }
@@ -260,6 +284,9 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
         refreshes.extend(of_model);
         if over {
             break;
+        }
+        for (number, contents) in contents.iter().enumerate() {
+            stocks[number].fill(database, &format!("changes.o{number}"), contents)?;
         }
     }
     Ok(Verdict::Right { key: key(&parts), refreshes, stages })
@@ -295,10 +322,11 @@ fn parts(
     text: &Text,
     change: &dyn Fn(Shape) -> Shape,
     first: Rows,
-) -> Result<Result<Vec<Part>, Verdict>, EngineError> {
+) -> Result<Result<(Vec<Part>, Stages), Verdict>, EngineError> {
     let known = Known(&case.tables);
     // What a part reads of the time is not followed.
     let split = if text.reads_clock { Split::default() } else { Split::of(&text.sql, &DuckDb, &known, &case.key) };
+    let split = if text.reads_clock { split } else { with_sums(database, case, &text.sql, &known, split)? };
     // K as the case asks for, if it is known.
     let keyed = |shape: Shape, names: &[String]| -> Shape {
         let places: Option<Vec<usize>> = case
@@ -312,7 +340,9 @@ fn parts(
         return Ok(match read(case) {
             Ok(shape) => {
                 let shape = keyed(shape, &first.names);
-                Ok(vec![Part { stage: None, text: text.sql.clone(), shape: Ok(change(shape)), stored: first }])
+                let shape = Ok(change(shape));
+                let part = Part { stage: None, text: text.sql.clone(), shape, summing: None, stored: first };
+                Ok((vec![part], Stages::new()))
             }
             Err(reason) => Err(Verdict::Obstacle(reason)),
         });
@@ -324,10 +354,12 @@ fn parts(
         let name = stage_name(&stage.name);
         database.run(&format!("create or replace table {name} as {}", stage.text))?;
         let columns = database.describe(&format!("select * from {name}"))?;
+        let summing = stage.summing.clone().map(|summing| (summing, columns.clone()));
         inputs.stages.insert(stage.name.clone(), InputTable { columns, key: stage.key.clone() });
         parts.push(Part {
             stage: Some(stage.name.clone()),
             text: stage.text.clone(),
+            summing,
             shape: shape.map(change).map_err(|obstacle| obstacle.reason),
             stored: database.ask(&stage.text)?,
         });
@@ -345,9 +377,35 @@ fn parts(
         stage: None,
         text: split.rest,
         shape: shape.map(change).map_err(|obstacle| obstacle.reason),
+        summing: None,
         stored,
     });
-    Ok(Ok(parts))
+    let stages = inputs.stages;
+    Ok(Ok((parts, stages)))
+}
+
+/// The stages of a model, as texts know them.
+type Stages = BTreeMap<String, InputTable>;
+
+/// A split with sums in all the places where they can be, if the case is one with sums.
+fn with_sums(database: &mut Database, case: &Case, known: &Known<'_>, split: Split) -> Result<Split, EngineError> {
+    if !case.sums {
+        return Ok(split);
+    }
+    let parts = if split.is_whole() { Split { stages: Vec::new(), rest: text.to_owned() } } else { split.clone() };
+    let mut chosen = Vec::new();
+    for candidate in summed::candidates(&parts, &DuckDb, known) {
+        let Some(summing) = &candidate.stage.summing else { continue };
+        if candidate.stage.text.contains(STAGE_SCHEMA) {
+            continue;
+        }
+        let types = database.describe(&summing.probe)?;
+        if summing.is_exact(&DuckDb, types.iter().map(|(_, engine_type)| engine_type.as_str())) {
+            chosen.push(candidate);
+        }
+    }
+    let chosen: Vec<_> = chosen.iter().collect();
+    Ok(if chosen.is_empty() { split } else { summed::with(&parts, &chosen) })
 }
 
 fn stage_name(stage: &str) -> String {
@@ -385,8 +443,10 @@ fn renew(
              select {columns}{images} from {without}) as d({places})"
         ))?;
     }
+    let old = format!("changes.so{number}");
+    database.run(&format!("create or replace table {old} as select * from {name}"))?;
     database.run(&format!("create or replace table {name} as select * from changes.new"))?;
-    Ok(ChangedInput { before, after, old: None })
+    Ok(ChangedInput { before, after, old: Some(old) })
 }
 
 /// The time of a refresh; several share one.
@@ -437,7 +497,8 @@ fn give(
         let (before, after) = (format!("changes.b{number}"), format!("changes.a{number}"));
         stocks[number].fill(database, &before, &change.before)?;
         stocks[number].fill(database, &after, &change.after)?;
-        inputs.changed.insert(name, ChangedInput { before, after, old: None });
+        let old = Some(format!("changes.o{number}"));
+        inputs.changed.insert(name, ChangedInput { before, after, old });
     }
     Ok(inputs)
 }

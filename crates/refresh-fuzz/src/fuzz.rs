@@ -37,7 +37,8 @@ pub fn random_case(seed: u64, number: u64) -> (Case, BTreeSet<&'static str>, Vec
     let count = data.weighted(&[(6, 0), (2, 1), (1, 2)]);
     let names: Vec<String> = text.fields.iter().map(|field| field.name.clone()).collect();
     let replaced_by = data.sample(&names, count);
-    let case = Case { tables, contents, query: text.sql, rounds, replaced_by, ..Case::default() };
+    let sums = data.below(2) == 0;
+    let case = Case { tables, contents, query: text.sql, rounds, replaced_by, sums, ..Case::default() };
     (case, constructs, choices.taken().to_vec())
 }
 

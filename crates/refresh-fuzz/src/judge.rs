@@ -17,7 +17,7 @@ pub fn judge(case: &Case, verdict: &Verdict) -> Option<String> {
             .filter_map(|refresh| match refresh {
                 Refreshed::Full(reason) => Some(reason.clone()),
                 Refreshed::Failed(error, statement) => Some(format!("{error}: {statement}")),
-                Refreshed::Nothing | Refreshed::Keys { .. } => None,
+                Refreshed::Nothing | Refreshed::Keys { .. } | Refreshed::Added(_) => None,
             })
             .collect(),
     };

@@ -18,4 +18,5 @@ mod refresh;
 pub mod schema;
 pub mod shrink;
 mod stock;
+mod sums;
 pub mod tally;

@@ -25,6 +25,8 @@ pub struct Tally {
     pub staged: usize,
     /// Refreshes of stages: by keys or with nothing to do, in full.
     pub stages: (usize, usize),
+    /// Refreshes of stages by adding and subtracting.
+    pub added: usize,
     /// Refreshes in full, by reason.
     pub full: BTreeMap<String, usize>,
     /// Generated statements that failed, by error, with one statement.
@@ -52,6 +54,10 @@ impl Tally {
                 for stage in stages {
                     match stage {
                         Refreshed::Nothing | Refreshed::Keys { .. } => self.stages.0 += 1,
+                        Refreshed::Added(_) => {
+                            self.stages.0 += 1;
+                            self.added += 1;
+                        }
                         Refreshed::Full(_) => self.stages.1 += 1,
                         Refreshed::Failed(error, statement) => self.fail(error, statement),
                     }
@@ -59,7 +65,7 @@ impl Tally {
                 let mut by_keys = false;
                 for refresh in refreshes {
                     match refresh {
-                        Refreshed::Nothing => self.nothing += 1,
+                        Refreshed::Nothing | Refreshed::Added(_) => self.nothing += 1,
                         Refreshed::Keys { affected, all, different } => {
                             self.keys += 1;
                             by_keys = true;
@@ -115,8 +121,8 @@ impl std::fmt::Display for Tally {
         )?;
         writeln!(
             f,
-            "{} queries with stages: {} refreshes of stages by keys, {} in full",
-            self.staged, self.stages.0, self.stages.1
+            "{} queries with stages: {} refreshes of stages by keys, {} of them by adding and subtracting, {} in full",
+            self.staged, self.stages.0, self.added, self.stages.1
         )?;
         for (title, map) in
             [("obstacles", &self.obstacles), ("in full", &self.full), ("not taken by the engine", &self.invalid)]

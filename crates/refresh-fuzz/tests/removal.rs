@@ -74,4 +74,5 @@ removals! {
     or_of_uses: OrOfUses,
     membership_push: MembershipPush,
     or_wave: OrWave,
+    tables_as_they_were: TablesAsTheyWere,
 }

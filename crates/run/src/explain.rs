@@ -75,6 +75,9 @@ pub struct ExplainedStage {
     pub key: Vec<String>,
     /// Why it is computed anew when something it reads changes, where it is.
     pub because: Option<String>,
+    /// The query of what is added to its rows when the tables it reads change, where it is kept so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub added: Option<String>,
     /// What it holds.
     pub sql: String,
 }
@@ -211,11 +214,21 @@ fn by_stages(
     mut explanation: Explanation,
 ) -> Result<Explanation, RunError> {
     for part in &parts.stages {
+        let linear = part.summing.as_ref().map(|summing| &summing.linear);
+        let read = || parts.read.iter().filter(|(name, ..)| linear.is_some_and(|linear| linear.contains(name)));
+        let inputs = Inputs {
+            current: parts.read.iter().map(|(name, _, relation)| (name.clone(), relation.clone())).collect(),
+            changed: read().map(|(name, id, _)| (name.clone(), stand_in(id))).collect(),
+            ..Inputs::default()
+        };
+        let added = publication.delta_of(part, &inputs);
+        let whole = part.shape.as_ref().err().filter(|_| added.is_none());
         explanation.stages.push(ExplainedStage {
             table: part.table.to_string(),
             reason: part.reason.clone(),
             key: part.shape.as_ref().map(|shape| shape.key_columns().to_vec()).unwrap_or_default(),
-            because: part.shape.as_ref().err().map(|full| full.reason.clone()),
+            because: whole.map(|full| full.reason.clone()),
+            added,
             sql: part.text.clone(),
         });
     }

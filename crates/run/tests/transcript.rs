@@ -54,7 +54,8 @@ pub fn plan(plan: &Plan) -> String {
 pub fn explanation(explanation: &Explanation) -> String {
     let mut lines = Vec::new();
     for stage in &explanation.stages {
-        let how = stage.because.clone().unwrap_or_else(|| format!("by {}", stage.key.join(", ")));
+        let added = stage.added.as_ref().map(|_| "added and subtracted".to_owned());
+        let how = stage.because.clone().or(added).unwrap_or_else(|| format!("by {}", stage.key.join(", ")));
         lines.push(format!("  stage {} ({}): {how}", stage.table, stage.reason));
     }
     if let Some(because) = &explanation.because {

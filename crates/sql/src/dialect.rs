@@ -55,6 +55,12 @@ pub trait Dialect: Debug + Send + Sync {
     /// [`Dialect::is_same`], for comparing each side on its own.
     fn identity_image(&self, expression: &str, type_name: &str) -> String;
 
+    /// Whether values of an engine's type are added without rounding, so that a sum does not depend on the order of addition.
+    fn adds_exactly(&self, type_name: &str) -> bool;
+
+    /// Whether two values of an engine's type that are equal to the engine are identical.
+    fn equals_exactly(&self, type_name: &str) -> bool;
+
     /// The name of the hidden column that identifies a row of a table within a transaction.
     fn row_identifier(&self) -> &'static str;
 

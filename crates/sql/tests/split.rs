@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use thalweg_sql::refresh::summed::{self, Delta};
-use thalweg_sql::refresh::{ChangedInput, InputTable, Inputs, Split, WithStages};
+use thalweg_sql::refresh::{ChangedInput, InputTable, Inputs, Split, SwitchedOff, WithStages};
 use thalweg_sql::{DuckDb, parse_relation};
 
 mod tables;
@@ -72,7 +72,8 @@ fn sums(sql: &str, tables: &Tables, with_delta: bool) -> String {
             };
             let changed = summing.linear.iter().map(changed).collect();
             let inputs = Inputs { changed, ..Inputs::default() };
-            let delta = summing.delta(&stage.text, &DuckDb, &known, &inputs).expect("valid names");
+            let delta =
+                summing.delta(&stage.text, &DuckDb, &known, &inputs, &SwitchedOff::default()).expect("valid names");
             let Delta::Rows(delta) = delta else { panic!("{delta:?} of {sql}") };
             let _ = writeln!(out, "delta\n{delta}");
         }

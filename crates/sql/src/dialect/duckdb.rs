@@ -4,6 +4,34 @@ use thalweg_project::ColumnType;
 
 use super::{Dialect, Grammar, InvalidName};
 
+/// Types whose values are added without rounding, beside decimals.
+const EXACT: [&str; 11] = [
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+    "BOOLEAN",
+];
+
+/// Other types of which equal values are identical.
+const GROUPED: [&str; 9] = [
+    "VARCHAR",
+    "DATE",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMP_S",
+    "TIMESTAMP_MS",
+    "TIMESTAMP_NS",
+    "TIMESTAMP WITH TIME ZONE",
+    "UUID",
+];
+
 /// The embedded engine.
 #[derive(Debug, Clone, Copy)]
 pub struct DuckDb;
@@ -119,6 +147,16 @@ impl Dialect for DuckDb {
 
     fn has_bit(&self, digits: &str, place: &str) -> String {
         format!("get_bit(cast('{digits}' as bit), {place}) = 1")
+    }
+
+    fn adds_exactly(&self, type_name: &str) -> bool {
+        let name = type_name.to_uppercase();
+        EXACT.contains(&name.as_str()) || (name.starts_with("DECIMAL") && !name.ends_with(']'))
+    }
+
+    fn equals_exactly(&self, type_name: &str) -> bool {
+        let name = type_name.to_uppercase();
+        self.adds_exactly(&name) || GROUPED.contains(&name.as_str())
     }
 
     fn row_identifier(&self) -> &'static str {

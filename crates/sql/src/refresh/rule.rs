@@ -29,11 +29,13 @@ pub enum Rule {
     MembershipPush,
     /// An equality leads to the rows of the other side only where it stands alone beside AND.
     OrWave,
+    /// Where several tables changed, sums add up what each of them brings over the others as they are now or as they were.
+    TablesAsTheyWere,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NullExtension,
         Self::OrphanSide,
         Self::SliceExpansion,
@@ -46,6 +48,7 @@ impl Rule {
         Self::OrOfUses,
         Self::MembershipPush,
         Self::OrWave,
+        Self::TablesAsTheyWere,
     ];
 }
 

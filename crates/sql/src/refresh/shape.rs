@@ -152,6 +152,11 @@ impl Shape {
         self
     }
 
+    /// The rules it goes without.
+    pub fn switched_off(&self) -> &SwitchedOff {
+        &self.off
+    }
+
     /// The columns of the model by which its rows are replaced: K. They may repeat and hold NULL.
     pub fn key_columns(&self) -> &[String] {
         &self.key_columns

@@ -19,6 +19,7 @@ use super::relation::{
     Apply, ColumnId, InputTable, InputTables, Join, JoinKind, Kind, Relation, Scalar, SetOperator, Tree,
 };
 use super::restricted::{OWN, replaced};
+use super::rule::{Rule, SwitchedOff};
 use super::shape::Inputs;
 use super::split::{Split, Stage, WithStages, quoted};
 use crate::dialect::{Dialect, InvalidName};
@@ -26,6 +27,9 @@ use crate::parser::{parse_blocks, parse_select, parse_summed};
 
 /// The column with the number of rows of a group.
 pub const ROWS: &str = "thalweg_rows";
+
+/// How the names of stages with sums begin.
+pub const SUMS: &str = "sums";
 
 /// The pieces of a select that groups and only counts and adds. All spans are of the text it stands in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,10 +199,10 @@ fn of_part(
         }
         let Some((ctes, whole)) = surroundings(text, summed, &blocks, dialect) else { continue };
         let mut number = 1;
-        let mut name = "sums".to_owned();
+        let mut name = SUMS.to_owned();
         while taken.contains(&name) {
             number += 1;
-            name = format!("sums_{number}");
+            name = format!("{SUMS}_{number}");
         }
         let written = Written { text, summed, dialect, stage: &name, ctes: &ctes };
         // A total that subqueries take part in is kept in pieces that can be refreshed by keys.
@@ -501,8 +505,7 @@ impl Written<'_> {
             columns: names,
             one_row: keys.is_empty(),
             key: keys,
-            reason: "its groups are large: what is counted and added is kept by adding and subtracting what changed"
-                .to_owned(),
+            reason: "large groups, whose counts and sums are kept by adding and subtracting what changed".to_owned(),
             summing: Some(summing),
         })
     }
@@ -531,6 +534,13 @@ impl Summing {
         std::iter::once(ROWS).chain(self.counts.iter().map(String::as_str))
     }
 
+    /// Whether it is exact, with the types of the columns of [`Summing::probe`] in order.
+    pub fn is_exact<'a>(&self, dialect: &dyn Dialect, types: impl Iterator<Item = &'a str>) -> bool {
+        types.enumerate().all(|(index, name)| {
+            if index < self.keys.len() { dialect.equals_exactly(name) } else { dialect.adds_exactly(name) }
+        })
+    }
+
     /// What is to be added to a stage's rows. `text` is the stage's.
     pub fn delta(
         &self,
@@ -538,6 +548,7 @@ impl Summing {
         dialect: &dyn Dialect,
         tables: &dyn InputTables,
         inputs: &Inputs,
+        off: &SwitchedOff,
     ) -> Result<Delta, InvalidName> {
         let changed: Vec<Vec<String>> = {
             let query = parse_select(text, dialect);
@@ -568,7 +579,7 @@ impl Summing {
         let mut terms = Vec::with_capacity(2 * changing.len());
         for at in &changing {
             for (sign, came) in [("", true), ("-", false)] {
-                let query = read_with(&tree, dialect, inputs, &changing, *at, came)?;
+                let query = read_with(&tree, dialect, inputs, &changing, (*at, came), off)?;
                 let list = keys.iter().map(|key| format!("q.{key}"));
                 let list: Vec<String> =
                     list.chain(numbers.iter().map(|number| format!("{sign}q.{number} as {number}"))).collect();
@@ -647,7 +658,7 @@ pub fn over(
 ) -> Result<Option<String>, InvalidName> {
     let Ok(tree) = crate::parser::parse_relation(text, dialect, tables) else { return Ok(None) };
     let inputs = Inputs { current: BTreeMap::from([(table.to_vec(), relation.to_owned())]), ..Inputs::default() };
-    read_with(&tree, dialect, &inputs, &[], 0, true).map(Some)
+    read_with(&tree, dialect, &inputs, &[], (0, true), &SwitchedOff::default()).map(Some)
 }
 
 fn is_read(relation: &Relation, place: usize) -> bool {
@@ -661,8 +672,8 @@ fn read_with(
     dialect: &dyn Dialect,
     inputs: &Inputs,
     changing: &[usize],
-    at: usize,
-    came: bool,
+    (at, came): (usize, bool),
+    off: &SwitchedOff,
 ) -> Result<String, InvalidName> {
     let mut replacements = Vec::with_capacity(tree.tables.len());
     for (place, table) in tree.tables.iter().enumerate() {
@@ -670,7 +681,7 @@ fn read_with(
         let relation = match changed {
             Some(changed) if place == at && came => Some(&changed.after),
             Some(changed) if place == at => Some(&changed.before),
-            Some(changed) if place > at => changed.old.as_ref(),
+            Some(changed) if place > at && off.holds(Rule::TablesAsTheyWere) => changed.old.as_ref(),
             _ => inputs.current.get(&table.name),
         };
         let Some(relation) = relation else { continue };

@@ -72,12 +72,16 @@ fn stages(page: &Page, explanation: &Explanation, sql: bool) -> String {
     for stage in &explanation.stages {
         text.push_str(&format!("\n{}: kept because of {}\n", paint.bold(&stage.table), stage.reason));
         match &stage.because {
+            _ if stage.added.is_some() => text.push_str("  what came is added to it, what went is subtracted\n"),
             Some(because) => text.push_str(&format!("  computed anew when what it reads changes: {because}\n")),
             None => text
                 .push_str(&format!("  only the keys that a change touches are computed: {}\n", stage.key.join(", "))),
         }
         if sql {
             text.push_str(&indent(&format!("{};\n", stage.sql.trim_end()), 2));
+            if let Some(added) = &stage.added {
+                text.push_str(&indent(&format!("-- what is added\n{};\n", added.trim_end()), 2));
+            }
         }
     }
     text.push('\n');

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thalweg_project::{RefreshPin, TableName};
 use thalweg_sql::NodeKind;
 use thalweg_sql::refresh::split::placed;
+use thalweg_sql::refresh::summed::Summing;
 use thalweg_sql::refresh::{ChangedInput, InputTable, Inputs, Shape, Split, Stage, WithStages};
 use thalweg_sql::statement::relation::{RUN_COLUMN, column_list};
 use thalweg_sql::statement::{Sameness, TypedColumn};
@@ -91,6 +92,8 @@ pub struct Part {
     pub text: String,
     /// What refresh makes of it.
     pub shape: Result<Shape, Full>,
+    /// How it is kept by adding and subtracting, where it is.
+    pub summing: Option<Summing>,
 }
 
 /// What a part of a model reads, as it is now and as it changed.
@@ -163,7 +166,8 @@ impl Publication<'_> {
                 gathered.tables.insert(stage.name.clone(), self.as_input(stage, &state));
                 read.push((stage.table(), name.clone(), self.physical(&state.physical).ok()?));
             }
-            stages.push(Part { table: name, reason: stage.reason.clone(), text: stage.text.clone(), shape });
+            let summing = stage.summing.clone();
+            stages.push(Part { table: name, reason: stage.reason.clone(), text: stage.text.clone(), shape, summing });
         }
         let key = match self.compiled.nodes[node].kind {
             NodeKind::Model(index) => self.project.models[index].primary_key.clone(),
@@ -171,7 +175,7 @@ impl Publication<'_> {
         };
         let shape = self.part_shape(&split.rest, &key, &gathered);
         let only_stages = self.tables_of(&split.rest).iter().all(|name| is_stage(name));
-        let rest = Part { table, reason: String::new(), text: split.rest.clone(), shape };
+        let rest = Part { table, reason: String::new(), text: split.rest.clone(), shape, summing: None };
         Some(Parts { stages, rest, only_stages, read })
     }
 

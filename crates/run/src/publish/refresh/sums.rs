@@ -5,12 +5,12 @@
 
 use thalweg_project::RefreshPin;
 use thalweg_sql::refresh::summed::{self, Candidate, Delta};
-use thalweg_sql::refresh::{Split, Stage, WithStages};
+use thalweg_sql::refresh::{Inputs, Split, Stage, SwitchedOff, WithStages};
 use thalweg_sql::statement::TypedColumn;
 
 use super::inputs::Gathered;
 use super::shapes::{KnownTables, settled_text};
-use super::stages::{is_stage, stage_name};
+use super::stages::{Part, is_stage, stage_name};
 use super::{Attempt, Refreshed, set_keys};
 use crate::change::Change;
 use crate::error::RunError;
@@ -22,24 +22,6 @@ use crate::table_state::TableState;
 /// So many rows of the largest table tell how large the groups are.
 const SAMPLE: u64 = 50_000;
 
-/// Types of columns that are added exactly.
-const EXACT: [&str; 11] = [
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "HUGEINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-    "UHUGEINT",
-    "BOOLEAN",
-];
-
-/// Types of columns of which equal values are identical.
-const GROUPED: [&str; 6] = ["VARCHAR", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "UUID"];
-
 /// What a group and its rows are added up from, as far as it was found out.
 enum Size {
     Small,
@@ -50,7 +32,7 @@ impl Publication<'_> {
     /// The parts of a model with the sums that stand.
     pub(super) fn with_standing_sums(&self, node: usize, split: Split) -> Split {
         let table = &self.compiled.nodes[node].id;
-        if !self.stages.any_of(table, |name| name.starts_with("sums")) {
+        if !self.stages.any_of(table, |name| name.starts_with(summed::SUMS)) {
             return split;
         }
         let candidates = self.sums_of(node, &split);
@@ -139,12 +121,8 @@ impl Publication<'_> {
 
     fn is_exact(&mut self, summing: &summed::Summing) -> Result<bool, RunError> {
         let types = self.database.connection.describe(&summing.probe).map_err(|error| self.database.error(error))?;
-        let exact = |name: &str| EXACT.contains(&name) || (name.starts_with("DECIMAL") && !name.ends_with(']'));
-        Ok(types.iter().enumerate().all(|(index, column)| {
-            let name = column.engine_type.to_uppercase();
-            exact(&name)
-                || (index < summing.keys.len() && (GROUPED.contains(&name.as_str()) || name.starts_with("TIMESTAMP_")))
-        }))
+        let dialect = self.database.dialect;
+        Ok(summing.is_exact(dialect, types.iter().map(|column| column.engine_type.as_str())))
     }
 
     /// How many rows share a group, estimated from a sample of the largest table: how many groups it does not show follows from how
@@ -180,6 +158,16 @@ impl Publication<'_> {
         Ok(if large { Size::Large } else { Size::Small })
     }
 
+    /// What finds what is to be added to a stage's rows, for people: all changes at once.
+    pub fn delta_of(&self, part: &Part, inputs: &Inputs) -> Option<String> {
+        let dialect = self.database.dialect;
+        let known = KnownTables { project: self.project, tables: &self.tables, dialect };
+        match part.summing.as_ref()?.delta(&part.text, dialect, &known, inputs, &SwitchedOff::default()) {
+            Ok(Delta::Rows(select)) => Some(select),
+            _ => None,
+        }
+    }
+
     /// Adds to a stage what came and takes from it what went.
     pub(super) fn by_deltas(
         &mut self,
@@ -205,7 +193,7 @@ impl Publication<'_> {
             let known = KnownTables { project: self.project, tables: &self.tables, dialect };
             let inputs = WithStages { inputs: &known, stages: gathered.tables.clone() };
             summing
-                .delta(&stage.text, dialect, &inputs, &gathered.inputs)
+                .delta(&stage.text, dialect, &inputs, &gathered.inputs, &SwitchedOff::default())
                 .map_err(|error| self.database.bad_name(error))?
         };
         let select = match delta {
