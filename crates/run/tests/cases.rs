@@ -67,6 +67,7 @@ cases! {
     stages_changing,
     stale_streams,
     sums,
+    sums_chosen,
     targets,
     tests_changes,
     tests_freshness,

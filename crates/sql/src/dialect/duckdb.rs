@@ -5,19 +5,8 @@ use thalweg_project::ColumnType;
 use super::{Dialect, Grammar, InvalidName};
 
 /// Types whose values are added without rounding, beside decimals.
-const EXACT: [&str; 11] = [
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "HUGEINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-    "UHUGEINT",
-    "BOOLEAN",
-];
+const EXACT: [&str; 10] =
+    ["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "BOOLEAN"];
 
 /// Other types of which equal values are identical.
 const GROUPED: [&str; 9] = [

@@ -28,6 +28,9 @@ use crate::parser::{parse_blocks, parse_select, parse_summed};
 /// The column with the number of rows of a group.
 pub const ROWS: &str = "thalweg_rows";
 
+/// What a stage is called where it is read: nothing in a user's text has that name.
+const READ: &str = "thalweg_sums";
+
 /// How the names of stages with sums begin.
 pub const SUMS: &str = "sums";
 
@@ -177,7 +180,8 @@ fn of_part(
     found: &mut Vec<Candidate>,
 ) {
     let Ok(tree) = parse_summed(text, dialect, inputs) else { return };
-    if !tree.clock.is_empty() {
+    // Under a collation values are equal that are not identical.
+    if !tree.clock.is_empty() || text.to_ascii_lowercase().contains("collate") {
         return;
     }
     let mut summed: Vec<(&Summed, &Relation)> = Vec::new();
@@ -412,7 +416,7 @@ impl Written<'_> {
         apart: &[(String, String)],
     ) -> Result<Option<(Stage, String)>, InvalidName> {
         let summed = self.summed;
-        let column = |name: &str| Ok(format!("s.{}", self.dialect.quote_identifier(name)?));
+        let column = |name: &str| Ok(format!("{READ}.{}", self.dialect.quote_identifier(name)?));
         let mut columns = StageColumns::default();
         let mut groups = Vec::with_capacity(summed.keys.len());
         for key in &summed.keys {
@@ -453,7 +457,7 @@ impl Written<'_> {
             };
             places.push((piece.span.clone(), new));
         }
-        places.push((summed.from.clone(), format!("from {} s", quoted(self.dialect, self.stage)?)));
+        places.push((summed.from.clone(), format!("from {} {READ}", quoted(self.dialect, self.stage)?)));
         if let Some(group_by) = &summed.group_by {
             let groups: Result<Vec<String>, InvalidName> = groups.iter().map(|group| column(group)).collect();
             places.push((group_by.clone(), format!("group by {}", groups?.join(", "))));
