@@ -388,7 +388,13 @@ fn parts(
 type Stages = BTreeMap<String, InputTable>;
 
 /// A split with sums in all the places where they can be, if the case is one with sums.
-fn with_sums(database: &mut Database, case: &Case, known: &Known<'_>, split: Split) -> Result<Split, EngineError> {
+fn with_sums(
+    database: &mut Database,
+    case: &Case,
+    text: &str,
+    known: &Known<'_>,
+    split: Split,
+) -> Result<Split, EngineError> {
     if !case.sums {
         return Ok(split);
     }

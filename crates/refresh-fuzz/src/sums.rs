@@ -28,6 +28,8 @@ impl Sums<'_> {
         let found = summing.delta(&self.part.text, &DuckDb, self.tables, self.inputs, off);
         let select = match found.map_err(|error| (error.to_string(), Vec::new()))? {
             Delta::NotLinear(_) => return Ok(None),
+            Delta::Nothing if self.part.stored == *self.full => return Ok(Some(Refreshed::Nothing)),
+            Delta::Nothing => return Err(("a change was overlooked".to_owned(), Vec::new())),
             Delta::Rows(select) => select,
         };
         let changed = self.part.text.clone();

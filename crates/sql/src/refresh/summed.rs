@@ -131,6 +131,8 @@ pub struct Candidate {
 /// The change of a stage that is kept by adding and subtracting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delta {
+    /// Nothing it reads changed.
+    Nothing,
     /// A query of the stage's columns: what is to be added to each. Groups in which nothing changes are left out.
     Rows(String),
     /// It is not a linear function of what changed; the tables.
@@ -573,6 +575,9 @@ impl Summing {
         let changing: Vec<usize> = (0..tree.tables.len())
             .filter(|place| inputs.changed.contains_key(&tree.tables[*place].name) && is_read(&tree.root, *place))
             .collect();
+        if changing.is_empty() {
+            return Ok(Delta::Nothing);
+        }
         let keys: Result<Vec<String>, InvalidName> =
             self.keys.iter().map(|key| dialect.quote_identifier(key)).collect();
         let keys = keys?;

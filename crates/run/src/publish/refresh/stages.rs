@@ -498,7 +498,7 @@ impl Publication<'_> {
         if stage.summing.is_some() {
             let figures = step.refresh.get_or_insert_with(RefreshFigures::default);
             *figures = self.expected(&facts.model.table, &facts.fingerprint, old.rows)?;
-            attempt = self.by_deltas(facts, stage, &old, &columns, gathered, step)?;
+            attempt = self.by_deltas(facts, stage, &old, &columns, gathered, &given, step)?;
             step.reason = match &attempt {
                 Attempt::Done(_) => format!("{}; added and subtracted", step.reason),
                 Attempt::InFull(reason) => format!("{}; {reason}", step.reason),

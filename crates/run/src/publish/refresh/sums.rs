@@ -10,7 +10,7 @@ use thalweg_sql::statement::TypedColumn;
 
 use super::inputs::Gathered;
 use super::shapes::{KnownTables, settled_text};
-use super::stages::{Part, is_stage, stage_name};
+use super::stages::{GivenInputs, Part, is_stage, stage_name};
 use super::{Attempt, Refreshed, set_keys};
 use crate::change::Change;
 use crate::error::RunError;
@@ -169,6 +169,7 @@ impl Publication<'_> {
     }
 
     /// Adds to a stage what came and takes from it what went.
+    #[expect(clippy::too_many_arguments, reason = "one refresh is made of these")]
     pub(super) fn by_deltas(
         &mut self,
         facts: &ModelFacts<'_>,
@@ -176,6 +177,7 @@ impl Publication<'_> {
         old: &TableState,
         columns: &[TypedColumn],
         gathered: &Gathered,
+        given: &GivenInputs<'_>,
         step: &mut StepOutcome,
     ) -> Result<Attempt, RunError> {
         let Some(summing) = &stage.summing else { return Ok(Attempt::InFull("it holds no sums".to_owned())) };
@@ -189,15 +191,26 @@ impl Publication<'_> {
         if changed > read / 2 && changed > self.refreshing.large_groups.rows {
             return Ok(Attempt::InFull(format!("{changed} rows changed in what it reads, which has {read}")));
         }
+        let mut inputs = gathered.inputs.clone();
+        let linear = |name: &Vec<String>| !inputs.changed.contains_key(name) || summing.linear.contains(name);
+        if let (Ok(shape), false) = (given.shape, names.iter().all(linear)) {
+            // What changed in a table may be nothing that the stage looks at.
+            let (seen, _) = self.seen_by(shape, given)?;
+            inputs.changed.retain(|name, _| seen.changed.contains_key(name) || summing.linear.contains(name));
+        }
         let delta = {
             let known = KnownTables { project: self.project, tables: &self.tables, dialect };
-            let inputs = WithStages { inputs: &known, stages: gathered.tables.clone() };
+            let tables = WithStages { inputs: &known, stages: gathered.tables.clone() };
             summing
-                .delta(&stage.text, dialect, &inputs, &gathered.inputs, &SwitchedOff::default())
+                .delta(&stage.text, dialect, &tables, &inputs, &SwitchedOff::default())
                 .map_err(|error| self.database.bad_name(error))?
         };
         let select = match delta {
             Delta::Rows(select) => select,
+            Delta::Nothing => {
+                set_keys(step, 0);
+                return Ok(Attempt::Done(Refreshed { counts: Counts::default(), change: Change::None }));
+            }
             Delta::NotLinear(tables) => {
                 let tables: Vec<String> = tables.iter().map(|name| name.join(".")).collect();
                 return Ok(Attempt::InFull(format!("a change of {} cannot be added", tables.join(", "))));
