@@ -132,7 +132,9 @@ impl Generator<'_> {
             5 if depth > 0 => format!("not ({})", self.predicate(scope, depth - 1)),
             6 => format!("{name} in ({}, {})", self.constant(family), self.constant(family)),
             7 if family == Family::Text => format!("{name} like '%b%'"),
-            8 => format!("{name} between {} and {}", self.constant(family), self.constant(family)),
+            8 if family != Family::List => {
+                format!("{name} between {} and {}", self.constant(family), self.constant(family))
+            }
             _ => format!("coalesce({name}, {}) <> {}", self.constant(family), self.constant(family)),
         }
     }
