@@ -33,6 +33,7 @@ fn refreshes(seed: u64) {
     let invalid: usize = tally.invalid.values().sum();
     assert!(invalid * 50 < tally.cases, "the engine does not take too many queries\n{tally}");
     assert!(tally.incremental * 2 > tally.cases, "too few are refreshed by keys\n{tally}");
+    assert!(tally.added * 20 > tally.cases, "too little is added and subtracted\n{tally}");
     assert!(tally.failed.is_empty(), "statements made for a refresh failed\n{tally}");
 }
 
