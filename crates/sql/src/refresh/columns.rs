@@ -73,15 +73,18 @@ impl Columns {
         }
     }
 
-    /// Whether the column can be computed from columns of `available` without looking at other rows.
+    /// Whether the column can be computed from columns of `available` without looking at other rows. An expression without columns
+    /// follows from nothing: on the nullable side of an outer join it may be NULL, and its text does not say where it stands.
     pub(super) fn follows_from(&self, column: ColumnId, available: &BTreeSet<ColumnId>, text: &str) -> bool {
         if available.contains(&column) {
             return true;
         }
         match self.definition(column) {
             Definition::Computed(scalar @ (Scalar::Column(_) | Scalar::Text(_) | Scalar::Coalesce(_))) => {
+                let used = scalar.columns();
                 !makes_rows(scalar, text)
-                    && scalar.columns().iter().all(|inner| self.follows_from(*inner, available, text))
+                    && !used.is_empty()
+                    && used.iter().all(|inner| self.follows_from(*inner, available, text))
             }
             _ => false,
         }
