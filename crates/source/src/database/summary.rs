@@ -110,8 +110,8 @@ impl Summary {
         }
     }
 
-    /// Counts rows of some ranges: arrays of the columns, in order. The range of each, and [`NOWHERE`] for one that does not count: rows whose
-    /// leading column is NULL are in no store.
+    /// Counts rows of some ranges: arrays of the columns, in order. The range of each row, and `u32::MAX` for one that does not count: rows
+    /// whose leading column is NULL are in no store.
     pub fn count(&self, counted: &mut Counted, arrays: &[ArrayRef]) -> Result<Vec<u32>, SourceError> {
         let arrays = self.cast(arrays)?;
         let Some(leading) = arrays.first() else { return Ok(Vec::new()) };
