@@ -318,8 +318,10 @@ impl<'a> Reader<'a> {
 }
 
 /// The index of a key, each once.
+/// Adds a key; its index. Expressions that are equal are one key, as they are to the engine: one set may leave it out, and another not.
 fn add(keys: &mut Vec<Key>, key: Key) -> usize {
-    match keys.iter().position(|one| one.input == key.input) {
+    let same = |one: &Key| one.input == key.input || (key.canonical.is_some() && one.canonical == key.canonical);
+    match keys.iter().position(same) {
         Some(index) => {
             if keys[index].item.is_none() {
                 keys[index].item = key.item;
