@@ -217,7 +217,9 @@ impl<'a> Reader<'a> {
                 instead: Some("write one subquery for each, with OR between them".to_owned()),
             };
             let names = inputs.first().map(|bound| bound.names.clone()).unwrap_or_default();
-            let relations = inputs.into_iter().map(|bound| bound.relation).collect();
+            // A branch without a FROM has no rows of its own, and no text: it is nothing but the row around it.
+            let relations = inputs.into_iter().map(|bound| bound.relation);
+            let relations = relations.filter(|relation| !matches!(relation.kind, Kind::Constant { .. })).collect();
             let relation = self.opaque(obstacle, relations, names.len());
             let mut bound = Bound::whole(relation, names);
             bound.rows = Rows::One;
