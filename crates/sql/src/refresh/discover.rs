@@ -67,7 +67,13 @@ impl Finder<'_> {
             }
             Kind::Join(join) => self.join_rows(join, needed),
             Kind::Apply(apply) => self.rows(&apply.left, needed),
-            Kind::Aggregate(aggregate) => self.groups(aggregate, needed, &|input, inner| self.rows(input, inner)),
+            Kind::Aggregate(aggregate) => {
+                // Over no rows, too, there is a row of the set that groups by nothing.
+                if needed.is_empty() && aggregate.sets.iter().any(Vec::is_empty) {
+                    return Found::new(FoundKind::One, []);
+                }
+                self.groups(aggregate, needed, true, &|input, inner| self.rows(input, inner))
+            }
             Kind::Window(window) => self.rows(&window.input, needed),
             Kind::DistinctOn { input, .. } | Kind::Distinct { input } => self.rows(input, needed),
             Kind::SetOperation { operator, inputs, .. } => {
@@ -116,7 +122,7 @@ impl Finder<'_> {
             Kind::Aggregate(aggregate) => {
                 let inner: Needed = self.grouped(aggregate, needed);
                 let touched = self.touched(&aggregate.input, &inner)?;
-                Ok(Found::distinct(self.groups(aggregate, needed, &|_, _| touched.clone())))
+                Ok(Found::distinct(self.groups(aggregate, needed, false, &|_, _| touched.clone())))
             }
             Kind::Window(window) => self.slices(&window.input, &window.partitions, needed, &window.span),
             Kind::DistinctOn { input, by } => {
@@ -524,6 +530,7 @@ impl Finder<'_> {
         &self,
         aggregate: &Aggregate,
         needed: &Needed,
+        totals: bool,
         find: &dyn Fn(&Relation, &Needed) -> FoundRef,
     ) -> FoundRef {
         let inner = self.grouped(aggregate, needed);
@@ -541,7 +548,13 @@ impl Finder<'_> {
             for (index, pair) in aggregate.groups.iter().enumerate().filter(|(_, pair)| needed.contains(&pair.0)) {
                 if set.contains(&index) { columns.push(*pair) } else { null.push(*pair) }
             }
-            let kind = FoundKind::Renamed { input: input.clone(), columns, null };
+            let mut input = input.clone();
+            if totals && set.is_empty() {
+                let left = Found::new(FoundKind::One, []);
+                let kind = FoundKind::Outer { left, right: input, on: Vec::new(), full: false };
+                input = Found::new(kind, inner.iter().copied());
+            }
+            let kind = FoundKind::Renamed { input, columns, null };
             sets.push(Found::new(kind, needed.iter().copied()));
         }
         Found::union(sets, needed)
