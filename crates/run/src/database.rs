@@ -22,7 +22,7 @@ fn next_name() -> u64 {
 /// A temporary table.
 struct Temporary {
     name: String,
-    /// Its rows, when it is known to have few.
+    /// Its rows, once it is made; without, it is taken for a large one.
     rows: Option<u64>,
 }
 

@@ -22,12 +22,6 @@ use crate::table_state::TableState;
 /// So many rows of the largest table tell how large the groups are.
 const SAMPLE: u64 = 50_000;
 
-/// What a group and its rows are added up from, as far as it was found out.
-enum Size {
-    Small,
-    Large,
-}
-
 impl Publication<'_> {
     /// The parts of a model with the sums that stand.
     pub(super) fn with_standing_sums(&self, node: usize, split: Split) -> Split {
@@ -115,8 +109,7 @@ impl Publication<'_> {
         if summing.total {
             return Ok(true);
         }
-        let size = self.size_of_groups(stage, &name, &state, large.rows_per_group)?;
-        Ok(matches!(size, Size::Large))
+        self.has_large_groups(stage, &name, &state, large.rows_per_group)
     }
 
     fn is_exact(&mut self, summing: &summed::Summing) -> Result<bool, RunError> {
@@ -125,15 +118,15 @@ impl Publication<'_> {
         Ok(summing.is_exact(dialect, types.iter().map(|column| column.engine_type.as_str())))
     }
 
-    /// How many rows share a group, estimated from a sample of the largest table: how many groups it does not show follows from how
+    /// Whether so many rows share a group, estimated from a sample of the largest table: how many groups it does not show follows from how
     /// many it shows once and twice.
-    fn size_of_groups(
+    fn has_large_groups(
         &mut self,
         stage: &Stage,
         table: &[String],
         state: &TableState,
         wanted: u64,
-    ) -> Result<Size, RunError> {
+    ) -> Result<bool, RunError> {
         let dialect = self.database.dialect;
         let per_million = (SAMPLE.saturating_mul(1_000_000) / state.rows.max(1)).min(1_000_000);
         let physical = self.physical(&state.physical)?;
@@ -145,17 +138,16 @@ impl Publication<'_> {
         };
         let known = KnownTables { project: self.project, tables: &self.tables, dialect };
         let sampled = summed::over(&stage.text, dialect, &known, table, &relation);
-        let Some(sampled) = sampled.map_err(|error| self.database.bad_name(error))? else { return Ok(Size::Small) };
+        let Some(sampled) = sampled.map_err(|error| self.database.bad_name(error))? else { return Ok(false) };
         let rows = summed::ROWS;
         let numbers = self.database.counts(&format!(
             "select coalesce(sum(q.{rows}), 0)::bigint, count(*), count(*) filter (where q.{rows} = 1), count(*) filter (where q.{rows} = 2) \
              from ({sampled}\n) q"
         ))?;
-        let [rows, shown, once, twice] = numbers[..] else { return Ok(Size::Small) };
+        let [rows, shown, once, twice] = numbers[..] else { return Ok(false) };
         let unseen = if per_million < 1_000_000 { once * once / (2 * twice.max(1)) } else { 0 };
         let all = u128::from(rows) * 1_000_000 / u128::from(per_million.max(1));
-        let large = all >= u128::from(shown + unseen) * u128::from(wanted.max(1)) && rows > 0;
-        Ok(if large { Size::Large } else { Size::Small })
+        Ok(all >= u128::from(shown + unseen) * u128::from(wanted.max(1)) && rows > 0)
     }
 
     /// What finds what is to be added to a stage's rows, for people: all changes at once.
