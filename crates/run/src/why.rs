@@ -520,7 +520,7 @@ impl Halves<'_> {
                 for name in self.shape.key_columns() {
                     let (left, right) = (qualified(dialect, "a", name), qualified(dialect, "w", name));
                     let (left, right) = (publication.database.name(left)?, publication.database.name(right)?);
-                    pairs.push(format!("{left} is not distinct from {right}"));
+                    pairs.push(dialect.same(&left, &right, true));
                 }
                 let wanted = self.wanted;
                 publication

@@ -1,6 +1,7 @@
 //! How an engine spells names, literals, types and comparisons. One file an engine.
 
 pub mod duckdb;
+pub mod postgres;
 
 use std::fmt::Debug;
 
@@ -25,7 +26,15 @@ pub trait Dialect: Debug + Send + Sync {
         if name.contains('\0') {
             return Err(InvalidName::Nul(name.replace('\0', "\u{2400}")));
         }
+        if let Some(longest) = self.longest_name().filter(|longest| name.len() > *longest) {
+            return Err(InvalidName::TooLong { name: name.to_owned(), longest });
+        }
         Ok(format!("\"{}\"", name.replace('"', "\"\"")))
+    }
+
+    /// The longest name the engine takes, in bytes; `None` where it takes any.
+    fn longest_name(&self) -> Option<usize> {
+        None
     }
 
     /// A text as a literal expression.
@@ -39,6 +48,12 @@ pub trait Dialect: Debug + Send + Sync {
 
     /// The value of an expression as the engine's type `type_name`, NULL where it cannot be one.
     fn try_convert(&self, expression: &str, type_name: &str) -> String;
+
+    /// A condition to join by that is true when two expressions are equal, and where both may be NULL also when both are. Not true
+    /// otherwise, but perhaps NULL.
+    fn same(&self, left: &str, right: &str, may_be_null: bool) -> String {
+        format!("{left} {} {right}", if may_be_null { "is not distinct from" } else { "=" })
+    }
 
     /// A condition that is true when two expressions of the engine's type `type_name` hold the identical value, and false
     /// otherwise, never NULL.
@@ -63,6 +78,16 @@ pub trait Dialect: Debug + Send + Sync {
 
     /// The name of the hidden column that identifies a row of a table within a transaction.
     fn row_identifier(&self) -> &'static str;
+
+    /// The engine's type of an expression, as a text.
+    fn type_of(&self, expression: &str) -> String {
+        format!("typeof({expression})")
+    }
+
+    /// Whether the scan of a table is filtered by the values of single columns that a join with it has read on its other side.
+    fn filters_scans_by_joins(&self) -> bool {
+        true
+    }
 
     /// A row's columns as one JSON text, `{"name": value, ...}`.
     fn row_as_json(&self, alias: &str, columns: &[&str]) -> Result<String, InvalidName>;
@@ -99,6 +124,8 @@ pub trait Dialect: Debug + Send + Sync {
 pub enum Grammar {
     /// DuckDB's.
     DuckDb,
+    /// Postgres'.
+    Postgres,
 }
 
 /// A name that no engine takes.
@@ -110,12 +137,20 @@ pub enum InvalidName {
     /// Shown with the NUL made visible.
     #[error("the name `{0}` holds a NUL character: rename it")]
     Nul(String),
+    /// Longer than the engine takes.
+    #[error("the name `{name}` has {} bytes, and the warehouse takes {longest}: shorten it", name.len())]
+    TooLong {
+        /// The name.
+        name: String,
+        /// The longest that is taken, in bytes.
+        longest: usize,
+    },
 }
 
 /// The dialect of a target's warehouse.
 pub fn dialect_of(connection: &TargetConnection) -> &'static dyn Dialect {
     match connection {
-        // Postgres is known to the format only; its dialect comes with its warehouse.
-        TargetConnection::Duckdb { .. } | TargetConnection::Postgres { .. } => &duckdb::DuckDb,
+        TargetConnection::Duckdb { .. } => &duckdb::DuckDb,
+        TargetConnection::Postgres { .. } => &postgres::Postgres,
     }
 }

@@ -15,7 +15,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-use crate::dialect::{Dialect, Grammar};
+use crate::dialect::Dialect;
 use crate::query::{Query, SqlError};
 use positions::Positions;
 
@@ -41,23 +41,17 @@ struct Reading<'a> {
     adapted: engine_syntax::Adapted,
 }
 
-fn grammar_of(dialect: &dyn Dialect) -> grammar::DuckDbGrammar {
-    match dialect.grammar() {
-        Grammar::DuckDb => grammar::DuckDbGrammar::default(),
-    }
+fn grammar_of(dialect: &dyn Dialect) -> grammar::Reading {
+    grammar::Reading::by(dialect.grammar())
 }
 
-fn read<'a>(
-    sql: &str,
-    grammar: &'a grammar::DuckDbGrammar,
-    positions: &Positions<'_>,
-) -> Result<Reading<'a>, SqlError> {
+fn read<'a>(sql: &str, grammar: &'a grammar::Reading, positions: &Positions<'_>) -> Result<Reading<'a>, SqlError> {
     let tokens = tokenize(sql, positions, grammar)?;
     let body = find_body(&tokens, positions, sql)?;
-    let adapted = engine_syntax::adapt(&tokens);
+    let adapted = engine_syntax::adapt(&tokens, grammar.grammar);
 
     let mut parser =
-        Parser::new(grammar).with_recursion_limit(NESTING).with_tokens_with_locations(adapted.tokens.clone());
+        Parser::new(grammar.dialect()).with_recursion_limit(NESTING).with_tokens_with_locations(adapted.tokens.clone());
     let tree = parser.parse_query().map_err(|error| parse_error(error, &tokens, positions))?;
     while parser.consume_token(&Token::SemiColon) {}
     let rest = parser.peek_token();
@@ -106,13 +100,9 @@ pub fn parse_expression(expression: &str, dialect: &dyn Dialect) -> Result<Query
 
 const LIMITS: &str = "either the SQL is wrong here, or it uses a construct that Thalweg does not understand yet and must be written in another way";
 
-fn tokenize(
-    sql: &str,
-    positions: &Positions<'_>,
-    grammar: &grammar::DuckDbGrammar,
-) -> Result<Vec<TokenWithSpan>, SqlError> {
+fn tokenize(sql: &str, positions: &Positions<'_>, grammar: &grammar::Reading) -> Result<Vec<TokenWithSpan>, SqlError> {
     let mut tokens = Vec::new();
-    Tokenizer::new(grammar, sql).with_unescape(false).tokenize_with_location_into_buf(&mut tokens).map_err(
+    Tokenizer::new(grammar.dialect(), sql).with_unescape(false).tokenize_with_location_into_buf(&mut tokens).map_err(
         |error| {
             let at = positions.offset(error.location);
             // An unclosed quote or comment is reported where it opens, which is where the last whole token ends.

@@ -100,7 +100,7 @@ pub fn verify_model(
     for name in shape.key_columns() {
         let left = publication.database.name(qualified(dialect, "a", name))?;
         let right = publication.database.name(qualified(dialect, "t", name))?;
-        pairs.push(format!("{left} is not distinct from {right}"));
+        pairs.push(dialect.same(&left, &right, true));
     }
     let stored = publication.database.temporary("stored");
     publication.database.make(

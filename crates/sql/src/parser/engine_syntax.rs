@@ -1,10 +1,12 @@
-//! What DuckDB writes and `sqlparser` does not read, put into words that it does.
+//! What engines write and `sqlparser` does not read, put into words that it does.
 //!
 //! Tokens change, their places do not, so every span stays a span of the user's text; the text itself is never touched. Only the
 //! facts must survive: an `ASOF JOIN` may become a plain one, because it reads the same tables and columns.
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Whitespace};
+
+use crate::dialect::Grammar;
 
 /// The tokens for the parser, and the places of what the parser does not see.
 pub(super) struct Adapted {
@@ -35,13 +37,18 @@ pub(super) enum Hidden {
 }
 
 /// Adapts the tokens of a query. What it does not know it leaves to the parser's error.
-pub(super) fn adapt(tokens: &[TokenWithSpan]) -> Adapted {
+pub(super) fn adapt(tokens: &[TokenWithSpan], grammar: Grammar) -> Adapted {
     let mut text = Text {
         tokens: tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).cloned().collect(),
         samples: Vec::new(),
         hidden: Vec::new(),
     };
     for at in 0..text.tokens.len() {
+        if grammar != Grammar::DuckDb {
+            text.common_table(at);
+            text.sample(at);
+            continue;
+        }
         text.operator(at);
         text.join(at);
         text.comprehension(at);

@@ -1,11 +1,35 @@
-//! The grammar DuckDB's queries are read with: `sqlparser`'s own for it, with what that one leaves out.
+//! The grammars queries are read with. DuckDB's is `sqlparser`'s own for it, with what that one leaves out.
 
 use std::any::TypeId;
 
-use sqlparser::dialect::{Dialect, DuckDbDialect};
+use sqlparser::dialect::{Dialect, DuckDbDialect, PostgreSqlDialect};
+
+use crate::dialect::Grammar;
+
+/// A grammar that statements are read with.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// Which it is.
+    pub(super) grammar: Grammar,
+    dialect: Box<dyn Dialect>,
+}
+
+impl Reading {
+    pub(super) fn by(grammar: Grammar) -> Self {
+        let dialect: Box<dyn Dialect> = match grammar {
+            Grammar::DuckDb => Box::new(DuckDbGrammar::default()),
+            Grammar::Postgres => Box::new(PostgreSqlDialect {}),
+        };
+        Self { grammar, dialect }
+    }
+
+    pub(super) fn dialect(&self) -> &dyn Dialect {
+        self.dialect.as_ref()
+    }
+}
 
 #[derive(Debug, Default)]
-pub(super) struct DuckDbGrammar(DuckDbDialect);
+struct DuckDbGrammar(DuckDbDialect);
 
 macro_rules! as_duckdb {
     ($($question:ident),* $(,)?) => { $(fn $question(&self) -> bool { self.0.$question() })* };

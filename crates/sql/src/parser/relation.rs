@@ -24,7 +24,7 @@ use std::ops::Range;
 
 use sqlparser::ast::{Cte, Expr};
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Grammar};
 use crate::parser::engine_syntax::Hidden;
 use crate::parser::positions::Positions;
 use crate::query::Query;
@@ -113,7 +113,7 @@ fn read_whole(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables, with_s
     }
     let mut reader = Reader {
         sql,
-        places: Places::new(&positions, reading.parser, &grammar, reading.adapted.tokens),
+        places: Places::new(&positions, reading.parser, grammar.dialect(), reading.adapted.tokens),
         facts: &reading.facts,
         inputs,
         tables: vec![None; reading.facts.tables.len()],
@@ -127,6 +127,7 @@ fn read_whole(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables, with_s
         looking_beyond: Vec::new(),
         bodies: HashMap::new(),
         with_summed,
+        grammar: dialect.grammar(),
         ties: ties::Ties::new(dialect),
     };
     let (root, names) = match reader.top(&reading.tree) {
@@ -217,6 +218,7 @@ struct Reader<'a> {
     bodies: HashMap<usize, &'a sqlparser::ast::Query>,
     /// Whether the pieces of selects that count and add are wanted.
     with_summed: bool,
+    grammar: Grammar,
     ties: ties::Ties<'a>,
 }
 

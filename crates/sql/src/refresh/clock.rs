@@ -28,7 +28,7 @@ pub fn clock_name(text: &str) -> String {
 
 /// Whether what is read has one value throughout a run.
 fn is_steady(name: &str) -> bool {
-    !(name.starts_with("age(") || name.starts_with("clock_timestamp"))
+    !(name.starts_with("age(") || name.starts_with("clock_timestamp") || name.starts_with("statement_timestamp"))
 }
 
 /// The first place of the time that cannot be followed.

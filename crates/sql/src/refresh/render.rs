@@ -128,8 +128,17 @@ impl Writer<'_> {
         self.dialect.quote_identifier(column.map_or("", |(name, _)| name.as_str()))
     }
 
-    pub(super) fn same(&self) -> &'static str {
-        if self.off.holds(Rule::NullSafe) { "is not distinct from" } else { "=" }
+    /// See [`Dialect::same`].
+    pub(super) fn same(&self, left: &str, right: &str, may_be_null: bool) -> String {
+        self.dialect.same(left, right, may_be_null && self.off.holds(Rule::NullSafe))
+    }
+
+    /// NULL in the place of a column, with its type where that is known.
+    fn null(&self, column: ColumnId) -> String {
+        match self.columns.engine_type(column) {
+            Some(engine_type) => format!("cast(null as {engine_type})"),
+            None => "null".to_owned(),
+        }
     }
 }
 
@@ -183,7 +192,7 @@ impl Draft<'_, '_> {
             FoundKind::Nothing => {
                 format!(
                     "select {} where false",
-                    list(&found.columns, |column| Ok(format!("null as {}", name(column))))?
+                    list(&found.columns, |column| Ok(format!("{} as {}", writer.null(column), name(column))))?
                 )
             }
             FoundKind::One => "select 1 as _one".to_owned(),
@@ -256,7 +265,7 @@ impl Draft<'_, '_> {
                             }
                             None => format!("null as {}", name(column)),
                         },
-                        None => format!("null as {}", name(column)),
+                        None => format!("{} as {}", writer.null(column), name(column)),
                     })
                 };
                 format!("select {} from {from} i", list(&found.columns, of)?)
@@ -285,8 +294,10 @@ impl Draft<'_, '_> {
             }
             FoundKind::Slice { rows, touched, by } => {
                 let by_columns = list(by, |column| Ok(name(column)))?;
-                let same: Vec<String> =
-                    by.iter().map(|column| format!("s.{0} {1} t.{0}", name(*column), writer.same())).collect();
+                let same: Vec<String> = by
+                    .iter()
+                    .map(|column| writer.same(&format!("s.{}", name(*column)), &format!("t.{}", name(*column)), true))
+                    .collect();
                 format!(
                     "select {} from {} s join (select distinct {by_columns} from {} i) t on {}",
                     list(&found.columns, |column| Ok(format!("s.{}", name(column))))?,

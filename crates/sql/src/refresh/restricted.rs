@@ -30,7 +30,8 @@ pub(super) struct Restricted<'a> {
 }
 
 impl Restricted<'_> {
-    pub(super) fn write(&self, affected: &str, key: &Key) -> Result<Fresh, InvalidName> {
+    /// `nulls` says for each column of the key whether a NULL is among those that are affected.
+    pub(super) fn write(&self, affected: &str, key: &Key, nulls: &[bool]) -> Result<Fresh, InvalidName> {
         let before = self.statements()?;
         let mut replacements = Vec::new();
         let mut restrictions = Vec::with_capacity(self.tree.tables.len());
@@ -46,10 +47,11 @@ impl Restricted<'_> {
         // Where the engine gives a name, it is left to give it again.
         let named = self.tree.names.iter().all(|name| !name.is_empty());
         let mut same = Vec::with_capacity(key.positions.len());
-        for position in &key.positions {
+        for (index, position) in key.positions.iter().enumerate() {
             let source = self.dialect.quote_identifier(&self.tree.names[*position])?;
             let own = if named { format!("_o{position}") } else { source.clone() };
-            same.push(format!("f.{source} {} q.{own}", writer.same()));
+            let may_be_null = nulls.get(index) != Some(&false);
+            same.push(writer.same(&format!("f.{source}"), &format!("q.{own}"), may_be_null));
         }
         let same = same.join(" and ");
         let select = if named {
@@ -203,10 +205,11 @@ impl Restricted<'_> {
             let mut same = Vec::with_capacity(member.terms.len());
             for term in &member.terms {
                 let value = self.value(term.column, read)?;
-                same.push(format!("s.{} {} {value}", term.source, self.writer(&|_, _| Err(InvalidName::Empty)).same()));
+                let writer = self.writer(&|_, _| Err(InvalidName::Empty));
+                same.push(writer.same(&format!("s.{}", term.source), &value, !term.never_null));
             }
             let exists = |same: &str| format!("exists (select 1 from {} s where {same})", member.table);
-            if same.len() > 1 {
+            if same.len() > 1 && self.dialect.filters_scans_by_joins() {
                 // The engine filters a scan by what it has read on the other side of a join, but by single columns only.
                 conditions.extend(same.iter().map(|one| exists(one)));
             }

@@ -299,7 +299,7 @@ impl Shape {
             small: &small,
             used: used(&self.tree),
         }
-        .write(affected, &self.key)
+        .write(affected, &self.key, nulls)
     }
 
     /// For each table the model reads, how a change of it finds its keys: a line for a person.

@@ -640,7 +640,7 @@ impl Summing {
         let mut same = Vec::with_capacity(self.keys.len());
         for key in &self.keys {
             let key = dialect.quote_identifier(key)?;
-            same.push(format!("t.{key} is not distinct from d.{key}"));
+            same.push(dialect.same(&format!("t.{key}"), &format!("d.{key}"), true));
         }
         let kept = if self.keys.is_empty() { String::new() } else { format!(" where {} <> 0", sum_of(ROWS)?) };
         let same = if same.is_empty() { "true".to_owned() } else { same.join(" and ") };

@@ -123,7 +123,7 @@ pub fn is_marked(column: &str, column_type: &ColumnType) -> String {
         | ColumnType::Real
         | ColumnType::Double => format!("coalesce({column} <> 0, false)"),
         ColumnType::Text | ColumnType::Json => {
-            format!("coalesce(lower(trim({column})) in ('1', 't', 'true', 'y', 'yes'), false)")
+            format!("coalesce(lower(trim(cast({column} as varchar))) in ('1', 't', 'true', 'y', 'yes'), false)")
         }
         ColumnType::Date | ColumnType::Time | ColumnType::Timestamp | ColumnType::Blob | ColumnType::List(_) => {
             format!("({column} is not null)")

@@ -70,7 +70,7 @@ impl Difference<'_> {
             let same = images
                 .iter()
                 .enumerate()
-                .map(|(index, image)| format!("v._thalweg_image_{index} is not distinct from {image}"));
+                .map(|(index, image)| self.dialect.same(&format!("v._thalweg_image_{index}"), image, true));
             format!(" where exists (select 1 from {values} v where {})", and(same))
         });
         Ok(format!("(select {} from {relation} r{})", all.join(", "), filter.unwrap_or_default()))
@@ -78,7 +78,8 @@ impl Difference<'_> {
 
     fn paired(&self) -> String {
         let same = (0..self.columns.len())
-            .map(|index| format!("o._thalweg_image_{index} is not distinct from n._thalweg_image_{index}"));
+            .map(|index| (format!("o._thalweg_image_{index}"), format!("n._thalweg_image_{index}")))
+            .map(|(old, new)| self.dialect.same(&old, &new, true));
         and(same.chain(["o._thalweg_copy = n._thalweg_copy".to_owned()]))
     }
 

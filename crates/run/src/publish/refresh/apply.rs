@@ -36,8 +36,7 @@ impl Publication<'_> {
         for (name, holds_null) in key.iter().zip(nulls) {
             let stored = self.database.name(qualified(dialect, "t", name))?;
             let wanted = self.database.name(qualified(dialect, "a", name))?;
-            let operator = if *holds_null { "is not distinct from" } else { "=" };
-            pairs.push(format!("{wanted} {operator} {stored}"));
+            pairs.push(dialect.same(&wanted, &stored, *holds_null));
         }
         if pairs.is_empty() {
             pairs.push("true".to_owned());

@@ -25,8 +25,9 @@ impl Publication<'_> {
             .filter(|name| !self.refreshing.clock.contains_key(name.as_str()))
             .collect();
         if !missing.is_empty() {
+            let dialect = self.database.dialect;
             let list: Vec<String> =
-                missing.iter().map(|name| format!("typeof({name}), cast({name} as varchar)")).collect();
+                missing.iter().map(|name| format!("{}, cast({name} as varchar)", dialect.type_of(name))).collect();
             let answer = self.database.texts(&format!("select {}", list.join(", ")))?;
             let cells: Vec<String> = answer.rows.into_iter().flatten().map(Option::unwrap_or_default).collect();
             for (name, pair) in missing.into_iter().zip(cells.chunks(2)) {

@@ -437,7 +437,7 @@ impl<'a> Reader<'a> {
             self.name(before, context, walk)?;
         }
         let for_groups = is_for_groups(function);
-        let looked = looks(&name);
+        let looked = looks(self.grammar, &name);
         let aggregate = function.over.is_none()
             && (looked == Looks::Group || (looked == Looks::Unknown && (for_groups || context.groups.is_some())));
         if let Some(over) = &function.over {

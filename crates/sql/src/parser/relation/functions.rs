@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use crate::dialect::Grammar;
+
 /// What a function looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Looks {
@@ -20,9 +22,16 @@ pub(super) enum Looks {
 
 static DUCKDB: LazyLock<HashMap<&'static str, Looks>> = LazyLock::new(|| listed(include_str!("duckdb_functions.txt")));
 
+static POSTGRES: LazyLock<HashMap<&'static str, Looks>> =
+    LazyLock::new(|| listed(include_str!("postgres_functions.txt")));
+
 /// What a function of this name looks at, whatever the case.
-pub(super) fn looks(name: &str) -> Looks {
-    DUCKDB.get(name.to_ascii_lowercase().as_str()).copied().unwrap_or(Looks::Unknown)
+pub(super) fn looks(grammar: Grammar, name: &str) -> Looks {
+    let known = match grammar {
+        Grammar::DuckDb => &DUCKDB,
+        Grammar::Postgres => &POSTGRES,
+    };
+    known.get(name.to_ascii_lowercase().as_str()).copied().unwrap_or(Looks::Unknown)
 }
 
 /// How the answer of an aggregate depends on the order of its rows.
@@ -42,8 +51,8 @@ pub(super) enum Ordering {
 pub(super) fn ordering(name: &str) -> Ordering {
     match name.to_ascii_lowercase().as_str() {
         "any_value" | "approx_quantile" | "approx_top_k" | "arbitrary" | "array_agg" | "first" | "group_concat"
-        | "last" | "list" | "listagg" | "lttb" | "mode" | "string_agg" | "arg_max_nulls_last"
-        | "arg_min_nulls_last" => Ordering::Ordered,
+        | "json_agg" | "json_object_agg" | "jsonb_agg" | "jsonb_object_agg" | "last" | "list" | "listagg" | "lttb"
+        | "mode" | "string_agg" | "xmlagg" | "arg_max_nulls_last" | "arg_min_nulls_last" => Ordering::Ordered,
         "arg_max" | "arg_max_null" | "arg_min" | "arg_min_null" | "argmax" | "argmin" | "max_by" | "min_by" => {
             Ordering::Best
         }
@@ -126,10 +135,12 @@ mod tests {
 
     #[test]
     fn names_are_found_whatever_their_case() {
-        assert_eq!(looks("SUM"), Looks::Group);
-        assert_eq!(looks("Date_Trunc"), Looks::Row);
-        assert_eq!(looks("row_number"), Looks::Partition);
-        assert_eq!(looks("unnest"), Looks::Expands);
-        assert_eq!(looks("my_own"), Looks::Unknown);
+        assert_eq!(looks(Grammar::DuckDb, "SUM"), Looks::Group);
+        assert_eq!(looks(Grammar::DuckDb, "Date_Trunc"), Looks::Row);
+        assert_eq!(looks(Grammar::DuckDb, "row_number"), Looks::Partition);
+        assert_eq!(looks(Grammar::DuckDb, "unnest"), Looks::Expands);
+        assert_eq!(looks(Grammar::DuckDb, "my_own"), Looks::Unknown);
+        assert_eq!(looks(Grammar::Postgres, "generate_series"), Looks::Expands);
+        assert_eq!(looks(Grammar::Postgres, "String_Agg"), Looks::Group);
     }
 }

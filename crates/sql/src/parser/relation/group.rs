@@ -33,7 +33,7 @@ struct Key {
 
 impl<'a> Reader<'a> {
     pub(super) fn group_by(&mut self, select: &'a Select, block: &mut Block<'a, '_>) -> Outcome<()> {
-        if !is_grouped(select, &block.items) {
+        if !is_grouped(self.grammar, select, &block.items) {
             return Ok(());
         }
         let mut keys: Vec<Key> = Vec::new();
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
                 for index in 0..block.items.len() {
                     let grouped = match block.items[index].value {
                         ItemValue::Column(_) => true,
-                        ItemValue::Expr(expr) => !aggregates(expr) && !holds_window(expr),
+                        ItemValue::Expr(expr) => !aggregates(self.grammar, expr) && !holds_window(self.grammar, expr),
                     };
                     if grouped {
                         let key = self.item_key(index, block)?;
@@ -257,7 +257,7 @@ impl<'a> Reader<'a> {
         let aliases = block.aliases(None);
         for condition in conditions {
             if let Some((query, asked, wanted)) = test_of(condition)
-                && !aggregates(condition)
+                && !aggregates(self.grammar, condition)
             {
                 let sub = self.subquery(query, asked, &block.context(&aliases))?;
                 match sub.value {

@@ -16,6 +16,7 @@ use super::scope::{Found, Scope, same};
 use super::subquery::{Use, test_of};
 use super::window::Windows;
 use super::{Env, Outcome, Reader, expression, extend, filter, has, nothing_at_all, order, stop};
+use crate::dialect::Grammar;
 use crate::refresh::{ColumnId, Join, JoinKind, Kind, Obstacle, OutputColumn, Relation, Scalar};
 
 /// A select under way.
@@ -641,8 +642,8 @@ impl Visitor for Names {
 }
 
 /// What an expression calls, outside of its subqueries.
-#[derive(Default)]
 struct Calls {
+    grammar: Grammar,
     depth: usize,
     aggregate: bool,
     window: bool,
@@ -675,7 +676,7 @@ impl Visitor for Calls {
 impl Calls {
     fn call(&mut self, function: &Function) {
         let name = function.name.0.last().and_then(|name| name.as_ident()).map(|name| name.value.clone());
-        let looked = looks(&name.unwrap_or_default());
+        let looked = looks(self.grammar, &name.unwrap_or_default());
         if function.over.is_some() {
             self.window = true;
         } else if looked == Looks::Group || (looked == Looks::Unknown && is_for_groups(function)) {
@@ -686,18 +687,18 @@ impl Calls {
     }
 }
 
-fn calls(expr: &Expr) -> Calls {
-    let mut calls = Calls::default();
+fn calls(grammar: Grammar, expr: &Expr) -> Calls {
+    let mut calls = Calls { grammar, depth: 0, aggregate: false, window: false, expands: false };
     let _ = expr.visit(&mut calls);
     calls
 }
 
-pub(super) fn aggregates(expr: &Expr) -> bool {
-    calls(expr).aggregate
+pub(super) fn aggregates(grammar: Grammar, expr: &Expr) -> bool {
+    calls(grammar, expr).aggregate
 }
 
-pub(super) fn holds_window(expr: &Expr) -> bool {
-    calls(expr).window
+pub(super) fn holds_window(grammar: Grammar, expr: &Expr) -> bool {
+    calls(grammar, expr).window
 }
 
 /// Whether a call is written as only calls of aggregates are.
@@ -708,17 +709,17 @@ pub(super) fn is_for_groups(function: &Function) -> bool {
         || matches!(&function.args, FunctionArguments::List(list) if list.duplicate_treatment.is_some() || list.clauses.iter().any(in_order))
 }
 
-pub(super) fn expands(expr: &Expr) -> bool {
-    calls(expr).expands
+pub(super) fn expands(grammar: Grammar, expr: &Expr) -> bool {
+    calls(grammar, expr).expands
 }
 
 /// Whether a select groups its rows.
-pub(super) fn is_grouped(select: &Select, items: &[Item<'_>]) -> bool {
+pub(super) fn is_grouped(grammar: Grammar, select: &Select, items: &[Item<'_>]) -> bool {
     let by = match &select.group_by {
         GroupByExpr::All(_) => true,
         GroupByExpr::Expressions(by, modifiers) => !by.is_empty() || !modifiers.is_empty(),
     };
     by || select.having.is_some()
-        || select.qualify.as_ref().is_some_and(aggregates)
-        || items.iter().any(|item| matches!(item.value, ItemValue::Expr(expr) if aggregates(expr)))
+        || select.qualify.as_ref().is_some_and(|expr| aggregates(grammar, expr))
+        || items.iter().any(|item| matches!(item.value, ItemValue::Expr(expr) if aggregates(grammar, expr)))
 }

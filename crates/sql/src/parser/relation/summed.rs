@@ -16,6 +16,7 @@ use super::places::Extent;
 use super::query::Mode;
 use super::scope::{Found, parts, same};
 use super::select::{Block, aggregates, holds_window, is_for_groups, ordinal};
+use crate::dialect::Grammar;
 use crate::parser::facts::unescaped;
 use crate::refresh::ColumnId;
 use crate::refresh::summed::{Piece, PieceKind, Summed};
@@ -100,7 +101,7 @@ impl<'a> Reader<'a> {
             GroupByExpr::All(_) => {
                 for index in 0..block.items.len() {
                     let expr = item(index)?;
-                    if !aggregates(expr) && !holds_window(expr) {
+                    if !aggregates(self.grammar, expr) && !holds_window(self.grammar, expr) {
                         written.push(expr);
                     }
                 }
@@ -145,7 +146,15 @@ impl<'a> Reader<'a> {
         items: &[Item<'_>],
         pieces: &mut Vec<Piece>,
     ) -> Option<()> {
-        let mut found = Pieces { context, items, depth: 0, covered: None, keys: Vec::new(), calls: Vec::new() };
+        let mut found = Pieces {
+            grammar: self.grammar,
+            context,
+            items,
+            depth: 0,
+            covered: None,
+            keys: Vec::new(),
+            calls: Vec::new(),
+        };
         if expr.visit(&mut found).is_break() {
             return None;
         }
@@ -196,7 +205,7 @@ impl<'a> Reader<'a> {
             [] | [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] => None,
             [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] => {
                 canonical(argument, context.scope)?;
-                if aggregates(argument) || holds_window(argument) {
+                if aggregates(self.grammar, argument) || holds_window(self.grammar, argument) {
                     return None;
                 }
                 Some(self.places.of(argument, Extent::Whole)?)
@@ -258,7 +267,7 @@ impl<'a> Reader<'a> {
         let from = from?..from_end.unwrap_or(end);
         let sql = format!("select 1 {}", self.text(&from));
         let positions = crate::parser::positions::Positions::new(&sql);
-        let grammar = crate::parser::grammar::DuckDbGrammar::default();
+        let grammar = crate::parser::grammar::Reading::by(self.grammar);
         let read = crate::parser::read(&sql, &grammar, &positions).ok()?;
         let SetExpr::Select(again) = &*read.tree.body else { return None };
         let proven = again.from == select.from && again.selection == select.selection;
@@ -313,6 +322,7 @@ fn names_in(expr: &Expr) -> Vec<String> {
 
 /// A walk that gathers groups and calls of aggregates, and breaks at what is neither and depends on more.
 struct Pieces<'c> {
+    grammar: Grammar,
     context: &'c Context<'c>,
     items: &'c [Item<'c>],
     depth: usize,
@@ -344,7 +354,7 @@ impl Visitor for Pieces<'_> {
         match expr {
             Expr::Function(function) => {
                 let name = function.name.0.last().and_then(|name| name.as_ident());
-                let looked = looks(&name.map(|name| name.value.clone()).unwrap_or_default());
+                let looked = looks(self.grammar, &name.map(|name| name.value.clone()).unwrap_or_default());
                 match looked {
                     _ if function.over.is_some() => {}
                     Looks::Group => {

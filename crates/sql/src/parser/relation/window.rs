@@ -77,8 +77,11 @@ impl<'a> Reader<'a> {
             }
         }
         let mut planned = Vec::new();
-        let expanding =
-            block.items.iter().filter(|item| matches!(item.value, ItemValue::Expr(expr) if expands(expr))).count();
+        let expanding = block
+            .items
+            .iter()
+            .filter(|item| matches!(item.value, ItemValue::Expr(expr) if expands(self.grammar, expr)))
+            .count();
         for index in windows.later {
             let ItemValue::Expr(expr) = block.items[index].value else { continue };
             let aliases = block.aliases(Some(index));

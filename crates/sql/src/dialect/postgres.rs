@@ -1,0 +1,247 @@
+//! Postgres' spelling.
+//!
+//! Types are named as `format_type` names them, so that a type that was asked for is the type that is told.
+
+use thalweg_project::ColumnType;
+
+use super::{Dialect, Grammar, InvalidName};
+
+/// Longer names are cut by the server, so that two of them may become one.
+const LONGEST_NAME: usize = 63;
+
+/// Types whose values are added without rounding, beside decimals.
+const EXACT: [&str; 3] = ["smallint", "integer", "bigint"];
+
+/// Other types of which equal values are identical.
+const GROUPED: [&str; 9] = [
+    "boolean",
+    "text",
+    "character varying",
+    "date",
+    "time without time zone",
+    "timestamp without time zone",
+    "timestamp with time zone",
+    "uuid",
+    "bytea",
+];
+
+/// A Postgres server, from version 13 on.
+#[derive(Debug, Clone, Copy)]
+pub struct Postgres;
+
+impl Dialect for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn grammar(&self) -> Grammar {
+        Grammar::Postgres
+    }
+
+    fn longest_name(&self) -> Option<usize> {
+        Some(LONGEST_NAME)
+    }
+
+    /// As standard SQL writes it: `standard_conforming_strings` is on in every connection. A text with NUL is none to Postgres, which
+    /// says so.
+    fn literal_text(&self, text: &str) -> String {
+        format!("'{}'", text.replace('\'', "''"))
+    }
+
+    fn type_name(&self, column_type: &ColumnType) -> String {
+        match column_type {
+            ColumnType::Boolean => "boolean".to_owned(),
+            ColumnType::SmallInt => "smallint".to_owned(),
+            ColumnType::Integer => "integer".to_owned(),
+            ColumnType::BigInt => "bigint".to_owned(),
+            ColumnType::Decimal(precision, scale) => format!("numeric({precision},{scale})"),
+            ColumnType::Real => "real".to_owned(),
+            ColumnType::Double => "double precision".to_owned(),
+            ColumnType::Date => "date".to_owned(),
+            ColumnType::Time => "time without time zone".to_owned(),
+            ColumnType::Timestamp => "timestamp without time zone".to_owned(),
+            ColumnType::Text => "text".to_owned(),
+            ColumnType::Json => "jsonb".to_owned(),
+            ColumnType::Blob => "bytea".to_owned(),
+            // Arrays of arrays must be rectangular here, lists of lists need not.
+            ColumnType::List(item) if matches!(**item, ColumnType::List(_)) => "jsonb".to_owned(),
+            ColumnType::List(item) => format!("{}[]", self.type_name(item)),
+        }
+    }
+
+    fn column_type(&self, type_name: &str) -> Option<ColumnType> {
+        let name = type_name.trim().to_ascii_lowercase();
+        if let Some(item) = name.strip_suffix("[]") {
+            return Some(ColumnType::List(Box::new(self.column_type(item)?)));
+        }
+        Some(match name.as_str() {
+            "boolean" | "bool" => ColumnType::Boolean,
+            "smallint" | "int2" => ColumnType::SmallInt,
+            "integer" | "int" | "int4" => ColumnType::Integer,
+            "bigint" | "int8" => ColumnType::BigInt,
+            "real" | "float4" => ColumnType::Real,
+            "double precision" | "float8" => ColumnType::Double,
+            "date" => ColumnType::Date,
+            "time" | "time without time zone" => ColumnType::Time,
+            "timestamp" | "timestamp without time zone" => ColumnType::Timestamp,
+            "text" | "character varying" | "varchar" | "name" => ColumnType::Text,
+            "json" | "jsonb" => ColumnType::Json,
+            "bytea" => ColumnType::Blob,
+            _ if name.starts_with("character varying(") || name.starts_with("varchar(") => ColumnType::Text,
+            _ if name.starts_with("numeric(") => name.replacen("numeric", "decimal", 1).parse().ok()?,
+            // A numeric without precision, a time zone, a UUID: no column type holds all their values.
+            _ => return None,
+        })
+    }
+
+    fn try_convert(&self, expression: &str, type_name: &str) -> String {
+        format!(
+            "cast(thalweg.convertible(cast({expression} as text), '{}') as {type_name})",
+            type_name.replace('\'', "''")
+        )
+    }
+
+    fn same(&self, left: &str, right: &str, may_be_null: bool) -> String {
+        if may_be_null {
+            // `is not distinct from` joins by comparing every row with every other. Arrays are equal when their elements are, NULL
+            // beside NULL included, and are joined by hashing.
+            format!("array[{left}] = array[{right}]")
+        } else {
+            format!("{left} = {right}")
+        }
+    }
+
+    fn is_same(&self, left: &str, right: &str, type_name: &str) -> String {
+        format!(
+            "({} is not distinct from {})",
+            self.identity_image(left, type_name),
+            self.identity_image(right, type_name)
+        )
+    }
+
+    fn comparison_image(&self, expression: &str, type_name: &str) -> String {
+        let digits = match base(type_name).as_str() {
+            "double precision" => "9.99999999999EEEE",
+            "real" => "9.99999EEEE",
+            // How many zeros stand behind the last digit depends on what else was added.
+            "numeric" => return format!("trim_scale({expression})"),
+            _ => return self.identity_image(expression, type_name),
+        };
+        format!(
+            "case when {expression} in ('NaN', 'Infinity', '-Infinity') then ({expression})::text else to_char({expression}, '{digits}') end"
+        )
+    }
+
+    fn identity_image(&self, expression: &str, type_name: &str) -> String {
+        if self.equals_exactly(type_name) { expression.to_owned() } else { format!("({expression})::text") }
+    }
+
+    fn adds_exactly(&self, type_name: &str) -> bool {
+        let name = type_name.trim().to_ascii_lowercase();
+        EXACT.contains(&name.as_str()) || name == "numeric" || is_decimal(&name)
+    }
+
+    fn equals_exactly(&self, type_name: &str) -> bool {
+        let name = type_name.trim().to_ascii_lowercase();
+        EXACT.contains(&name.as_str())
+            || is_decimal(&name)
+            || GROUPED.contains(&name.as_str())
+            || name.starts_with("character varying(") && !name.ends_with(']')
+    }
+
+    fn row_identifier(&self) -> &'static str {
+        "ctid"
+    }
+
+    fn type_of(&self, expression: &str) -> String {
+        format!("format_type(pg_typeof({expression}), null)")
+    }
+
+    fn filters_scans_by_joins(&self) -> bool {
+        false
+    }
+
+    fn is_sampled(&self, expressions: &str, seed: i64, per_million: u64) -> String {
+        format!(
+            "mod(hashtextextended(jsonb_build_array({expressions})::text, {seed}) & 9223372036854775807, 1000000) < {per_million}"
+        )
+    }
+
+    fn row_as_json(&self, alias: &str, columns: &[&str]) -> Result<String, InvalidName> {
+        let mut fields = Vec::with_capacity(columns.len());
+        for column in columns {
+            fields.push(format!("{alias}.{}", self.quote_identifier(column)?));
+        }
+        Ok(format!("(select row_to_json(_fields)::text from (select {}) _fields)", fields.join(", ")))
+    }
+}
+
+/// A decimal of known scale: its values are written in one way each.
+fn is_decimal(name: &str) -> bool {
+    name.starts_with("numeric(") && name.ends_with(')')
+}
+
+/// A type's name without what stands in parentheses.
+fn base(type_name: &str) -> String {
+    type_name.trim().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_there_and_back() {
+        let types = [
+            "boolean",
+            "smallint",
+            "integer",
+            "bigint",
+            "decimal(38,10)",
+            "real",
+            "double",
+            "date",
+            "time",
+            "timestamp",
+            "text",
+            "json",
+            "blob",
+            "list(text)",
+            "list(decimal(4,1))",
+        ];
+        for text in types {
+            let column_type: ColumnType = text.parse().expect("a type");
+            let name = Postgres.type_name(&column_type);
+            assert_eq!(Postgres.column_type(&name), Some(column_type), "{name}");
+        }
+        for name in ["numeric", "uuid", "timestamp with time zone", "interval", "point"] {
+            assert_eq!(Postgres.column_type(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_equality_does_not_tell_apart_is_compared_as_text() {
+        for name in [
+            "double precision",
+            "numeric",
+            "interval",
+            "jsonb",
+            "text[]",
+            "double precision[]",
+            "citext",
+            "character(3)",
+        ] {
+            assert_eq!(Postgres.identity_image("x", name), "(x)::text", "{name}");
+        }
+        for name in ["bigint", "numeric(18,2)", "text", "character varying(12)", "timestamp without time zone"] {
+            assert_eq!(Postgres.identity_image("x", name), "x", "{name}");
+        }
+    }
+
+    #[test]
+    fn long_names_are_refused() {
+        let name = "ä".repeat(32);
+        assert_eq!(Postgres.quote_identifier(&name), Err(InvalidName::TooLong { name: name.clone(), longest: 63 }));
+        assert!(Postgres.quote_identifier(&"a".repeat(63)).is_ok());
+    }
+}
