@@ -114,11 +114,19 @@ pub enum TargetConnection {
         /// A copy for other readers, replaced by rename after each run.
         published_copy: Option<String>,
     },
-    /// A Postgres database. Known to the format; the warehouse itself is not there yet.
-    Postgres {
-        /// Connection URL.
-        url: Secret,
-    },
+    /// A Postgres database.
+    Postgres(Box<PostgresTarget>),
+}
+
+/// A Postgres database as a warehouse.
+#[derive(Debug, Clone)]
+pub struct PostgresTarget {
+    /// How it is reached.
+    pub settings: DatabaseSettings,
+    /// A role to assume once connected.
+    pub role: Option<String>,
+    /// How long a statement waits for a lock.
+    pub lock_timeout: std::time::Duration,
 }
 
 impl TargetConnection {
@@ -126,7 +134,7 @@ impl TargetConnection {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Duckdb { .. } => "duckdb",
-            Self::Postgres { .. } => "postgres",
+            Self::Postgres(_) => "postgres",
         }
     }
 }

@@ -86,8 +86,9 @@ fn secrets_are_in_the_project_and_nowhere_else() {
     let shown = format!("{project:?} {diagnostics:?}");
     assert!(!shown.contains("hunter22"), "{shown}");
     assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
-    let TargetConnection::Postgres { url } = &project.target.connection else { panic!("a Postgres target") };
-    assert_eq!(url.expose(), "postgresql://u:hunter22@h/d");
+    let TargetConnection::Postgres(postgres) = &project.target.connection else { panic!("a Postgres target") };
+    assert_eq!(postgres.settings.password.as_ref().map(thalweg_project::Secret::expose), Some("hunter22"));
+    assert_eq!((postgres.settings.host.as_str(), postgres.settings.database.as_str()), ("h", "d"));
 }
 
 #[test]

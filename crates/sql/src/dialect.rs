@@ -151,6 +151,6 @@ pub enum InvalidName {
 pub fn dialect_of(connection: &TargetConnection) -> &'static dyn Dialect {
     match connection {
         TargetConnection::Duckdb { .. } => &duckdb::DuckDb,
-        TargetConnection::Postgres { .. } => &postgres::Postgres,
+        TargetConnection::Postgres(_) => &postgres::Postgres,
     }
 }

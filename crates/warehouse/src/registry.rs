@@ -35,7 +35,7 @@ pub fn open_with_folders(
                 },
             )))
         }
-        TargetConnection::Postgres { .. } => Err(WarehouseError::new(
+        TargetConnection::Postgres(_) => Err(WarehouseError::new(
             WarehouseErrorKind::Incompatible,
             format!(
                 "target `{}`: a warehouse in Postgres is not supported by this version yet; use `type: duckdb`",
@@ -48,6 +48,6 @@ pub fn open_with_folders(
 /// An empty engine of the target's kind that can say what it thinks of queries, without touching the warehouse.
 pub fn scratch(target: &Target) -> Result<Box<dyn Connection>, WarehouseError> {
     match &target.connection {
-        TargetConnection::Duckdb { .. } | TargetConnection::Postgres { .. } => crate::duckdb::scratch(),
+        TargetConnection::Duckdb { .. } | TargetConnection::Postgres(_) => crate::duckdb::scratch(),
     }
 }

@@ -4,12 +4,12 @@ mod suite;
 
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use suite::{DuckDbSite, Site, ask, connect, kind, run};
-use thalweg_project::{Location, Secret, Target, TargetConnection};
+use thalweg_project::{Location, Target, TargetConnection};
 use thalweg_warehouse::{Access, Connection, Wait, Warehouse, WarehouseError, WarehouseErrorKind};
 
 /// Says to the child what to do: `write FOLDER`, `read FOLDER`, `lock FOLDER`, `torn FOLDER`, `fill FOLDER`.
@@ -364,19 +364,6 @@ fn one_process_shares_one_engine() {
     });
     assert_eq!(ask(&mut *site.connect(), "select count(*), count(distinct i) from t"), ["40|40"]);
     println!("40 openings in {:?}", started.elapsed());
-}
-
-#[test]
-fn postgres_comes_later() {
-    let target = Target {
-        name: "prod".to_owned(),
-        schema_prefix: String::new(),
-        connection: TargetConnection::Postgres { url: Secret::new("postgres://u:hunter2@h/d") },
-        location: Location::file("thalweg.yml"),
-    };
-    let refused = error(thalweg_warehouse::open(&target, &PathBuf::from(".")));
-    assert_eq!(refused.kind, WarehouseErrorKind::Incompatible);
-    assert!(refused.message.contains("prod") && !refused.message.contains("hunter2"), "{}", refused.message);
 }
 
 /// DuckDB 2.0 answers `3|0`: it looks among the rows with `g = 3` alone for the first one of each `k`.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::text::TableText;
+use crate::SslMode;
 use crate::duration::Span;
 
 /// `thalweg.yml`: what concerns the project as a whole.
@@ -65,9 +66,9 @@ pub enum TargetForm {
     },
     /// A Postgres database, given by `url` or by its parts.
     Postgres {
-        /// Connection URL: `${WAREHOUSE_URL}`.
+        /// Connection URL: `${WAREHOUSE_URL}`, as in `postgres://user:password@host:5432/database?sslmode=require`.
         url: Option<String>,
-        /// Host name.
+        /// Host name or address; a path is the folder of a socket. Default: `localhost`.
         host: Option<String>,
         /// Port. Default: 5432.
         #[schemars(range(min = 1))]
@@ -78,6 +79,20 @@ pub enum TargetForm {
         password: Option<String>,
         /// Name of the database.
         database: Option<String>,
+        /// Whether the connection is encrypted and the server's certificate checked, as in libpq. Default: `prefer`.
+        sslmode: Option<SslMode>,
+        /// File with the certificates of the authorities to trust. Default: those of the system.
+        sslrootcert: Option<String>,
+        /// File with our own certificate.
+        sslcert: Option<String>,
+        /// File with the key of our own certificate.
+        sslkey: Option<String>,
+        /// A role to assume once connected, which owns what is made.
+        role: Option<String>,
+        /// How long is waited for a connection. Default: `10s`.
+        connect_timeout: Option<Span>,
+        /// How long a statement waits for readers or other programs that hold a table, before the run is tried again. Default: `30s`.
+        lock_timeout: Option<Span>,
         /// Put before the name of every schema, for a personal target: `dev_ana_`.
         schema_prefix: Option<String>,
     },

@@ -1,14 +1,13 @@
 //! A database as a source: how it is reached, and which tables its streams are.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::database_url::{self, UrlParts};
+use super::Reader;
+use super::connection::{ConnectionForm, ConnectionPlace};
 use super::sources::{SourcePlace, SourceRead, is_wildcard, merged};
 use super::stream::{StreamContext, StreamRead};
-use super::{Reader, settings};
 use crate::catalog::{Known, KnownKind};
 use crate::column_name::snake_case;
 use crate::diagnostic::nearest;
@@ -16,17 +15,8 @@ use crate::forms::{DatabaseForm, DatabaseStreamForm};
 use crate::name::{is_plain, matches_wildcard};
 use crate::yaml::{Content, Entry, Node};
 use crate::{
-    DatabaseConnection, DatabaseKind, DatabaseSettings, Diagnostic, Location, Secret, Source, SourceConnection,
-    SslMode, Table, TableName, TableRef,
+    DatabaseConnection, DatabaseKind, Diagnostic, Location, Source, SourceConnection, Table, TableName, TableRef,
 };
-
-/// Connections of a run when the source does not say.
-const CONNECTIONS: usize = 4;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Words that a URL may have behind `?`.
-const PARAMETERS: &[&str] = &["sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
 
 impl<'a> Reader<'a> {
     pub(super) fn database_source(
@@ -38,7 +28,24 @@ impl<'a> Reader<'a> {
     ) -> SourceRead {
         let schema = form.schema.take();
         let mistakes = self.diagnostics.len();
-        let settings = self.database_settings(place, kind, form);
+        let what = format!("source `{}`", place.name);
+        let at = ConnectionPlace { what: &what, file: &place.file.path, node: place.node, above: None };
+        let form = ConnectionForm {
+            url: form.url,
+            host: form.host,
+            port: form.port,
+            user: form.user,
+            password: form.password,
+            database: form.database,
+            sslmode: form.sslmode,
+            sslrootcert: form.sslrootcert,
+            sslcert: form.sslcert,
+            sslkey: form.sslkey,
+            connections: form.connections,
+            connect_timeout: form.connect_timeout,
+            statement_timeout: form.statement_timeout,
+        };
+        let settings = self.database_settings(&at, kind, form);
         let is_placed = self.diagnostics.len() == mistakes;
         let schema = schema.unwrap_or_else(|| match kind {
             DatabaseKind::Postgres => "public".to_owned(),
@@ -159,125 +166,6 @@ impl<'a> Reader<'a> {
                 Some(format!("remove `{key}`, or give the table a stream of its own"));
         }
     }
-
-    fn database_settings(
-        &mut self,
-        place: &SourcePlace<'_, 'a>,
-        kind: DatabaseKind,
-        form: DatabaseForm,
-    ) -> DatabaseSettings {
-        let file = place.file.path.as_str();
-        let parts_given =
-            ["host", "port", "user", "password", "database"].into_iter().find(|key| is_given(place.node, key));
-        let url = form.url.as_deref().filter(|_| !is_unknown(place.node.get("url")));
-        let mut parts = UrlParts::default();
-        if let (Some(_), Some(key)) = (&form.url, parts_given) {
-            let message = format!("the source `{}` has both `url` and `{key}`", place.name);
-            self.report("conflicting-keys", message, file, settings::place(place.node, &["url"])).help =
-                Some("keep either `url`, or `host`, `port`, `user`, `password` and `database`".to_owned());
-        } else if let Some(url) = url {
-            parts = self.database_url(place, kind, url);
-        }
-        let mut sslmode = form.sslmode;
-        let mut connect_timeout = form.connect_timeout.map(|span| span.0);
-        let mut files = [form.sslrootcert, form.sslcert, form.sslkey];
-        for (name, value) in std::mem::take(&mut parts.parameters) {
-            let number = ["sslrootcert", "sslcert", "sslkey"].iter().position(|known| *known == name);
-            match name.as_str() {
-                "sslmode" => match serde_json::from_value::<SslMode>(json!(value.to_lowercase())) {
-                    Ok(mode) => sslmode = sslmode.or(Some(mode)),
-                    Err(_) => {
-                        let message =
-                            format!("`sslmode` in the `url` of the source `{}` is none of its words", place.name);
-                        self.report("bad-url", message, file, settings::place(place.node, &["url"])).help = Some(
-                            "write `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`".to_owned(),
-                        );
-                    }
-                },
-                "connect_timeout" => {
-                    connect_timeout = connect_timeout.or(value.parse().ok().map(Duration::from_secs));
-                }
-                _ => {
-                    if let Some(number) = number {
-                        files[number] = files[number].take().or(Some(value));
-                    }
-                }
-            }
-        }
-        let [sslrootcert, sslcert, sslkey] = files;
-        let host = form.host.or(parts.host).unwrap_or_else(|| "localhost".to_owned());
-        let user = form.user.or(parts.user);
-        let database = form.database.or(parts.database);
-        let told = form.url.is_some() && url.is_none();
-        for (key, value) in [("user", &user), ("database", &database)] {
-            if value.is_none() && !told && !self.has_error_at(file, place.node, "url") {
-                let message = format!("the source `{}` needs `{key}`", place.name);
-                let span = settings::place(place.node, &[if form.url.is_some() { "url" } else { "type" }]);
-                self.report("missing-key", message, file, span).help = Some(match form.url {
-                    Some(_) => format!("write the URL like `{}://user:password@host/database`", kind.word()),
-                    None => "add `url: ${DATABASE_URL}`, or `host`, `user`, `password` and `database`".to_owned(),
-                });
-            }
-        }
-        DatabaseSettings {
-            kind,
-            host,
-            port: form.port.or(parts.port).unwrap_or_else(|| kind.default_port()),
-            user: user.unwrap_or_default(),
-            password: form.password.or(parts.password).map(Secret::new),
-            database: database.unwrap_or_default(),
-            sslmode: sslmode.unwrap_or_default(),
-            sslrootcert,
-            sslcert,
-            sslkey,
-            connections: form.connections.unwrap_or(CONNECTIONS),
-            connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-            statement_timeout: form.statement_timeout.map_or(STATEMENT_TIMEOUT, |span| span.0),
-        }
-    }
-
-    /// Whether something was reported at a key of the source already.
-    fn has_error_at(&self, file: &str, node: &Node, key: &str) -> bool {
-        let span = settings::place(node, &[key]);
-        !span.is_empty()
-            && self
-                .diagnostics
-                .iter()
-                .any(|diagnostic| diagnostic.location.file == file && diagnostic.location.span.start == span.start)
-    }
-
-    fn database_url(&mut self, place: &SourcePlace<'_, 'a>, kind: DatabaseKind, url: &str) -> UrlParts {
-        let span = settings::place(place.node, &["url"]);
-        let file = place.file.path.as_str();
-        let parts = match database_url::parse(url) {
-            Ok(parts) => parts,
-            Err(complaint) => {
-                let message = format!("`url` of the source `{}` is no connection URL: {complaint}", place.name);
-                self.report("bad-url", message, file, span).help =
-                    Some(format!("write it like `{}://user:password@host/database`", kind.word()));
-                return UrlParts::default();
-            }
-        };
-        let (schemes, word): (&[&str], _) = match kind {
-            DatabaseKind::Postgres => (&["postgres", "postgresql"], "postgres"),
-            DatabaseKind::Mysql | DatabaseKind::Mariadb => (&["mysql", "mariadb"], "mysql"),
-        };
-        if !schemes.contains(&parts.scheme.as_str()) {
-            let message =
-                format!("`url` of the source `{}` does not begin with `{word}://`, as its type says", place.name);
-            self.report("bad-url", message, file, span.clone()).help = Some("change `url` or `type`".to_owned());
-        }
-        if let Some((name, _)) = parts.parameters.iter().find(|(name, _)| !PARAMETERS.contains(&name.as_str())) {
-            let help = match nearest(name, PARAMETERS.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known are `{}`", PARAMETERS.join("`, `")),
-            };
-            // The name stands in the URL, which may come from the environment.
-            let message = format!("`url` of the source `{}` has a setting behind `?` that is not known", place.name);
-            self.report("bad-url", message, file, span).help = Some(help);
-        }
-        parts
-    }
 }
 
 /// A stream's form with the defaults under it; `null`, which YAML takes for nothing, is a word of one setting.
@@ -293,15 +181,6 @@ fn stream_form(value: &Value, entry: &Entry) -> Option<DatabaseStreamForm> {
         settings
     };
     merged(&told(&value["defaults"]), &told(&value["streams"][&entry.key]))
-}
-
-fn is_given(node: &Node, key: &str) -> bool {
-    node.get(key).is_some_and(|value| !value.is_null())
-}
-
-/// Whether a value is not known because its variable is not set.
-fn is_unknown(node: Option<&Node>) -> bool {
-    matches!(node.map(|node| &node.content), Some(Content::Scalar(scalar)) if scalar.unknown)
 }
 
 /// The tables of a database, as far as they are known.

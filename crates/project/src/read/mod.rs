@@ -1,5 +1,6 @@
 //! From texts to a project: the order in which things are read, and what the readers share.
 
+mod connection;
 mod data_tests;
 mod database;
 mod database_stream;

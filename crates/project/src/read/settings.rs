@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Reader;
+use super::connection::{ConnectionForm, ConnectionPlace};
 use crate::diagnostic::nearest;
 use crate::forms::{OnSourceErrorWord, ProjectFile, TargetForm};
 use crate::input::InputFile;
@@ -13,7 +14,8 @@ use crate::name::is_plain;
 use crate::variables::leave_unknown;
 use crate::yaml::{self, Content, Node};
 use crate::{
-    ChangeLogSettings, Diagnostic, Location, OnSourceError, Schedule, Secret, TableName, Target, TargetConnection,
+    ChangeLogSettings, DatabaseKind, Diagnostic, Location, OnSourceError, PostgresTarget, Schedule, TableName, Target,
+    TargetConnection,
 };
 
 /// The file that makes a folder a project.
@@ -21,6 +23,9 @@ pub const FILE: &str = "thalweg.yml";
 
 /// Where the warehouse is when a target does not say.
 const DEFAULT_PATH: &str = "warehouse.duckdb";
+
+/// How long a statement of a Postgres target waits for a lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long before images are kept for a model that is left out.
 const READERS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -226,29 +231,44 @@ impl<'a> Reader<'a> {
                 let path = path.unwrap_or_else(default_path);
                 (schema_prefix, TargetConnection::Duckdb { path, memory_limit, threads, published_copy })
             }
-            Some(TargetForm::Postgres { url, host, port, user, password, database, schema_prefix }) => {
-                let url = match (url, host) {
-                    (Some(url), None)
-                        if user.is_none() && password.is_none() && database.is_none() && port.is_none() =>
-                    {
-                        url
-                    }
-                    (Some(_), _) => {
-                        let message = format!("the target `{name}` has both `url` and parts of a connection");
-                        let span = place(node, &["targets", name, "url"]);
-                        self.report("conflicting-keys", message, FILE, span).help =
-                            Some("keep either `url`, or `host`, `port`, `user`, `password` and `database`".to_owned());
-                        String::new()
-                    }
-                    (None, Some(host)) => postgres_url(&host, port, user, password, database),
-                    (None, None) => {
-                        let message = format!("the target `{name}` needs `url`, or `host` and `database`");
-                        self.report("missing-key", message, FILE, place(node, &["targets", name])).help =
-                            Some("add `url: ${WAREHOUSE_URL}`".to_owned());
-                        String::new()
-                    }
+            Some(TargetForm::Postgres {
+                url,
+                host,
+                port,
+                user,
+                password,
+                database,
+                sslmode,
+                sslrootcert,
+                sslcert,
+                sslkey,
+                role,
+                connect_timeout,
+                lock_timeout,
+                schema_prefix,
+            }) => {
+                let what = format!("target `{name}`");
+                let keys = node.get("targets").and_then(|targets| targets.get(name)).unwrap_or(node);
+                let above = Some(place(node, &["targets", name]));
+                let at = ConnectionPlace { what: &what, file: FILE, node: keys, above };
+                let form = ConnectionForm {
+                    url,
+                    host,
+                    port,
+                    user,
+                    password,
+                    database,
+                    sslmode,
+                    sslrootcert,
+                    sslcert,
+                    sslkey,
+                    connections: None,
+                    connect_timeout,
+                    statement_timeout: None,
                 };
-                (schema_prefix, TargetConnection::Postgres { url: Secret::new(url) })
+                let settings = self.database_settings(&at, DatabaseKind::Postgres, form);
+                let lock_timeout = lock_timeout.map_or(LOCK_TIMEOUT, |span| span.0);
+                (schema_prefix, TargetConnection::Postgres(Box::new(PostgresTarget { settings, role, lock_timeout })))
             }
         };
         let schema_prefix = schema_prefix.unwrap_or_default();
@@ -286,59 +306,7 @@ pub fn place(node: &Node, path: &[&str]) -> std::ops::Range<usize> {
     span
 }
 
-/// A connection URL from its parts, each of which may hold any character.
-fn postgres_url(
-    host: &str,
-    port: Option<u16>,
-    user: Option<String>,
-    password: Option<String>,
-    database: Option<String>,
-) -> String {
-    let mut url = "postgresql://".to_owned();
-    if let Some(user) = user {
-        url += &percent_encoded(&user);
-        if let Some(password) = password {
-            url.push(':');
-            url += &percent_encoded(&password);
-        }
-        url.push('@');
-    }
-    url += &if host.contains(':') { format!("[{host}]") } else { percent_encoded(host) };
-    if let Some(port) = port {
-        url += &format!(":{port}");
-    }
-    if let Some(database) = database {
-        url.push('/');
-        url += &percent_encoded(&database);
-    }
-    url
-}
-
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded += &format!("%{byte:02X}");
-        }
-    }
-    encoded
-}
-
 /// Whether a path is an address of object storage: `s3://bucket/prefix`.
 pub(super) fn is_object_storage(path: &str) -> bool {
     path.contains("://")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_may_hold_any_character() {
-        let url =
-            postgres_url("db", Some(5433), Some("ana".to_owned()), Some("p@ss:/ö".to_owned()), Some("dw".to_owned()));
-        assert_eq!(url, "postgresql://ana:p%40ss%3A%2F%C3%B6@db:5433/dw");
-    }
 }
