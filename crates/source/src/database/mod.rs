@@ -5,7 +5,7 @@
 //! which rows are gone is decided here, once. SQL for reads is built here over the driver's [`Dialect`].
 //!
 //! Folders of drivers hold the same files: `mod.rs` (the [`Engine`]), `connection.rs`, `snapshot.rs`, `discover.rs`,
-//! `column_types.rs` (the documented table of types), `decode.rs`, `dialect.rs`. Encryption is the same for all: `tls.rs` here.
+//! `column_types.rs` (the documented table of types), `decode.rs`, `dialect.rs`. Encryption is the same for all: `thalweg_postgres::tls`.
 //!
 //! # Types
 //!
@@ -48,7 +48,6 @@ mod rows;
 mod source;
 mod statement;
 mod summary;
-pub mod tls;
 
 pub use dialect::{Dialect, Value};
 pub use due::due;

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 
 use crate::SourceErrorKind::{self, Data, Denied, Unavailable};
-use crate::{SourceError, database::tls::handshake_advice};
+use thalweg_postgres::tls::handshake_advice;
+
+use crate::SourceError;
 
 /// What went wrong, before it is known what was being done.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use thalweg_project::{DatabaseSettings, SslMode};
 
 use super::error::{ServerError, Trouble};
 use super::wire::Wire;
-use crate::database::tls::{Verification, client_config, protection};
+use thalweg_postgres::tls::{Verification, client_config, protection};
 use crate::{SourceError, SourceErrorKind};
 
 /// What is known of a server once it let us in.
@@ -102,7 +102,7 @@ fn attempt(
         capabilities |= CapabilityFlags::CLIENT_SSL;
         // 45 is utf8mb4_general_ci.
         send(&mut wire, &SslRequest::new(capabilities, MAX_PACKET, 45))?;
-        let config = client_config(settings, project_folder)?;
+        let config = client_config(settings, project_folder).map_err(SourceError::from)?;
         wire.encrypt(config, server_name(&settings.host)?)?;
     }
     authenticate(&mut wire, settings, hello.clone(), capabilities)?;

@@ -30,6 +30,7 @@
 //!
 //! A stream may ask for another type: `text` for everything, `json` for arrays, and numbers, times and the like for texts and numbers.
 
+use thalweg_postgres::Decoder;
 use thalweg_project::ColumnType;
 
 /// What follows the name of a type that is no type of Postgres itself, so that its text alone tells what to do with it.
@@ -114,41 +115,6 @@ impl<'a> EngineType<'a> {
     }
 }
 
-/// How a column is decoded from the binary form of what is selected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Decoder {
-    Boolean,
-    Int16,
-    Int32,
-    Int64,
-    /// 32 bits without sign, as `bigint`.
-    Unsigned32,
-    /// 64 bits without sign, as `decimal(20,0)`.
-    Unsigned64,
-    Float32,
-    Float64,
-    Decimal {
-        precision: u8,
-        scale: u8,
-    },
-    Date,
-    Timestamp,
-    Time,
-    Text,
-    /// A text without the blanks at its end.
-    Padded,
-    /// The type `"char"`.
-    SingleByte,
-    Uuid,
-    Address,
-    /// A version byte, then the text.
-    Jsonb,
-    Blob,
-    List(Box<Decoder>),
-    /// A text that is read as another type.
-    Converted,
-}
-
 /// What stands in the select list instead of the column's plain name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expression {
@@ -162,11 +128,20 @@ pub(super) enum Expression {
     Geometry,
 }
 
+/// What is done with the binary form of what is selected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// It is decoded.
+    Decoded(Decoder),
+    /// It is a text that is read as another type.
+    Converted,
+}
+
 /// How a column is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) expression: Expression,
-    pub(super) decoder: Decoder,
+    pub(super) reading: Reading,
 }
 
 const TEXT: &str = "pg_catalog.text";
@@ -223,8 +198,8 @@ pub(super) fn plan(engine_type: &str, wanted: &ColumnType) -> Option<Plan> {
     let parsed = EngineType::parse(engine_type);
     match (parsed.dimensions, wanted) {
         (0, _) => scalar_plan(&parsed, wanted),
-        (_, ColumnType::Json) => Some(Plan { expression: Expression::Json, decoder: Decoder::Text }),
-        (_, ColumnType::Text) => Some(Plan { expression: Expression::Cast(TEXT), decoder: Decoder::Text }),
+        (_, ColumnType::Json) => Some(Plan { expression: Expression::Json, reading: Reading::Decoded(Decoder::Text) }),
+        (_, ColumnType::Text) => Some(Plan { expression: Expression::Cast(TEXT), reading: Reading::Decoded(Decoder::Text) }),
         (1, ColumnType::List(item)) => {
             let item = scalar_plan(&parsed, item)?;
             let expression = match item.expression {
@@ -234,10 +209,8 @@ pub(super) fn plan(engine_type: &str, wanted: &ColumnType) -> Option<Plan> {
                 // What is not made by a cast is not made for every element at once either.
                 Expression::Json | Expression::Geometry => return None,
             };
-            if item.decoder == Decoder::Converted {
-                return None;
-            }
-            Some(Plan { expression, decoder: Decoder::List(Box::new(item.decoder)) })
+            let Reading::Decoded(decoder) = item.reading else { return None };
+            Some(Plan { expression, reading: Reading::Decoded(Decoder::List(Box::new(decoder))) })
         }
         _ => None,
     }
@@ -245,10 +218,10 @@ pub(super) fn plan(engine_type: &str, wanted: &ColumnType) -> Option<Plan> {
 
 fn scalar_plan(parsed: &EngineType<'_>, wanted: &ColumnType) -> Option<Plan> {
     use ColumnType as To;
-    let some = |expression, decoder| Some(Plan { expression, decoder });
+    let some = |expression, decoder| Some(Plan { expression, reading: Reading::Decoded(decoder) });
     let plain = |decoder| some(Expression::Plain, decoder);
     let as_text = some(Expression::Cast(TEXT), Decoder::Text);
-    let converted = some(Expression::Cast(TEXT), Decoder::Converted);
+    let converted = Some(Plan { expression: Expression::Cast(TEXT), reading: Reading::Converted });
     let is_scalar = !matches!(wanted, To::List(_) | To::Blob);
     match parsed.class {
         Some(Class::Enum) => {

@@ -1,29 +1,18 @@
 //! A connection: opened, its session made the same everywhere, and read from.
 
-use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use thalweg_project::{ColumnType, DatabaseSettings, SslMode};
-use tokio::runtime::Runtime;
-use tokio_postgres::config::SslMode as TlsMode;
-use tokio_postgres::{Client, Config, SimpleQueryMessage};
+use thalweg_postgres::{Encryption, PostgresError, Session};
+use thalweg_project::{ColumnType, DatabaseSettings};
 
 use super::decode::{RowDecoder, Undecodable};
 use super::dialect::{PostgresDialect, canonical, literal_text, quoted};
 use super::discover;
-use super::error::{is_about_encryption, source_error};
-use super::tls::Encryption;
+use super::error::source_error;
 use crate::database::{
     Connection, DecodedRows, Dialect, Read, Server, SourceColumn, Table, TableKind, TableRef, Value,
 };
 use crate::{SourceError, SourceErrorKind};
-
-/// What a server whose machine is gone is noticed by: no answer for so long, asked so often.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-const KEEPALIVE_RETRIES: u32 = 4;
 
 /// How long a table that somebody alters is waited for.
 const LOCK_TIMEOUT: &str = "10s";
@@ -60,42 +49,24 @@ pub(super) struct About {
 
 /// A connection to Postgres.
 pub(super) struct PostgresConnection {
-    /// Before the runtime, which must outlive it. `None` only while it is being dropped.
-    client: Option<Client>,
-    driver: Option<tokio::task::JoinHandle<()>>,
-    runtime: Runtime,
-    /// Where it leads, for messages: `postgres orders at db.example.com:5432`.
-    place: Arc<str>,
+    session: Session,
     about: About,
-    /// A read was left in the middle: what the server still sends is not waited for.
-    is_interrupted: bool,
 }
 
 impl PostgresConnection {
     /// Connects and prepares the session. Metadata is asked for under the settings' limit of time.
     pub(super) fn open(settings: &DatabaseSettings, encryption: &Encryption) -> Result<Self, SourceError> {
-        let place: Arc<str> = format!("postgres {} at {}", settings.database, address(settings)).into();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| {
-            SourceError::new(SourceErrorKind::Unavailable, format!("{place}: no connection can be opened: {error}"))
-        })?;
-        let (client, driver, protection) = connect(&runtime, settings, encryption, &place)?;
-        let mut connection = Self {
-            client: Some(client),
-            driver: Some(driver),
-            runtime,
-            place,
-            about: About {
-                version: String::new(),
-                database: settings.database.clone(),
-                user: settings.user.clone(),
-                is_replica: false,
-                offset: 0,
-                money_scale: 2,
-                protection,
-            },
-            is_interrupted: false,
+        let session = Session::open(settings, encryption, APPLICATION).map_err(|error| source_error(&error))?;
+        let about = About {
+            version: String::new(),
+            database: settings.database.clone(),
+            user: settings.user.clone(),
+            is_replica: false,
+            offset: 0,
+            money_scale: 2,
+            protection: session.protection(),
         };
+        let mut connection = Self { session, about };
         connection.prepare(settings.statement_timeout)?;
         Ok(connection)
     }
@@ -133,104 +104,64 @@ impl PostgresConnection {
 
     /// Where it leads, for messages.
     pub(super) fn place(&self) -> &str {
-        &self.place
+        self.session.place()
     }
 
     /// Runs statements that answer nothing.
     pub(super) fn run(&mut self, sql: &str) -> Result<(), SourceError> {
-        let Some(client) = &self.client else { return Err(self.is_gone()) };
-        self.runtime.block_on(client.batch_execute(sql)).map_err(|error| source_error(&self.place, &error))
-    }
-
-    fn is_gone(&self) -> SourceError {
-        SourceError::new(SourceErrorKind::Unavailable, format!("{}: the connection is closed", self.place))
-    }
-
-    fn undecodable(&self, read: &Read<'_>, undecodable: Undecodable) -> SourceError {
-        let shown: String = read.sql.chars().take(200).collect();
-        let message = format!("{}: rows cannot be read: {}; the statement was: {shown}", self.place, undecodable.0);
-        SourceError::new(SourceErrorKind::Data, message)
+        self.session.run(sql).map_err(|error| source_error(&error))
     }
 }
 
-impl Drop for PostgresConnection {
-    /// Says good-bye, which the server's log is grateful for, unless that would mean to wait for rows nobody wants.
-    fn drop(&mut self) {
-        drop(self.client.take());
-        if let Some(driver) = self.driver.take()
-            && !self.is_interrupted
+/// What ends a read.
+enum End {
+    Source(SourceError),
+    Postgres(PostgresError),
+    Undecodable(Undecodable),
+}
+
+impl From<PostgresError> for End {
+    fn from(error: PostgresError) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<SourceError> for End {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
+    }
+}
+
+impl From<Undecodable> for End {
+    fn from(undecodable: Undecodable) -> Self {
+        Self::Undecodable(undecodable)
+    }
+}
+
+fn read_rows(
+    session: &mut Session,
+    read: &Read<'_>,
+    take: &mut dyn FnMut(DecodedRows) -> Result<(), SourceError>,
+) -> Result<(), End> {
+    let mut decoder = RowDecoder::new(read.columns)?;
+    // The line break ends a comment the statement may end with.
+    let copy = format!("copy (\n{}\n) to stdout (format binary)", read.sql);
+    session.copy_out(&copy, |message| {
+        decoder.push(message)?;
+        if decoder.is_full()
+            && let Some(rows) = decoder.take()?
         {
-            let _ = self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(1), driver).await });
+            take(rows)?;
         }
+        Ok::<_, End>(())
+    })?;
+    if !decoder.is_complete() {
+        return Err(Undecodable("they end in the middle".to_owned()).into());
     }
-}
-
-/// `host:port`, or the folder of the socket.
-fn address(settings: &DatabaseSettings) -> String {
-    if settings.host.starts_with('/') { settings.host.clone() } else { format!("{}:{}", settings.host, settings.port) }
-}
-
-/// The ways to connect that the mode allows, in order.
-fn attempts(settings: &DatabaseSettings) -> &'static [TlsMode] {
-    // A socket does not leave the machine: nothing is encrypted there, as in libpq.
-    if settings.host.starts_with('/') {
-        return &[TlsMode::Disable];
+    if let Some(rows) = decoder.take()? {
+        take(rows)?;
     }
-    match settings.sslmode {
-        SslMode::Disable => &[TlsMode::Disable],
-        SslMode::Allow => &[TlsMode::Disable, TlsMode::Require],
-        SslMode::Prefer => &[TlsMode::Prefer, TlsMode::Disable],
-        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[TlsMode::Require],
-    }
-}
-
-fn connect(
-    runtime: &Runtime,
-    settings: &DatabaseSettings,
-    encryption: &Encryption,
-    place: &str,
-) -> Result<(Client, tokio::task::JoinHandle<()>, String), SourceError> {
-    let mut config = Config::new();
-    if settings.host.starts_with('/') {
-        config.host_path(&settings.host);
-    } else {
-        config.host(&settings.host);
-    }
-    config.port(settings.port).user(&settings.user).dbname(&settings.database).application_name(APPLICATION);
-    config.connect_timeout(settings.connect_timeout).keepalives(true).keepalives_idle(KEEPALIVE_IDLE);
-    config.keepalives_interval(KEEPALIVE_INTERVAL).keepalives_retries(KEEPALIVE_RETRIES);
-    if let Some(password) = &settings.password {
-        config.password(password.expose());
-    }
-    let attempts = attempts(settings);
-    let mut trouble = None;
-    for (index, mode) in attempts.iter().enumerate() {
-        config.ssl_mode(*mode);
-        let encryption = encryption.for_connection();
-        let connecting =
-            async { tokio::time::timeout(settings.connect_timeout, config.connect(encryption.clone())).await };
-        match runtime.block_on(connecting) {
-            Ok(Ok((client, connection))) => {
-                // Its end is told by the statements that fail with it.
-                let driver = runtime.spawn(async move { drop(connection.await) });
-                return Ok((client, driver, encryption.told()));
-            }
-            Ok(Err(error)) => {
-                let told = trouble.get_or_insert_with(|| source_error(&format!("{place}: cannot connect"), &error));
-                if !is_about_encryption(&error) || index + 1 == attempts.len() {
-                    return Err(SourceError::new(told.kind, told.message.clone()));
-                }
-            }
-            Err(_) => {
-                let seconds = settings.connect_timeout.as_secs_f32();
-                let message = format!(
-                    "{place}: no answer within {seconds} s; check host, port and firewall, or raise `connect_timeout`"
-                );
-                return Err(SourceError::new(SourceErrorKind::Unavailable, message));
-            }
-        }
-    }
-    Err(trouble.unwrap_or_else(|| SourceError::new(SourceErrorKind::Denied, format!("{place}: no way to connect"))))
+    Ok(())
 }
 
 impl Connection for PostgresConnection {
@@ -253,46 +184,19 @@ impl Connection for PostgresConnection {
         read: &Read<'_>,
         take: &mut dyn FnMut(DecodedRows) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
-        let mut decoder = RowDecoder::new(read.columns).map_err(|error| self.undecodable(read, error))?;
-        let Some(client) = &self.client else { return Err(self.is_gone()) };
-        self.is_interrupted = true;
-        // The line break ends a comment the statement may end with.
-        let copy = format!("copy (\n{}\n) to stdout (format binary)", read.sql);
-        let lost = |error: &tokio_postgres::Error| source_error(&self.place, error);
-        self.runtime.block_on(async {
-            let mut stream = pin!(client.copy_out(&copy).await.map_err(|error| lost(&error))?);
-            while let Some(message) = stream.next().await {
-                let message = message.map_err(|error| lost(&error))?;
-                decoder.push(&message).map_err(|error| self.undecodable(read, error))?;
-                if decoder.is_full()
-                    && let Some(rows) = decoder.take().map_err(|error| self.undecodable(read, error))?
-                {
-                    take(rows)?;
-                }
+        read_rows(&mut self.session, read, take).map_err(|end| match end {
+            End::Source(error) => error,
+            End::Postgres(error) => source_error(&error),
+            End::Undecodable(Undecodable(why)) => {
+                let shown: String = read.sql.chars().take(200).collect();
+                let message = format!("{}: rows cannot be read: {why}; the statement was: {shown}", self.place());
+                SourceError::new(SourceErrorKind::Data, message)
             }
-            Ok::<_, SourceError>(())
-        })?;
-        if !decoder.is_complete() {
-            return Err(self.undecodable(read, Undecodable("they end in the middle".to_owned())));
-        }
-        if let Some(rows) = decoder.take().map_err(|error| self.undecodable(read, error))? {
-            take(rows)?;
-        }
-        self.is_interrupted = false;
-        Ok(())
+        })
     }
 
     fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, SourceError> {
-        let Some(client) = &self.client else { return Err(self.is_gone()) };
-        let answer =
-            self.runtime.block_on(client.simple_query(sql)).map_err(|error| source_error(&self.place, &error))?;
-        let row = |message| match message {
-            SimpleQueryMessage::Row(row) => {
-                Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
-            }
-            _ => None,
-        };
-        Ok(answer.into_iter().filter_map(row).collect())
+        self.session.ask(sql).map_err(|error| source_error(&error))
     }
 
     fn boundaries(&mut self, table: &Table, column: &SourceColumn, parts: usize) -> Result<Vec<Value>, SourceError> {

@@ -1,10 +1,10 @@
 //! How Postgres spells the parts of a read.
 
+use thalweg_postgres::moment;
 use thalweg_project::ColumnType;
 
 use super::checksum;
 use super::column_types::{Class, EngineType, Expression, plan};
-use super::moment;
 use crate::database::{Dialect, SourceColumn, Value};
 
 /// Postgres' spelling. Texts are written for sessions with `standard_conforming_strings`, as [`super::connection`] opens them.

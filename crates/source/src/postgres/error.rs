@@ -1,67 +1,25 @@
 //! Troubles of Postgres, in words, and which of them may pass.
 
-use std::error::Error as _;
-use std::io;
+use thalweg_postgres::{ErrorKind, PostgresError};
 
-use tokio_postgres::error::{DbError, SqlState};
-
-use crate::database::tls::handshake_advice;
 use crate::{SourceError, SourceErrorKind};
 
-/// An error of the client or the server: `what` says what failed and where (`reading public.orders`).
-pub(super) fn source_error(what: &str, error: &tokio_postgres::Error) -> SourceError {
-    if let Some(told) = error.as_db_error() {
-        return server_error(what, told);
+impl From<PostgresError> for SourceError {
+    fn from(error: PostgresError) -> Self {
+        source_error(&error)
     }
-    if let Some(handshake) = handshake_error(error) {
-        return SourceError::new(SourceErrorKind::Denied, format!("{what}: {}", handshake_advice(handshake)));
-    }
-    let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    let (kind, advice) = match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-        Some(trouble) => (SourceErrorKind::Unavailable, io_advice(trouble)),
-        None if error.is_closed() => {
-            (SourceErrorKind::Unavailable, "the connection is gone; see the server's log if it stays so")
+}
+
+/// An error of the client or the server.
+pub(super) fn source_error(error: &PostgresError) -> SourceError {
+    match (error.kind, &error.code) {
+        (ErrorKind::Unavailable, _) => SourceError::new(SourceErrorKind::Unavailable, &error.message),
+        (ErrorKind::Denied, _) => SourceError::new(SourceErrorKind::Denied, &error.message),
+        (ErrorKind::Server, code) => {
+            let (kind, advice) = decide(code.as_deref().unwrap_or_default());
+            SourceError::new(kind, format!("{}; {advice}", error.message))
         }
-        // What remains is about TLS, passwords and the protocol; none of it passes by itself.
-        None if is_about_encryption(error) => (SourceErrorKind::Denied, "check `sslmode`"),
-        None => (SourceErrorKind::Denied, "check user, password and database"),
-    };
-    SourceError::new(kind, format!("{what}: {cause}; {advice}"))
-}
-
-/// What was wrong with a handshake, out of the wrappings it comes in.
-fn handshake_error(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
-    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
-}
-
-/// Whether no encrypted connection could be made, for whatever reason: another `sslmode` might do.
-pub(super) fn is_about_encryption(error: &tokio_postgres::Error) -> bool {
-    match error.as_db_error() {
-        // `pg_hba.conf` may demand encryption or forbid it.
-        Some(told) => told.code() == &SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-        None => handshake_error(error).is_some() || error.to_string().contains("TLS"),
     }
-}
-
-fn io_advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "nothing listens there: check host and port, and that the server runs",
-        io::ErrorKind::TimedOut => "no answer: check host, port and firewall, or raise `connect_timeout`",
-        io::ErrorKind::NotFound => "there is no such socket: check `host`",
-        _ => "check host, port and the network",
-    }
-}
-
-/// What the server says, with its code, and what to do.
-fn server_error(what: &str, told: &DbError) -> SourceError {
-    let (kind, advice) = decide(told.code().code());
-    let mut message = format!("{what}: {}", told.message());
-    for more in [told.detail(), told.hint()].into_iter().flatten() {
-        message.push_str(" (");
-        message.push_str(more.trim_end_matches('.'));
-        message.push(')');
-    }
-    SourceError::new(kind, format!("{message} [{}]; {advice}", told.code().code()))
 }
 
 /// Again, ask a person, or never: by SQLSTATE, the most exact rule first.

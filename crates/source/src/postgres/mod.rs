@@ -3,7 +3,6 @@
 //! Rows are read with `COPY (SELECT ...) TO STDOUT (FORMAT BINARY)` and decoded a column at a time; `column_types.rs` has the table of
 //! types, `snapshot.rs` says how it is known what was committed. Versions from 12 on.
 
-mod address;
 mod checksum;
 mod column_types;
 mod connection;
@@ -11,21 +10,17 @@ mod decode;
 mod dialect;
 mod discover;
 mod error;
-mod moment;
-mod number;
-mod rows;
 mod snapshot;
-mod tls;
 
 use std::path::Path;
 
+use thalweg_postgres::Encryption;
 use thalweg_project::DatabaseSettings;
 
 use crate::SourceError;
 use crate::database::{Connection, Dialect, Engine, OpenSnapshot, TableRef};
 use connection::PostgresConnection;
 use dialect::PostgresDialect;
-use tls::Encryption;
 
 /// A Postgres server and how it is reached.
 pub struct PostgresEngine {

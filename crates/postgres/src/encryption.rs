@@ -1,4 +1,4 @@
-//! Encryption for `tokio-postgres`; what `sslmode` means stands in [`crate::database::tls`].
+//! Encryption for `tokio-postgres`; what `sslmode` means stands in [`crate::tls`].
 //!
 //! Channel binding is not offered: it needs the hash algorithm of the server's certificate, and `verify-full` protects better.
 
@@ -16,12 +16,12 @@ use tokio_rustls::client::TlsStream as RustlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ProtocolVersion};
 
-use crate::SourceError;
-use crate::database::tls::{Verification, client_config, protection};
+use crate::PostgresError;
+use crate::tls::{Verification, client_config, protection};
 
 /// Makes connections encrypted.
 #[derive(Clone)]
-pub(super) struct Encryption {
+pub struct Encryption {
     config: Arc<ClientConfig>,
     verification: Verification,
     /// The version of the protocol that was agreed upon.
@@ -30,18 +30,18 @@ pub(super) struct Encryption {
 
 impl Encryption {
     /// As the settings say; files are relative to the project folder.
-    pub(super) fn new(settings: &DatabaseSettings, project_folder: &Path) -> Result<Self, SourceError> {
+    pub fn new(settings: &DatabaseSettings, project_folder: &Path) -> Result<Self, PostgresError> {
         let config = client_config(settings, project_folder)?;
         Ok(Self { config, verification: Verification::of(settings), version: Arc::default() })
     }
 
     /// The same for one connection, whose protection is told apart from that of others.
-    pub(super) fn for_connection(&self) -> Self {
+    pub fn for_connection(&self) -> Self {
         Self { config: Arc::clone(&self.config), verification: self.verification, version: Arc::default() }
     }
 
     /// How the connection is protected, in words.
-    pub(super) fn told(&self) -> String {
+    pub fn told(&self) -> String {
         match self.version.lock().map_or(None, |version| *version) {
             None => "not encrypted".to_owned(),
             version => protection(version, self.verification),
@@ -63,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for E
 }
 
 /// One handshake to come.
-pub(super) struct Handshake {
+pub struct Handshake {
     encryption: Encryption,
     host: ServerName<'static>,
 }
@@ -86,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Hands
 }
 
 /// An encrypted connection.
-pub(super) struct Encrypted<S>(RustlsStream<S>);
+pub struct Encrypted<S>(RustlsStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Encrypted<S> {
     fn channel_binding(&self) -> ChannelBinding {

@@ -2,7 +2,7 @@
 
 /// Why a `numeric` is no decimal of a precision and scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotDecimal {
+pub enum NotDecimal {
     /// NaN or an infinity.
     Special(&'static str),
     /// Digits before or behind the point that there is no room for.
@@ -30,7 +30,7 @@ const POWERS: [i128; 39] = {
 /// The digits of a `numeric` without the point, at exactly this scale.
 ///
 /// The form: number of groups, weight of the first group, sign, scale (16 bits each), then groups of four decimal digits.
-pub(super) fn decimal(bytes: &[u8], precision: u8, scale: u8) -> Result<i128, NotDecimal> {
+pub fn decimal(bytes: &[u8], precision: u8, scale: u8) -> Result<i128, NotDecimal> {
     let (head, groups) = bytes.split_at_checked(8).ok_or(NotDecimal::Malformed)?;
     let head = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
     match head(4) {
@@ -66,8 +66,65 @@ pub(super) fn decimal(bytes: &[u8], precision: u8, scale: u8) -> Result<i128, No
     Ok(if head(4) == NEGATIVE { -sum } else { sum })
 }
 
+/// Writes the binary form of a decimal whose last `zeros` digits must be zeros and are left off; `None` where they are not. What was
+/// written until then is of no use.
+pub fn encode(value: i128, scale: u8, zeros: u8, out: &mut Vec<u8>) -> Option<()> {
+    let mut digits = value.unsigned_abs();
+    let mut scale = u32::from(scale);
+    if zeros > 0 {
+        let divisor = 10u128.checked_pow(u32::from(zeros))?;
+        if digits % divisor != 0 {
+            return None;
+        }
+        digits /= divisor;
+        scale -= u32::from(zeros);
+    }
+    let unit = 10u128.checked_pow(scale)?;
+    let (mut whole, mut fraction) = (digits / unit, digits % unit);
+    // 39 digits, in groups before and behind the point, are 11 at most. From the last one to the first.
+    let (mut groups, mut count) = ([0u16; 12], 0);
+    let mut push = |group: u128| {
+        // Less than 10,000.
+        groups[count] = group as u16;
+        count += 1;
+    };
+    let odd = scale % 4;
+    if odd > 0 {
+        let part = 10u128.pow(odd);
+        push(fraction % part * 10u128.pow(4 - odd));
+        fraction /= part;
+    }
+    for _ in 0..scale / 4 {
+        push(fraction % 10_000);
+        fraction /= 10_000;
+    }
+    while whole > 0 {
+        push(whole % 10_000);
+        whole /= 10_000;
+    }
+    let mut weight = count as i16 - scale.div_ceil(4) as i16 - 1;
+    let mut groups = &groups[..count];
+    while let [rest @ .., 0] = groups {
+        groups = rest;
+        weight -= 1;
+    }
+    while let [0, rest @ ..] = groups {
+        groups = rest;
+    }
+    let (weight, sign) = match groups {
+        [] => (0, 0),
+        _ if value < 0 => (weight, NEGATIVE),
+        _ => (weight, 0),
+    };
+    for word in [groups.len() as u16, weight.cast_unsigned(), sign, scale as u16] {
+        out.extend_from_slice(&word.to_be_bytes());
+    }
+    groups.iter().rev().for_each(|group| out.extend_from_slice(&group.to_be_bytes()));
+    Some(())
+}
+
 /// The text of a `numeric`, as Postgres writes it.
-pub(super) fn text(bytes: &[u8]) -> Option<String> {
+pub fn text(bytes: &[u8]) -> Option<String> {
     let (head, groups) = bytes.split_at_checked(8)?;
     let head = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
     let mut text = match head(4) {
@@ -102,12 +159,12 @@ pub(super) fn text(bytes: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// The binary form of a number written plainly; what the server would send.
-    pub(crate) fn encode(text: &str) -> Vec<u8> {
+    fn sent(text: &str) -> Vec<u8> {
         let (sign, digits) = text.strip_prefix('-').map_or((0, text), |digits| (NEGATIVE, digits));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let whole = format!("{}{}", "0".repeat((4 - whole.len() % 4) % 4), whole);
@@ -147,7 +204,7 @@ pub(super) mod tests {
             ("0.00000000000000000000000000000000000001", 38, 38, Ok(1)),
             ("0.000000000000000000000000000000000000001", 38, 38, Err(NotDecimal::Digits)),
         ] {
-            assert_eq!(decimal(&encode(written), precision, scale), expected, "{written}");
+            assert_eq!(decimal(&sent(written), precision, scale), expected, "{written}");
         }
         assert_eq!(decimal(&[0, 0, 0, 0, 0xC0, 0, 0, 0], 5, 2), Err(NotDecimal::Special("NaN")));
         assert_eq!(decimal(&[0, 1, 0, 0, 0, 0, 0, 0], 5, 2), Err(NotDecimal::Malformed));
@@ -160,7 +217,10 @@ pub(super) mod tests {
             let value = i128::try_from(seed % 10u128.pow(u32::from(digits))).expect("less than ten to the 38th");
             let value = if negative { -value } else { value };
             let written = written(value, scale);
-            let bytes = encode(&written);
+            let bytes = sent(&written);
+            let mut own = Vec::new();
+            prop_assert_eq!(encode(value, scale, 0, &mut own), Some(()));
+            prop_assert_eq!(&own, &bytes);
             prop_assert_eq!(decimal(&bytes, digits, scale), Ok(value));
             let shown = if value == 0 { written.trim_start_matches('-').to_owned() } else { written };
             prop_assert_eq!(text(&bytes), Some(shown));

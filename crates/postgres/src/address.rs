@@ -9,7 +9,7 @@ const IPV6: u8 = 3;
 /// The address as Postgres writes it: the length of the network follows where it is a `cidr` or not the whole address.
 ///
 /// The form: family, length of the network, whether it is a `cidr`, number of bytes, the bytes.
-pub(super) fn address(bytes: &[u8]) -> Option<String> {
+pub(crate) fn address(bytes: &[u8]) -> Option<String> {
     let (&[family, bits, is_cidr, length], address) = bytes.split_first_chunk::<4>()?;
     if address.len() != usize::from(length) {
         return None;

@@ -1,4 +1,4 @@
-//! Encryption, the same for every engine: what `sslmode` and its files mean, as libpq means it.
+//! Encryption, the same for every database, MySQL included: what `sslmode` and its files mean, as libpq means it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use rustls::{
 };
 use thalweg_project::{DatabaseSettings, SslMode};
 
-use crate::{SourceError, SourceErrorKind};
+use crate::{ErrorKind, PostgresError};
 
 /// Files in which systems keep the certificates of the authorities they trust; the first that exists counts.
 const SYSTEM_AUTHORITIES: [&str; 5] = [
@@ -49,7 +49,7 @@ impl Verification {
 }
 
 /// What rustls needs for a connection under these settings; relative paths start at the project's folder.
-pub fn client_config(settings: &DatabaseSettings, project_folder: &Path) -> Result<Arc<ClientConfig>, SourceError> {
+pub fn client_config(settings: &DatabaseSettings, project_folder: &Path) -> Result<Arc<ClientConfig>, PostgresError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| denied(format!("TLS cannot be used: {error}")))?;
@@ -108,15 +108,15 @@ pub fn handshake_advice(error: &Error) -> String {
     }
 }
 
-fn denied(message: String) -> SourceError {
-    SourceError::new(SourceErrorKind::Denied, message)
+fn denied(message: String) -> PostgresError {
+    PostgresError::new(ErrorKind::Denied, message)
 }
 
 fn verifier(
     settings: &DatabaseSettings,
     project_folder: &Path,
     provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, SourceError> {
+) -> Result<Arc<dyn ServerCertVerifier>, PostgresError> {
     let verification = Verification::of(settings);
     if verification == Verification::None {
         return Ok(Arc::new(Unverified { provider }));
@@ -136,7 +136,7 @@ fn verifier(
     Ok(Arc::new(Verified { verifier, trusted: certificates, verification }))
 }
 
-fn system_authorities() -> Result<PathBuf, SourceError> {
+fn system_authorities() -> Result<PathBuf, PostgresError> {
     let own = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let mut known = own.into_iter().chain(SYSTEM_AUTHORITIES.map(PathBuf::from));
     known
@@ -144,7 +144,7 @@ fn system_authorities() -> Result<PathBuf, SourceError> {
         .ok_or_else(|| denied("this system has no file of trusted authorities: give one as `sslrootcert`".to_owned()))
 }
 
-fn read_certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, SourceError> {
+fn read_certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, PostgresError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates =
         read.map_err(|error| denied(format!("{setting}: {} cannot be read: {error}; it must be PEM", path.display())))?;

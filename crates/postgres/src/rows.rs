@@ -4,12 +4,12 @@
 //! end the number -1. The server sends a message a row, but nothing here relies on it.
 
 /// What the stream begins with; two words of 32 bits follow: flags, and the length of what may stand behind them.
-const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+pub(crate) const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 const HEADER_BYTES: usize = SIGNATURE.len() + 8;
 
 /// A field: where its bytes lie in [`RowCutter::bytes`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Field {
+pub struct Field {
     start: u32,
     /// [`Field::NULL`] for NULL.
     length: u32,
@@ -19,7 +19,7 @@ impl Field {
     const NULL: u32 = u32::MAX;
 
     /// Bytes of the field, `None` for NULL.
-    pub(super) fn of<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+    pub fn of<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
         if self.length == Self::NULL {
             return None;
         }
@@ -28,7 +28,7 @@ impl Field {
     }
 
     /// A field at a place.
-    pub(super) fn at(start: usize, length: Option<usize>) -> Self {
+    pub fn at(start: usize, length: Option<usize>) -> Self {
         // A batch is handed over long before 4 GiB; a single row of Postgres has less than 1 GiB.
         let cut = |number: usize| u32::try_from(number).unwrap_or(Self::NULL);
         Self { start: cut(start), length: length.map_or(Self::NULL, cut) }
@@ -37,11 +37,11 @@ impl Field {
 
 /// The stream is not what the protocol promises.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Malformed(pub(super) &'static str);
+pub struct Malformed(pub &'static str);
 
 /// Collects messages and cuts them into fields, column by column.
 #[derive(Debug)]
-pub(super) struct RowCutter {
+pub struct RowCutter {
     bytes: Vec<u8>,
     /// Up to here rows are cut.
     cut: usize,
@@ -52,7 +52,8 @@ pub(super) struct RowCutter {
 }
 
 impl RowCutter {
-    pub(super) fn new(columns: usize) -> Self {
+    /// For rows of so many columns.
+    pub fn new(columns: usize) -> Self {
         Self {
             bytes: Vec::new(),
             cut: 0,
@@ -64,32 +65,32 @@ impl RowCutter {
     }
 
     /// Complete rows so far.
-    pub(super) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Bytes of them.
-    pub(super) fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.cut
     }
 
     /// Whether the end was seen, and nothing is left behind it.
-    pub(super) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.is_ended && self.cut == self.bytes.len()
     }
 
     /// The fields of a column.
-    pub(super) fn fields(&self, column: usize) -> &[Field] {
+    pub fn fields(&self, column: usize) -> &[Field] {
         &self.columns[column]
     }
 
     /// The bytes that fields lie in.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Forgets the rows, keeping what follows them.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.bytes.drain(..self.cut);
         self.cut = 0;
         self.rows = 0;
@@ -102,7 +103,7 @@ impl RowCutter {
     }
 
     /// Takes the next bytes of the stream.
-    pub(super) fn push(&mut self, message: &[u8]) -> Result<(), Malformed> {
+    pub fn push(&mut self, message: &[u8]) -> Result<(), Malformed> {
         self.bytes.extend_from_slice(message);
         if !self.has_header && !self.cut_header()? {
             return Ok(());

@@ -5,23 +5,28 @@ const EPOCH_DAYS: i32 = 10_957;
 const MICROS_OF_DAY: i64 = 86_400_000_000;
 const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * MICROS_OF_DAY;
 
-/// The first and last date that Postgres holds, in days since 1970-01-01: 4714-11-24 BC and 5874897-12-31.
-pub(super) const FIRST_DATE: i32 = -2_440_588;
-pub(super) const LAST_DATE: i32 = 2_145_042_905;
+/// The first date that Postgres holds, in days since 1970-01-01: 4714-11-24 BC. The last is 5874897-12-31.
+pub const FIRST_DATE: i32 = -2_440_588;
+/// The last date.
+pub const LAST_DATE: i32 = 2_145_042_905;
 /// The first timestamp, in microseconds. The last lies beyond 64 bits.
-pub(super) const FIRST_TIMESTAMP: i64 = FIRST_DATE as i64 * MICROS_OF_DAY;
+pub const FIRST_TIMESTAMP: i64 = FIRST_DATE as i64 * MICROS_OF_DAY;
+
+/// Minus infinity, as DuckDB has it; infinity is the greatest number.
+const MINUS_INFINITE_DATE: i32 = -i32::MAX;
+const MINUS_INFINITE_TIMESTAMP: i64 = -i64::MAX;
 
 /// Why a value is no date or timestamp of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NoMoment {
+pub struct NoMoment {
     /// The value, as Postgres writes it.
-    pub(super) raw: String,
+    pub raw: String,
     /// To be put after the value.
-    pub(super) reason: &'static str,
+    pub reason: &'static str,
 }
 
 /// Days since 1970-01-01.
-pub(super) fn date(days: i32) -> Result<i32, NoMoment> {
+pub fn date(days: i32) -> Result<i32, NoMoment> {
     match days {
         i32::MAX => Err(infinite("infinity", "is no date")),
         i32::MIN => Err(infinite("-infinity", "is no date")),
@@ -31,7 +36,7 @@ pub(super) fn date(days: i32) -> Result<i32, NoMoment> {
 }
 
 /// Microseconds since 1970-01-01. The last two values stand for infinity in the engines that read them.
-pub(super) fn timestamp(micros: i64) -> Result<i64, NoMoment> {
+pub fn timestamp(micros: i64) -> Result<i64, NoMoment> {
     match micros {
         i64::MAX => Err(infinite("infinity", "is no timestamp")),
         i64::MIN => Err(infinite("-infinity", "is no timestamp")),
@@ -42,17 +47,56 @@ pub(super) fn timestamp(micros: i64) -> Result<i64, NoMoment> {
     }
 }
 
+/// A date as Postgres counts it, from days since 1970-01-01; the greatest number, and it negated, stand for infinity. `None` for what
+/// Postgres does not hold.
+pub fn date_to_postgres(days: i32) -> Option<i32> {
+    match days {
+        i32::MAX => Some(i32::MAX),
+        MINUS_INFINITE_DATE => Some(i32::MIN),
+        FIRST_DATE..=LAST_DATE => Some(days - EPOCH_DAYS),
+        _ => None,
+    }
+}
+
+/// A timestamp as Postgres counts it, from microseconds since 1970-01-01; infinity as in [`date_to_postgres`].
+pub fn to_postgres(micros: i64) -> Option<i64> {
+    match micros {
+        i64::MAX => Some(i64::MAX),
+        MINUS_INFINITE_TIMESTAMP => Some(i64::MIN),
+        FIRST_TIMESTAMP.. => Some(micros - EPOCH_MICROS),
+        _ => None,
+    }
+}
+
+/// What a date of Postgres is to engines that hold infinite ones.
+pub(crate) fn any_date(days: i32) -> Result<i32, NoMoment> {
+    match days {
+        i32::MAX => Ok(i32::MAX),
+        i32::MIN => Ok(MINUS_INFINITE_DATE),
+        _ => date(days),
+    }
+}
+
+/// What a timestamp of Postgres is to engines that hold infinite ones.
+pub(crate) fn any_timestamp(micros: i64) -> Result<i64, NoMoment> {
+    match micros {
+        i64::MAX => Ok(i64::MAX),
+        i64::MIN => Ok(MINUS_INFINITE_TIMESTAMP),
+        _ => timestamp(micros),
+    }
+}
+
 fn infinite(raw: &str, reason: &'static str) -> NoMoment {
     NoMoment { raw: raw.to_owned(), reason }
 }
 
 /// A timestamp as Postgres writes and reads it in ISO form: `0044-03-15 12:00:00.5 BC`.
-pub(super) fn timestamp_text(micros: i64) -> String {
+pub fn timestamp_text(micros: i64) -> String {
     written(i128::from(micros))
 }
 
 /// A date as Postgres writes and reads it in ISO form: `0044-03-15 BC`.
-pub(super) fn date_text(days: i32) -> String {
+pub fn date_text(days: i32) -> String {
     let (date, before) = civil(i64::from(days));
     format!("{date}{before}")
 }
