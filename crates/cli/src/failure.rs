@@ -122,7 +122,7 @@ impl Failure {
         };
         let mut object = json!({ "event": "error", "message": self.text(), "help": self.help() });
         if let Some(statement) = statement {
-            object["statement"] = statement.into();
+            object["statement"] = String::from(statement).into();
         }
         object["exit_code"] = self.exit_code().into();
         lines.push_str(&format!("{object}\n"));

@@ -166,7 +166,8 @@ pub fn decode(
             input.fitting(builder, unfit, |bytes| {
                 let bytes: [u8; 16] = fixed(bytes)?;
                 let micros = i64::from_be_bytes(fixed(&bytes[..8])?);
-                let (days, months) = (i32::from_be_bytes(fixed(&bytes[8..12])?), i32::from_be_bytes(fixed(&bytes[12..])?));
+                let (days, months) =
+                    (i32::from_be_bytes(fixed(&bytes[8..12])?), i32::from_be_bytes(fixed(&bytes[12..])?));
                 Ok(match micros.checked_mul(1000) {
                     Some(nanos) => Ok(IntervalMonthDayNanoType::make_value(months, days, nanos)),
                     None => Err((format!("{micros} microseconds"), "is too long an interval".to_owned())),

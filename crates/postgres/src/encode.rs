@@ -275,7 +275,13 @@ impl Values {
                 return settle(out, start);
             }
             Self::Text(array) => return text(out, array.value(row), &[]),
-            Self::Jsonb(array) => return text(out, array.value(row), &[1]),
+            Self::Jsonb(array) => {
+                let document = array.value(row);
+                if escapes_nul(document) {
+                    return Err("holds a NUL character, which Postgres cannot store".to_owned());
+                }
+                return text(out, document, &[1]);
+            }
             Self::Blob(array) => {
                 let start = reserve(out);
                 out.extend_from_slice(array.value(row));
@@ -319,6 +325,14 @@ fn text(out: &mut Vec<u8>, text: &str, prefix: &[u8]) -> Result<(), String> {
     out.extend_from_slice(prefix);
     out.extend_from_slice(text.as_bytes());
     settle(out, start)
+}
+
+/// Whether a JSON document has `\\u0000` in a text, which `jsonb` refuses.
+fn escapes_nul(document: &str) -> bool {
+    document.match_indices("\\u0000").any(|(at, _)| {
+        let before = document[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+        before % 2 == 0
+    })
 }
 
 /// Room for a length that is not known yet; where the value will begin.

@@ -97,5 +97,10 @@ fn words(told: &DbError) -> String {
         message.push_str(more.trim_end_matches('.'));
         message.push(')');
     }
+    // Which row and column of a COPY it was.
+    if let Some(place) = told.where_().and_then(|place| place.lines().next()).filter(|place| place.starts_with("COPY "))
+    {
+        message.push_str(&format!(" ({place})"));
+    }
     format!("{message} [{}]", told.code().code())
 }

@@ -25,5 +25,5 @@ pub use encryption::Encryption;
 pub use error::{ErrorKind, PostgresError};
 pub use rows::{Field, Malformed, RowCutter};
 pub use session::{Canceller, CopyIn, Session};
-pub use statement::{AnsweredColumn, Answer, Chunk, Parameter, Prepared};
+pub use statement::{Answer, AnsweredColumn, Chunk, Parameter, Prepared};
 pub use value_type::ValueType;

@@ -73,7 +73,7 @@ pub fn encode(value: i128, scale: u8, zeros: u8, out: &mut Vec<u8>) -> Option<()
     let mut scale = u32::from(scale);
     if zeros > 0 {
         let divisor = 10u128.checked_pow(u32::from(zeros))?;
-        if digits % divisor != 0 {
+        if !digits.is_multiple_of(divisor) {
             return None;
         }
         digits /= divisor;
@@ -121,6 +121,12 @@ pub fn encode(value: i128, scale: u8, zeros: u8, out: &mut Vec<u8>) -> Option<()
     }
     groups.iter().rev().for_each(|group| out.extend_from_slice(&group.to_be_bytes()));
     Some(())
+}
+
+/// Digits behind the point that a `numeric` is shown with.
+pub fn scale(bytes: &[u8]) -> Option<u16> {
+    let &[high, low] = bytes.get(6..8)? else { return None };
+    Some(u16::from_be_bytes([high, low]) & 0x3fff)
 }
 
 /// The text of a `numeric`, as Postgres writes it.

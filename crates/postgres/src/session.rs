@@ -234,8 +234,8 @@ fn connect(
                 return Ok((client, driver, encryption));
             }
             Ok(Err(error)) => {
-                let first = &*trouble
-                    .get_or_insert_with(|| PostgresError::of(&format!("{place}: cannot connect"), &error));
+                let first =
+                    &*trouble.get_or_insert_with(|| PostgresError::of(&format!("{place}: cannot connect"), &error));
                 if !is_about_encryption(&error) || index + 1 == attempts.len() {
                     return Err(first.clone());
                 }

@@ -6,15 +6,14 @@ use std::pin::pin;
 use futures_util::StreamExt;
 use tokio_postgres::Statement;
 use tokio_postgres::types::private::BytesMut;
-use tokio_postgres::types::{Format, FromSql, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::error::PostgresError;
 use crate::rows::Field;
 use crate::session::Session;
 use crate::value_type::ValueType;
 
-/// A value to be bound. Numbers, truth values and timestamps have their types; a text, and NULL, takes the type that its place in the
-/// statement asks for, as a literal does: `order_date = $1` compares dates, `lower(name) = lower($1)` texts.
+/// A value to be bound, with its type; NULL takes the type that its place in the statement asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Parameter<'a> {
     /// NULL
@@ -25,7 +24,7 @@ pub enum Parameter<'a> {
     BigInt(i64),
     /// `double precision`
     Double(f64),
-    /// As its place asks.
+    /// `text`
     Text(&'a str),
     /// `timestamp without time zone`: microseconds since 1970-01-01.
     Timestamp(i64),
@@ -90,7 +89,12 @@ impl Session {
 
     /// Runs a statement whose rows nobody wants; the number of rows it changed.
     pub fn execute(&mut self, prepared: &Prepared, parameters: &[Parameter<'_>]) -> Result<u64, PostgresError> {
-        self.with(|client| client.execute_raw(&prepared.statement, parameters.iter().map(|value| value as &(dyn ToSql + Sync)).collect::<Vec<_>>()))
+        self.with(|client| {
+            client.execute_raw(
+                &prepared.statement,
+                parameters.iter().map(|value| value as &(dyn ToSql + Sync)).collect::<Vec<_>>(),
+            )
+        })
     }
 
     /// Runs a statement and reads its answer.
@@ -130,7 +134,8 @@ impl Parameter<'_> {
     fn declared(&self) -> Type {
         match self {
             // To the server this is a type that the place decides.
-            Self::Null | Self::Text(_) => Type::UNKNOWN,
+            Self::Null => Type::UNKNOWN,
+            Self::Text(_) => Type::TEXT,
             Self::Boolean(_) => Type::BOOL,
             Self::BigInt(_) => Type::INT8,
             Self::Double(_) => Type::FLOAT8,
@@ -157,13 +162,6 @@ impl ToSql for Parameter<'_> {
 
     fn accepts(_: &Type) -> bool {
         true
-    }
-
-    fn encode_format(&self, _: &Type) -> Format {
-        match self {
-            Self::Text(_) => Format::Text,
-            _ => Format::Binary,
-        }
     }
 
     to_sql_checked!();

@@ -69,9 +69,7 @@ impl ValueType {
             &Type::OID | &Type::XID | &Type::CID => Decoder::Unsigned32,
             &Type::VOID => Decoder::Text,
             other => match other.kind() {
-                Kind::Array(item) => {
-                    Decoder::List(Box::new(Self::new(item.clone(), self.modifier).decoder()?))
-                }
+                Kind::Array(item) => Decoder::List(Box::new(Self::new(item.clone(), self.modifier).decoder()?)),
                 Kind::Domain(inner) => Self::new(inner.clone(), self.modifier).decoder()?,
                 _ => return None,
             },

@@ -97,7 +97,23 @@ pub trait Connection: Send {
     /// Undoes it. Does nothing outside a transaction.
     fn rollback(&mut self) -> Result<(), WarehouseError>;
 
-    /// Runs one statement; the number of rows it changed.
+    /// Marks a place in the transaction to which it can be undone. Only where [`Capabilities::savepoints`] says so, as the next two.
+    fn savepoint(&mut self, name: &str) -> Result<(), WarehouseError> {
+        Err(no_savepoints(name))
+    }
+
+    /// Undoes what happened since a savepoint, which stays; a dead transaction is alive again.
+    fn rollback_to(&mut self, name: &str) -> Result<(), WarehouseError> {
+        Err(no_savepoints(name))
+    }
+
+    /// Forgets a savepoint and keeps what happened since.
+    fn release(&mut self, name: &str) -> Result<(), WarehouseError> {
+        Err(no_savepoints(name))
+    }
+
+    /// Runs one statement; the number of rows it changed. Values are marked by `?`; in a statement without values a `?` is whatever
+    /// the engine takes it for.
     fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, WarehouseError>;
 
     /// Runs one query and reads its answer.
@@ -119,7 +135,8 @@ pub trait Connection: Send {
 
     /// Makes the rows of landing files readable under a temporary name, as often as wished, until [`Connection::unstage`] or the
     /// end of the connection. A column that a file does not have is NULL there; each value is cast to the given type. The relation
-    /// has the given columns in the given order, then [`FILE_COLUMN`] and [`RECORD_COLUMN`].
+    /// has the given columns in the given order, then [`FILE_COLUMN`] and [`RECORD_COLUMN`]. A value that the warehouse cannot hold is
+    /// [`WarehouseErrorKind::Unstorable`], and nothing is staged.
     fn stage(&mut self, name: &str, files: &[PathBuf], columns: &[StagedColumn]) -> Result<(), WarehouseError>;
 
     /// Forgets a staged relation.
@@ -141,6 +158,13 @@ pub trait Connection: Send {
 
     /// A handle by which another thread can stop the running statement.
     fn interrupter(&self) -> Arc<dyn Interrupt>;
+}
+
+fn no_savepoints(name: &str) -> WarehouseError {
+    WarehouseError::new(
+        WarehouseErrorKind::Statement,
+        format!("savepoint `{name}`: the warehouse has no savepoints, which its capabilities say"),
+    )
 }
 
 /// Stops the running statement of a connection, from another thread.
@@ -216,7 +240,7 @@ pub struct WarehouseError {
     /// What failed, on which object, and what to do.
     pub message: String,
     /// The statement, where there was one. Holds no values that were bound.
-    pub statement: Option<String>,
+    pub statement: Option<Box<str>>,
     /// Byte offset into the statement, where the engine knows the place.
     pub position: Option<usize>,
 }
@@ -241,6 +265,11 @@ pub enum WarehouseErrorKind {
     DeadTransaction,
     /// The lease was taken over by another run.
     Fenced,
+    /// Somebody else worked on the same tables (a deadlock, a lock that was waited for too long, a serialisation failure): nothing is
+    /// wrong, and the transaction may be done again as a whole.
+    Conflict,
+    /// The connection is lost, and the transaction with it: nothing of it happened.
+    Lost,
     /// Nobody knows whether the commit happened: read the ledger.
     CommitUnknown,
     /// The running statement was stopped.
@@ -249,4 +278,11 @@ pub enum WarehouseErrorKind {
     Incompatible,
     /// The disk is full or the file cannot be read or written.
     Storage,
+    /// A record that is to be staged holds what the warehouse cannot: a NUL character in a text, for instance.
+    Unstorable {
+        /// Its [`FILE_COLUMN`].
+        file: i32,
+        /// Its [`RECORD_COLUMN`].
+        record: i64,
+    },
 }

@@ -8,6 +8,7 @@
 pub mod contract;
 mod duckdb;
 pub mod ledger;
+mod postgres;
 pub mod registry;
 
 pub use contract::*;

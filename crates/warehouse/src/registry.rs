@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use thalweg_project::{Target, TargetConnection};
 
-use crate::contract::{Connection, Warehouse, WarehouseError, WarehouseErrorKind};
+use crate::contract::{Connection, Warehouse, WarehouseError};
 use crate::duckdb::DuckDbWarehouse;
+use crate::postgres::PostgresWarehouse;
 
 /// The warehouse of a target. Nothing is opened yet. Statements may read and write files below the project's folder only.
 pub fn open(target: &Target, project_folder: &Path) -> Result<Box<dyn Warehouse>, WarehouseError> {
@@ -35,13 +36,11 @@ pub fn open_with_folders(
                 },
             )))
         }
-        TargetConnection::Postgres(_) => Err(WarehouseError::new(
-            WarehouseErrorKind::Incompatible,
-            format!(
-                "target `{}`: a warehouse in Postgres is not supported by this version yet; use `type: duckdb`",
-                target.name
-            ),
-        )),
+        TargetConnection::Postgres(postgres) => {
+            let mut allowed = vec![project_folder.to_owned()];
+            allowed.extend_from_slice(folders);
+            Ok(Box::new(PostgresWarehouse::new((**postgres).clone(), target, project_folder, allowed)?))
+        }
     }
 }
 

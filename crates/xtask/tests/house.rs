@@ -68,6 +68,11 @@ fn the_engine_is_hidden() {
     assert_eq!(rooms_with("duckdb"), ["duck"]);
 }
 
+#[test]
+fn the_client_of_postgres_is_hidden() {
+    assert_eq!(rooms_with("tokio-postgres"), ["postgres"]);
+}
+
 /// Names of `[workspace.dependencies]` that are not our own crates.
 fn dependencies() -> BTreeSet<String> {
     let manifest = fs::read_to_string(workspace_root().join("Cargo.toml")).unwrap();

@@ -13,8 +13,8 @@ use thalweg_project::{DatabaseSettings, SslMode};
 
 use super::error::{ServerError, Trouble};
 use super::wire::Wire;
-use thalweg_postgres::tls::{Verification, client_config, protection};
 use crate::{SourceError, SourceErrorKind};
+use thalweg_postgres::tls::{Verification, client_config, protection};
 
 /// What is known of a server once it let us in.
 #[derive(Debug, Clone)]

@@ -199,7 +199,9 @@ pub(super) fn plan(engine_type: &str, wanted: &ColumnType) -> Option<Plan> {
     match (parsed.dimensions, wanted) {
         (0, _) => scalar_plan(&parsed, wanted),
         (_, ColumnType::Json) => Some(Plan { expression: Expression::Json, reading: Reading::Decoded(Decoder::Text) }),
-        (_, ColumnType::Text) => Some(Plan { expression: Expression::Cast(TEXT), reading: Reading::Decoded(Decoder::Text) }),
+        (_, ColumnType::Text) => {
+            Some(Plan { expression: Expression::Cast(TEXT), reading: Reading::Decoded(Decoder::Text) })
+        }
         (1, ColumnType::List(item)) => {
             let item = scalar_plan(&parsed, item)?;
             let expression = match item.expression {

@@ -26,7 +26,7 @@ pub(super) fn of_statement(error: EngineError, sql: Option<&str>) -> WarehouseEr
         ErrorKind::Fatal => format!("the warehouse had to stop: run again ({})", error.message),
         _ => error.message,
     };
-    WarehouseError { kind, message, statement: sql.map(str::to_owned), position: error.position }
+    WarehouseError { kind, message, statement: sql.map(Box::from), position: error.position }
 }
 
 /// An error of opening the warehouse.

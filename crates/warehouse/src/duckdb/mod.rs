@@ -10,6 +10,8 @@ mod transaction;
 
 use std::path::PathBuf;
 
+use arrow::record_batch::RecordBatch;
+
 use crate::contract::{Access, Capabilities, Connection, RunLock, Wait, Warehouse, WarehouseError, WarehouseErrorKind};
 
 /// A warehouse in a DuckDB file.
@@ -106,6 +108,34 @@ pub(crate) fn scratch() -> Result<Box<dyn Connection>, WarehouseError> {
     let opened = thalweg_duck::Engine::open_in_memory(&settings).and_then(|engine| engine.connect());
     let inner = opened.map_err(|error| error::of_opening(&error, "memory"))?;
     Ok(Box::new(transaction::DuckDbConnection::new(inner, "memory".to_owned())))
+}
+
+/// An engine in memory that reads files below these folders, for warehouses that cannot read Parquet themselves.
+pub(crate) fn file_reader(folders: &[PathBuf]) -> Result<thalweg_duck::Connection, WarehouseError> {
+    let files = thalweg_duck::Files::Below(folders.to_vec());
+    let settings = thalweg_duck::Settings { files, ..Default::default() };
+    let opened = thalweg_duck::Engine::open_in_memory(&settings).and_then(|engine| engine.connect());
+    opened.map_err(|error| error::of_opening(&error, "memory"))
+}
+
+/// Makes landing files readable for [`read_staged`], exactly as they are staged in this warehouse.
+pub(crate) use stage::{stage as stage_files, unstage as unstage_files};
+
+/// Hands the rows of a staged relation over; `documents` are columns that are written as JSON.
+pub(crate) fn read_staged(
+    reader: &mut thalweg_duck::Connection,
+    name: &str,
+    documents: &[&str],
+    take: &mut dyn FnMut(&RecordBatch) -> Result<(), WarehouseError>,
+) -> Result<(), WarehouseError> {
+    let mut replaced = Vec::with_capacity(documents.len());
+    for column in documents {
+        let column = stage::quote(column)?;
+        replaced.push(format!("to_json({column}) as {column}"));
+    }
+    let replaced = if replaced.is_empty() { String::new() } else { format!(" replace ({})", replaced.join(", ")) };
+    let sql = format!("select *{replaced} from {}", stage::quote(name)?);
+    reader.read(&sql, take).map_err(|failed| error::of_statement(failed, Some(&sql)))?
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use thalweg_sql::dialect::duckdb::DuckDb;
 use super::error::of_statement;
 use crate::contract::{FILE_COLUMN, RECORD_COLUMN, StagedColumn, WarehouseError, WarehouseErrorKind};
 
-pub(super) fn stage(
+pub(crate) fn stage(
     connection: &mut Connection,
     name: &str,
     files: &[PathBuf],
@@ -33,7 +33,7 @@ pub(super) fn stage(
     connection.execute(&sql, &[]).map(drop).map_err(|error| failed(name, of_statement(error, Some(&sql))))
 }
 
-pub(super) fn unstage(connection: &mut Connection, name: &str) -> Result<(), WarehouseError> {
+pub(crate) fn unstage(connection: &mut Connection, name: &str) -> Result<(), WarehouseError> {
     let sql = format!("drop view if exists temp.main.{}", quote(name)?);
     connection.execute(&sql, &[]).map(drop).map_err(|error| of_statement(error, Some(&sql)))
 }

@@ -10,7 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use thalweg_project::{Location, Target, TargetConnection};
+use thalweg_project::{
+    ColumnType, DatabaseKind, DatabaseSettings, Location, PostgresTarget, SslMode, Target, TargetConnection,
+};
+use thalweg_sql::dialect::Dialect;
+use thalweg_testkit::{PostgresDatabase, PostgresServer};
 use thalweg_warehouse::{Access, Connection, Rows, Wait, Warehouse, WarehouseErrorKind};
 
 pub use staging::*;
@@ -25,15 +29,20 @@ pub trait Site {
     /// A folder that statements may read and write.
     fn folder(&self) -> &Path;
 
-    /// A connection for writing.
+    /// What its engine calls a type.
+    fn type_name(&self, column_type: &ColumnType) -> String;
+
+    /// A connection for writing, with a schema `w` for the tables of the test.
     fn connect(&self) -> Box<dyn Connection> {
-        connect(&*self.warehouse(), Access::Write)
+        let mut connection = connect(&*self.warehouse(), Access::Write);
+        run(&mut *connection, "create schema if not exists w");
+        connection
     }
 
-    /// Writes the answer of a query to a Parquet file.
+    /// Writes the answer of a query of DuckDB to a Parquet file, as sources do it.
     fn landing(&self, name: &str, sql: &str) -> PathBuf {
         let file = self.folder().join(name);
-        self.connect().export_parquet(sql, &file, &[]).expect(sql);
+        DuckDbSite::at(self.folder()).connect().export_parquet(sql, &file, &[]).expect(sql);
         file
     }
 }
@@ -119,5 +128,76 @@ impl Site for DuckDbSite {
 
     fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    fn type_name(&self, column_type: &ColumnType) -> String {
+        thalweg_sql::dialect::duckdb::DuckDb.type_name(column_type)
+    }
+}
+
+/// A new database of a server that all tests of a binary share.
+pub struct PostgresSite {
+    folder: tempfile::TempDir,
+    server: &'static PostgresServer,
+    database: PostgresDatabase<'static>,
+}
+
+impl PostgresSite {
+    /// A new, empty database.
+    pub fn new() -> Self {
+        Self::on(PostgresServer::shared())
+    }
+
+    /// A new, empty database of a server.
+    pub fn on(server: &'static PostgresServer) -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder"), server, database: server.database() }
+    }
+
+    /// How it is reached as a role.
+    pub fn target(&self, user: &str) -> PostgresTarget {
+        PostgresTarget {
+            settings: DatabaseSettings {
+                kind: DatabaseKind::Postgres,
+                host: "127.0.0.1".to_owned(),
+                port: self.server.port(),
+                user: user.to_owned(),
+                password: None,
+                database: self.database.name().to_owned(),
+                sslmode: SslMode::Prefer,
+                sslrootcert: None,
+                sslcert: None,
+                sslkey: None,
+                connections: 1,
+                connect_timeout: Duration::from_secs(10),
+                statement_timeout: Duration::ZERO,
+            },
+            role: None,
+            lock_timeout: Duration::from_millis(500),
+        }
+    }
+
+    /// The database, for those who look at it from outside.
+    pub fn database(&self) -> &PostgresDatabase<'static> {
+        &self.database
+    }
+}
+
+impl Site for PostgresSite {
+    fn warehouse(&self) -> Box<dyn Warehouse> {
+        let target = Target {
+            name: "prod".to_owned(),
+            schema_prefix: String::new(),
+            connection: TargetConnection::Postgres(Box::new(self.target("postgres"))),
+            location: Location::file("thalweg.yml"),
+        };
+        thalweg_warehouse::open(&target, self.folder.path()).expect("a warehouse")
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn type_name(&self, column_type: &ColumnType) -> String {
+        thalweg_sql::dialect::postgres::Postgres.type_name(column_type)
     }
 }

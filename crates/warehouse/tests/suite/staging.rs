@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use thalweg_project::ColumnType;
+use thalweg_sql::dialect::Dialect;
+use thalweg_sql::dialect::duckdb::DuckDb;
 use thalweg_warehouse::{StagedColumn, WarehouseErrorKind};
 
 use super::{Site, ask, kind, run};
@@ -42,7 +44,12 @@ pub fn files_of_different_columns_are_one_relation(site: &dyn Site) {
         .collect();
     assert_eq!(
         types,
-        ["id BIGINT", "price DECIMAL(38,10)", "code VARCHAR", "gone VARCHAR[]", "_file INTEGER", "_record BIGINT"]
+        ["id bigint", "price decimal(38,10)", "code text", "gone list(text)", "_file integer", "_record bigint"].map(
+            |column| {
+                let (name, column_type) = column.split_once(' ').expect("a name and a type");
+                format!("{name} {}", site.type_name(&column_type.parse().expect("a type")))
+            }
+        )
     );
     connection.stage("stage of it's \"own\"", &files[..1], &columns[..1]).expect("staged anew");
     assert_eq!(ask(&mut *connection, &format!("select * from {relation}")), ["1|0|1"]);
@@ -59,14 +66,16 @@ pub fn no_files_are_an_empty_relation(site: &dyn Site) {
     assert_eq!(ask(&mut *connection, "select * from nothing"), Vec::<String>::new());
     let columns = connection.describe("select * from nothing").expect("columns");
     let types: Vec<_> = columns.iter().map(|column| column.engine_type.as_str()).collect();
-    assert_eq!(types, ["BIGINT", "VARCHAR[]", "INTEGER", "BIGINT"]);
+    let expected = ["bigint", "list(text)", "integer", "bigint"]
+        .map(|column_type| site.type_name(&column_type.parse().expect("a type")));
+    assert_eq!(types, expected);
 }
 
 /// Names of files are values, whatever they hold, and never patterns.
 pub fn file_names_cannot_speak(site: &dyn Site) {
     let names = [
         "it's.parquet",
-        "a'); drop table t; --.parquet",
+        "a'); drop table w.t; --.parquet",
         "[ab]*?.parquet",
         "\"x\".parquet",
         "ü {1,2} $1.parquet",
@@ -75,7 +84,7 @@ pub fn file_names_cannot_speak(site: &dyn Site) {
     std::fs::create_dir_all(site.folder().join("run=7")).expect("a folder");
     std::fs::create_dir_all(site.folder().join("glob")).expect("a folder");
     let mut connection = site.connect();
-    run(&mut *connection, "create table t as select 1 as i");
+    run(&mut *connection, "create table w.t as select 1 as i");
     let files: Vec<PathBuf> = names
         .iter()
         .enumerate()
@@ -92,7 +101,7 @@ pub fn file_names_cannot_speak(site: &dyn Site) {
     let all: Vec<usize> = (0..files.len()).collect();
     connection.stage("every", &files, &[column("id", "bigint", &all)]).expect("staged");
     assert_eq!(ask(&mut *connection, "select count(*), sum(id) from every"), ["6|15"]);
-    assert_eq!(ask(&mut *connection, "select * from t"), ["1"]);
+    assert_eq!(ask(&mut *connection, "select * from w.t"), ["1"]);
 }
 
 /// What was landed is what is read, to the last digit.
@@ -107,8 +116,8 @@ pub fn values_survive_the_landing(site: &dyn Site) {
         ("decimal(38,10)", "-9999999999999999999999999999.9999999999", "-9999999999999999999999999999.9999999999"),
         ("decimal(38,0)", "99999999999999999999999999999999999999", "99999999999999999999999999999999999999"),
         ("decimal(4,2)", "-0.01", "-0.01"),
-        ("real", "3.4028235e38", "3.4028235e+38"),
-        ("double", "1.7976931348623157e308", "1.7976931348623157e+308"),
+        ("real", "3.4028235e38", "3.4028235e38"),
+        ("double", "1.7976931348623157e308", "1.7976931348623157e308"),
         ("double", "-0.0", "-0.0"),
         ("double", "NaN", "nan"),
         ("double", "5e-324", "5e-324"),
@@ -118,33 +127,102 @@ pub fn values_survive_the_landing(site: &dyn Site) {
         ("timestamp", "0001-01-01 00:00:00.000001", "0001-01-01 00:00:00.000001"),
         ("timestamp", "9999-12-31 23:59:59.999999", "9999-12-31 23:59:59.999999"),
         ("text", "", ""),
-        ("text", "  ü 🦀 \u{feff}\u{0}\n\t'\"\\ ", "  ü 🦀 \u{feff}\u{0}\n\t'\"\\ "),
-        ("json", "{\"b\": 1.10, \"a\":  [null,1e400]}", "{\"b\": 1.10, \"a\":  [null,1e400]}"),
-        ("list(text)", "['', NULL, 'a,b']", "['', NULL, 'a,b']"),
-        ("list(decimal(9,2))", "[1.10, NULL]", "[1.10, NULL]"),
-        ("list(list(bigint))", "[[1], [], NULL]", "[[1], [], NULL]"),
+        ("text", "  ü 🦀 \u{feff}\n\t'\"\\ ", "  ü 🦀 \u{feff}\n\t'\"\\ "),
+        ("json", "{\"a\": [1.10, null]}", "{\"a\": [1.10, null]}"),
     ];
-    let mut connection = site.connect();
     for (column_type, value, expected) in cases {
-        let parsed: ColumnType = column_type.parse().expect("a type");
-        let engine_type = thalweg_sql::dialect::Dialect::type_name(&thalweg_sql::dialect::duckdb::DuckDb, &parsed);
-        let text = thalweg_sql::dialect::Dialect::literal_text(&thalweg_sql::dialect::duckdb::DuckDb, value);
-        let file = site.landing(
-            "value.parquet",
-            &format!(
-                "select cast({text} as {engine_type}) as v, 0::integer as _file, 1::bigint as _record \
-                 union all select null, 0, 2"
-            ),
+        let mut connection = kept(site, column_type, &literal(value));
+        let shown = match column_type {
+            // Engines write floating-point numbers differently.
+            "real" | "double" => "v",
+            _ => "cast(v as varchar)",
+        };
+        let got = ask(&mut *connection, &format!("select {shown} from w.kept order by _record"));
+        let got: Vec<String> = got.into_iter().map(|value| value.to_lowercase()).collect();
+        assert_eq!(got, [expected.to_lowercase(), "∅".to_owned()], "{column_type} {value}");
+        let described = connection.describe("select v from w.kept").expect("columns");
+        assert_eq!(described[0].engine_type, site.type_name(&column_type.parse().expect("a type")));
+    }
+    for (column_type, value, items) in [
+        ("list(text)", "['', NULL, 'a,b']", &["", "∅", "a,b", "∅"][..]),
+        ("list(decimal(9,2))", "[1.10, NULL]", &["1.10", "∅", "∅"]),
+        ("list(timestamp)", "[]", &["∅"]),
+    ] {
+        let mut connection = kept(site, column_type, value);
+        let selected: Vec<String> = (1..=items.len()).map(|index| format!("v[{index}]")).collect();
+        let sql = format!("select {} from w.kept where _record = 1", selected.join(", "));
+        assert_eq!(ask(&mut *connection, &sql), [items.join("|")], "{column_type} {value}");
+        let sql = "select v is null from w.kept order by _record";
+        assert_eq!(ask(&mut *connection, sql), ["false", "true"], "{column_type} {value}");
+    }
+}
+
+/// Lands a value and a NULL, and keeps what is staged of them.
+fn kept(site: &dyn Site, column_type: &str, value: &str) -> Box<dyn thalweg_warehouse::Connection> {
+    let parsed: ColumnType = column_type.parse().expect("a type");
+    let engine_type = DuckDb.type_name(&parsed);
+    let file = site.landing(
+        "value.parquet",
+        &format!(
+            "select cast({value} as {engine_type}) as v, 0::integer as _file, 1::bigint as _record \
+             union all select null, 0, 2"
+        ),
+    );
+    let mut connection = site.connect();
+    connection.stage("value", &[file], &[column("v", column_type, &[0])]).expect("staged");
+    run(&mut *connection, "drop table if exists w.kept");
+    run(&mut *connection, "create table w.kept as select * from value");
+    connection
+}
+
+fn literal(value: &str) -> String {
+    DuckDb.literal_text(value)
+}
+
+/// Not every engine keeps these.
+pub fn values_of_duckdb_survive_the_landing(site: &dyn Site) {
+    for (column_type, value, expected) in [
+        ("text", literal("a\u{0}b"), "a\u{0}b"),
+        ("list(list(bigint))", "[[1], [], NULL]".to_owned(), "[[1], [], NULL]"),
+        ("json", literal("{\"b\": 1.10, \"a\":  [null,1e400]}"), "{\"b\": 1.10, \"a\":  [null,1e400]}"),
+    ] {
+        let mut connection = kept(site, column_type, &value);
+        assert_eq!(ask(&mut *connection, "select v::varchar from w.kept order by _record"), [expected, "∅"]);
+    }
+}
+
+/// Documents keep their meaning, not their text; lists of lists are documents.
+pub fn values_of_postgres_survive_the_landing(site: &dyn Site) {
+    for (column_type, value, expected) in [
+        ("json", literal("{\"b\": 1.10, \"a\":  [null,\"\\\\u0000\"]}"), "{\"a\": [null, \"\\\\u0000\"], \"b\": 1.10}"),
+        ("list(list(text))", "[['a\"b'], [], NULL]".to_owned(), "[[\"a\\\"b\"], [], null]"),
+        ("timestamp", "timestamp 'infinity'".to_owned(), "infinity"),
+        ("date", "date '-infinity'".to_owned(), "-infinity"),
+    ] {
+        let mut connection = kept(site, column_type, &value);
+        assert_eq!(ask(&mut *connection, "select v::varchar from w.kept order by _record"), [expected, "∅"]);
+    }
+}
+
+/// What Postgres cannot hold is told with its place, and nothing is staged.
+pub fn values_that_cannot_be_stored_are_named(site: &dyn Site) {
+    for (column_type, value, word) in [
+        ("text", literal("a\u{0}b"), "NUL"),
+        ("json", literal("[\"a\\u0000\"]"), "NUL"),
+        ("timestamp", "timestamp '5000-01-01 (BC) 00:00:00'".to_owned(), "timestamp"),
+    ] {
+        let engine_type = DuckDb.type_name(&column_type.parse().expect("a type"));
+        let rows = format!(
+            "select cast(null as {engine_type}) as v, 0::integer as _file, 6::bigint as _record union all \
+             select {value}, 0, 7"
         );
-        connection.stage("value", &[file], &[column("v", column_type, &[0])]).expect("staged");
-        run(&mut *connection, "create or replace table kept as select * from value");
-        assert_eq!(
-            ask(&mut *connection, "select v::varchar from kept order by _record"),
-            [expected, "∅"],
-            "{column_type} {value}"
-        );
-        let described = connection.describe("select v from kept").expect("columns");
-        assert_eq!(described[0].engine_type, engine_type);
+        let file = site.landing("value.parquet", &rows);
+        let mut connection = site.connect();
+        let told = connection.stage("value", &[file], &[column("v", column_type, &[0])]).expect_err("not storable");
+        assert_eq!(told.kind, WarehouseErrorKind::Unstorable { file: 0, record: 7 }, "{}", told.message);
+        assert!(told.message.contains("`v`") && told.message.contains(word), "{}", told.message);
+        assert_eq!(kind(connection.query("select * from value", &[])), WarehouseErrorKind::Statement);
+        assert_eq!(ask(&mut *connection, "select 1"), ["1"], "the connection is of use");
     }
 }
 
