@@ -1,7 +1,7 @@
 //! A stage that is kept by adding and subtracting, beside the full answer.
 
 use thalweg_sql::dialect::duckdb::DuckDb;
-use thalweg_sql::refresh::summed::Delta;
+use thalweg_sql::refresh::summed::{Delta, Summing};
 use thalweg_sql::refresh::{Inputs, SwitchedOff, WithStages};
 
 use crate::check::{Part, Refreshed};
@@ -42,8 +42,13 @@ impl Sums<'_> {
         if let Err(error) = self.database.create_as(&delta, &select) {
             return failed(error, &sent);
         }
-        let merged =
-            summing.merged(&DuckDb, &table, &delta, columns).map_err(|error| (error.to_string(), Vec::new()))?;
+        // As the program's tables are: their rows know the run that wrote them.
+        let written = format!("(select s.*, 0::bigint as rowid, 0::bigint as _run from {table} s)");
+        let merged = summing.merged(&DuckDb, &written, &delta, columns, 1).and_then(|merged| {
+            Summing::came(&DuckDb, &format!("({merged})"), columns)
+                .map(|came| format!("select c.* exclude (_run) from ({came}) c"))
+        });
+        let merged = merged.map_err(|error| (error.to_string(), Vec::new()))?;
         let keys: Vec<String> =
             summing.keys.iter().map(|key| format!("d.{0} is not distinct from t.{0}", quoted(key))).collect();
         let same = if keys.is_empty() { "true".to_owned() } else { keys.join(" and ") };

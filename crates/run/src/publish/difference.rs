@@ -22,16 +22,22 @@ pub struct NewContents {
     pub columns: Vec<TypedColumn>,
     /// Bookkeeping columns to write with them.
     pub bookkeeping: Vec<&'static str>,
+    /// How many rows are compared with them, where that is known.
+    pub compared: Option<u64>,
     /// Columns that may be a key; used only when they are one on both sides.
     pub key: Vec<String>,
     /// When two values count as the same.
     pub sameness: Sameness,
 }
 
+/// So many rows are paired without a look at their keys before.
+const FEW_PAIRS: u64 = 500_000;
+
 impl Publication<'_> {
     /// Writes the difference; counts (inserted, updated, deleted as missing) and the change set.
     pub fn apply_difference(&mut self, contents: NewContents) -> Result<(Counts, Change), RunError> {
         let contents_rows = contents.rows;
+        let compared_rows = contents.compared;
         let mut written: Vec<String> = contents.columns.iter().map(|column| column.name.clone()).collect();
         written.extend(contents.bookkeeping.iter().map(|name| (*name).to_owned()));
         let mut difference = Difference {
@@ -44,35 +50,20 @@ impl Publication<'_> {
             key: contents.key,
             sameness: contents.sameness,
         };
-        if !difference.key.is_empty() {
-            let old = difference.part.clone().unwrap_or_else(|| difference.old.clone());
-            for relation in [difference.new.clone(), old] {
-                let sql = self.database.name(difference.find_bad_key(&relation))?;
-                if self.database.any(&sql)? {
-                    difference.key.clear();
-                    break;
-                }
+        let found = match compared_rows {
+            Some(compared) if !difference.key.is_empty() && compared + contents_rows <= FEW_PAIRS => {
+                self.all_pairs(&mut difference, contents_rows, compared)?
             }
-        }
-        let mut values = String::new();
-        if difference.key.is_empty() {
-            values = self.database.temporary("values");
-            let sql = self.database.name(difference.values())?;
-            if self.database.make_counted(&values, &sql)? == 0 {
-                self.forget_contents(&difference)?;
-                return Ok((Counts::default(), Change::None));
-            }
-        }
-        let pairs = self.database.temporary("pairs");
-        let sql = self.database.name(difference.pairs(&values))?;
-        if self.database.make_counted(&pairs, &sql)? == 0 {
+            _ => None,
+        };
+        let found = match found {
+            Some(found) => Some(found),
+            None => self.pairs_that_differ(&mut difference)?,
+        };
+        let Some((pairs, [deleted, inserted, updated])) = found.filter(|(_, numbers)| numbers.iter().any(|it| *it > 0))
+        else {
             self.forget_contents(&difference)?;
             return Ok((Counts::default(), Change::None));
-        }
-        let numbers = self.database.counts(&difference.count_pairs(&pairs))?;
-        let [deleted, inserted, updated] = numbers[..] else {
-            let message = format!("the rows that differ in {} could not be counted: run again", difference.old);
-            return Err(self.database.error(WarehouseError::new(WarehouseErrorKind::Statement, message)));
         };
         // Where most of what was computed is written, it is not copied once more.
         let mostly = 2 * inserted >= contents_rows;
@@ -100,6 +91,68 @@ impl Publication<'_> {
         let counts =
             Counts { inserted: inserted - updated, updated, deleted_missing: deleted - updated, ..Counts::default() };
         Ok((counts, Change::Rows { before, after: fresh }))
+    }
+
+    /// Pairs few rows by what may be a key, all of them, and sees by what came of it whether it is one: the relation of those that differ, and
+    /// how many rows go, come and do both. `None`, and no key any more, where it is none.
+    fn all_pairs(
+        &mut self,
+        difference: &mut Difference<'_>,
+        new: u64,
+        compared: u64,
+    ) -> Result<Option<(String, [u64; 3])>, RunError> {
+        let pairs = self.database.temporary("pairs");
+        let sql = self.database.name(difference.all_pairs(compared + new))?;
+        if self.database.make_counted(&pairs, &sql)? > compared + new {
+            self.database.forget_one(&pairs)?;
+            difference.key.clear();
+            return Ok(None);
+        }
+        let numbers = self.database.counts(&difference.count_all_pairs(&pairs))?;
+        let [deleted, inserted, updated, without_key, old_paired, new_paired] = numbers[..] else {
+            return Err(self.not_counted(&difference.old));
+        };
+        if without_key > 0 || old_paired != compared || new_paired != new {
+            self.database.forget_one(&pairs)?;
+            difference.key.clear();
+            return Ok(None);
+        }
+        Ok(Some((Difference::written_pairs(&pairs), [deleted, inserted, updated])))
+    }
+
+    /// The relation of the pairs that differ, and how many rows go, come and do both; `None` where nothing does.
+    fn pairs_that_differ(&mut self, difference: &mut Difference<'_>) -> Result<Option<(String, [u64; 3])>, RunError> {
+        if !difference.key.is_empty() {
+            let old = difference.part.clone().unwrap_or_else(|| difference.old.clone());
+            for relation in [difference.new.clone(), old] {
+                let sql = self.database.name(difference.find_bad_key(&relation))?;
+                if self.database.any(&sql)? {
+                    difference.key.clear();
+                    break;
+                }
+            }
+        }
+        let mut values = String::new();
+        if difference.key.is_empty() {
+            values = self.database.temporary("values");
+            let sql = self.database.name(difference.values())?;
+            if self.database.make_counted(&values, &sql)? == 0 {
+                return Ok(None);
+            }
+        }
+        let pairs = self.database.temporary("pairs");
+        let sql = self.database.name(difference.pairs(&values))?;
+        if self.database.make_counted(&pairs, &sql)? == 0 {
+            return Ok(None);
+        }
+        let numbers = self.database.counts(&difference.count_pairs(&pairs))?;
+        let [deleted, inserted, updated] = numbers[..] else { return Err(self.not_counted(&difference.old)) };
+        Ok(Some((pairs, [deleted, inserted, updated])))
+    }
+
+    fn not_counted(&self, table: &str) -> RunError {
+        let message = format!("the rows that differ in {table} could not be counted: run again");
+        self.database.error(WarehouseError::new(WarehouseErrorKind::Statement, message))
     }
 
     /// Drops the temporary tables that were compared.

@@ -238,6 +238,7 @@ impl Publication<'_> {
                 part: None,
                 new,
                 rows,
+                compared: Some(old.rows),
                 columns: columns.clone(),
                 bookkeeping: vec![RUN_COLUMN],
                 key: facts.model.primary_key.clone(),

@@ -282,6 +282,7 @@ impl Publication<'_> {
                 part: None,
                 new,
                 rows,
+                compared: None,
                 columns: merge.columns.clone(),
                 bookkeeping: vec![RUN_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN],
                 key: Vec::new(),

@@ -536,7 +536,7 @@ fn total(count: &str) -> String {
 
 impl Summing {
     /// Names of all its counts.
-    fn all_counts(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn all_counts(&self) -> impl Iterator<Item = &str> {
         std::iter::once(ROWS).chain(self.counts.iter().map(String::as_str))
     }
 
@@ -606,54 +606,6 @@ impl Summing {
             terms.join(" union all "),
             differs.join(" or ")
         )))
-    }
-
-    /// The rows of the groups that change, as they are then, with the stage's columns and types. A group without rows is left out, a
-    /// total never is. `table` is the stage's, `delta` one with what is to be added.
-    pub fn merged(
-        &self,
-        dialect: &dyn Dialect,
-        table: &str,
-        delta: &str,
-        columns: &[(String, String)],
-    ) -> Result<String, InvalidName> {
-        let mut list = Vec::with_capacity(columns.len());
-        let sum_of = |name: &str| -> Result<String, InvalidName> {
-            let name = dialect.quote_identifier(name)?;
-            Ok(format!("coalesce(t.{name}, 0) + d.{name}"))
-        };
-        for (name, engine_type) in columns {
-            let quoted = dialect.quote_identifier(name)?;
-            let count = self.sums.iter().find(|(sum, _)| sum == name).map(|(_, count)| count);
-            list.push(if self.keys.contains(name) {
-                format!("d.{quoted}")
-            } else if let Some(count) = count {
-                format!(
-                    "case when {} <> 0 then cast({} as {engine_type}) end as {quoted}",
-                    sum_of(count)?,
-                    sum_of(name)?
-                )
-            } else {
-                format!("cast({} as {engine_type}) as {quoted}", sum_of(name)?)
-            });
-        }
-        let mut same = Vec::with_capacity(self.keys.len());
-        for key in &self.keys {
-            let key = dialect.quote_identifier(key)?;
-            same.push(dialect.same(&format!("t.{key}"), &format!("d.{key}"), true));
-        }
-        let kept = if self.keys.is_empty() { String::new() } else { format!(" where {} <> 0", sum_of(ROWS)?) };
-        let same = if same.is_empty() { "true".to_owned() } else { same.join(" and ") };
-        Ok(format!("select {} from {delta} d left join {table} t on {same}{kept}", list.join(", ")))
-    }
-
-    /// A query that counts the rows that cannot be: groups of less than no rows.
-    pub fn impossible(&self, dialect: &dyn Dialect, merged: &str) -> Result<String, InvalidName> {
-        let mut conditions = Vec::new();
-        for count in self.all_counts() {
-            conditions.push(format!("m.{} < 0", dialect.quote_identifier(count)?));
-        }
-        Ok(format!("select count(*) from {merged} m where {}", conditions.join(" or ")))
     }
 }
 

@@ -35,6 +35,16 @@ pub const ROW_COLUMN: &str = "_row";
 /// Column of the pairs with the identifiers of rows of the new contents.
 pub const NEW_COLUMN: &str = "_new";
 
+/// Column of [`Difference::all_pairs`] that says what a pair is.
+pub const KIND_COLUMN: &str = "_kind";
+
+/// A pair of the same rows.
+const SAME: u8 = 0;
+/// A pair, or a single row, that is to be written.
+const DIFFERS: u8 = 1;
+/// A row without a whole key.
+const NO_KEY: u8 = 2;
+
 /// When two values count as the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sameness {
@@ -127,6 +137,16 @@ impl Difference<'_> {
                 self.paired(),
             ));
         }
+        Ok(format!(
+            "select o.{identifier} as {ROW_COLUMN}, n.{own} as {NEW_COLUMN} from {compared} o full join {} n on {} where {}",
+            self.new,
+            equal_keys(self.dialect, "o", "n", &self.key)?,
+            self.differs()?
+        ))
+    }
+
+    /// With a key: the condition on a pair for rows that are not the same.
+    fn differs(&self) -> Result<String, InvalidName> {
         let key = &self.key[0];
         let mut differs = vec![
             format!("{} is null", qualified(self.dialect, "o", key)?),
@@ -135,12 +155,49 @@ impl Difference<'_> {
         for (left, right) in self.images("o")?.into_iter().zip(self.images("n")?) {
             differs.push(format!("{left} is distinct from {right}"));
         }
+        Ok(differs.join(" or "))
+    }
+
+    /// With a key: all pairs, also of rows that are the same, and what each is ([`KIND_COLUMN`]). What they are paired by need not be
+    /// known to be a key: there are more pairs than `most`, the number of all rows, or [`Difference::count_all_pairs`] tells. For few rows,
+    /// where that is less than looking at the keys before.
+    pub fn all_pairs(&self, most: u64) -> Result<String, InvalidName> {
+        let (compared, identifier) = self.compared();
+        let mut incomplete = Vec::with_capacity(2);
+        for (alias, row) in [("o", identifier), ("n", self.dialect.row_identifier())] {
+            let mut nulls = Vec::with_capacity(self.key.len());
+            for name in &self.key {
+                nulls.push(format!("{} is null", qualified(self.dialect, alias, name)?));
+            }
+            incomplete.push(format!("({alias}.{row} is not null and ({}))", nulls.join(" or ")));
+        }
         Ok(format!(
-            "select o.{identifier} as {ROW_COLUMN}, n.{own} as {NEW_COLUMN} from {compared} o full join {} n on {} where {}",
+            "select o.{identifier} as {ROW_COLUMN}, n.{} as {NEW_COLUMN}, \
+             case when {} then {NO_KEY} when {} then {DIFFERS} else {SAME} end as {KIND_COLUMN} \
+             from {compared} o full join {} n on {} limit {}",
+            self.dialect.row_identifier(),
+            incomplete.join(" or "),
+            self.differs()?,
             self.new,
             equal_keys(self.dialect, "o", "n", &self.key)?,
-            differs.join(" or ")
+            most.saturating_add(1),
         ))
+    }
+
+    /// One row: how many rows go, how many come, how many pairs are both; then how many rows without a whole key, of the table and of the
+    /// new contents there are in all pairs. A row that occurs more often than it should has been paired with several others.
+    pub fn count_all_pairs(&self, pairs: &str) -> String {
+        let written = format!("where {KIND_COLUMN} = {DIFFERS}");
+        format!(
+            "select count({ROW_COLUMN}) filter ({written}), count({NEW_COLUMN}) filter ({written}), \
+             count(*) filter ({written} and {ROW_COLUMN} is not null and {NEW_COLUMN} is not null), \
+             count(*) filter (where {KIND_COLUMN} = {NO_KEY}), count({ROW_COLUMN}), count({NEW_COLUMN}) from {pairs}"
+        )
+    }
+
+    /// Those of all pairs that are to be written, as a relation like that of [`Difference::pairs`].
+    pub fn written_pairs(pairs: &str) -> String {
+        format!("(select {ROW_COLUMN}, {NEW_COLUMN} from {pairs} where {KIND_COLUMN} = {DIFFERS}) p")
     }
 
     /// One row: how many rows go, how many come, how many pairs are both (updates; none without a key).
@@ -203,6 +260,36 @@ impl Difference<'_> {
 fn and(parts: impl Iterator<Item = String>) -> String {
     let parts: Vec<String> = parts.collect();
     if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") }
+}
+
+/// A query for the values of some columns that one relation holds more often than another, each once; `gone` is the name of a column that is
+/// true for those of `before`.
+pub fn changed_values(
+    dialect: &dyn Dialect,
+    before: &str,
+    after: &str,
+    columns: &[TypedColumn],
+    gone: &str,
+) -> Result<String, InvalidName> {
+    let mut plain = Vec::with_capacity(columns.len());
+    let mut is_plain = true;
+    for column in columns {
+        let name = qualified(dialect, "r", &column.name)?;
+        is_plain &= dialect.identity_image(&name, &column.engine_type) == name;
+        plain.push(name);
+    }
+    if !is_plain {
+        // Values are told apart otherwise than by grouping.
+        let missing = |one, other| missing_rows(dialect, one, other, columns, &[], Sameness::Identical);
+        let (came, went) = (missing(after, before)?, missing(before, after)?);
+        return Ok(format!("select g.*, true as {gone} from ({went}) g union all select c.*, false from ({came}) c"));
+    }
+    let names = column_list(dialect, "b", columns.iter().map(|column| column.name.as_str()))?;
+    let plain = plain.join(", ");
+    Ok(format!(
+        "select {names}, sum(b._thalweg_sign) < 0 as {gone} from (select {plain}, 1 as _thalweg_sign from {after} r \
+         union all select {plain}, -1 from {before} r) b group by {names} having sum(b._thalweg_sign) <> 0"
+    ))
 }
 
 /// A query for the rows of one relation that another does not have, as bags: the

@@ -69,6 +69,7 @@ impl Publication<'_> {
             part: Some(stored),
             new,
             rows: computed,
+            compared: Some(compared),
             columns: columns.to_vec(),
             bookkeeping: vec![RUN_COLUMN],
             key: facts.model.primary_key.clone(),

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use thalweg_project::TableName;
 use thalweg_sql::refresh::{ChangedInput, Inputs, Shape};
-use thalweg_sql::statement::difference::missing_rows;
+use thalweg_sql::statement::TypedColumn;
+use thalweg_sql::statement::difference::changed_values;
 use thalweg_sql::statement::relation::{RUN_COLUMN, column_list};
-use thalweg_sql::statement::{Sameness, TypedColumn};
 
 use crate::error::RunError;
 use crate::publish::Publication;
@@ -72,10 +72,7 @@ impl Publication<'_> {
             .map(|(name, engine_type)| TypedColumn { name: name.clone(), engine_type: engine_type.clone() })
             .collect();
         let dialect = self.database.dialect;
-        let missing = |one, other| missing_rows(dialect, one, other, &columns, &[], Sameness::Identical);
-        let (gone, came) = (missing(&rows.before, &rows.after), missing(&rows.after, &rows.before));
-        let (gone, came) = (self.database.name(gone)?, self.database.name(came)?);
-        let select = format!("select g.*, true as {GONE} from ({gone}) g union all select c.*, false from ({came}) c");
+        let select = self.database.name(changed_values(dialect, &rows.before, &rows.after, &columns, GONE))?;
         if let Some(seen) = self.refreshing.seen.get(&select) {
             return Ok(seen.clone());
         }

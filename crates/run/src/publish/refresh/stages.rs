@@ -524,6 +524,7 @@ impl Publication<'_> {
                     part: None,
                     new: new.clone(),
                     rows: computed,
+                    compared: Some(old.rows),
                     columns,
                     bookkeeping: vec![RUN_COLUMN],
                     key: stage.key.clone(),

@@ -4,7 +4,7 @@
 //! stand is the decision. They are refreshed with their model, in one transaction, so each change is added once.
 
 use thalweg_project::RefreshPin;
-use thalweg_sql::refresh::summed::{self, Candidate, Delta};
+use thalweg_sql::refresh::summed::{self, Candidate, Delta, Summing};
 use thalweg_sql::refresh::{Inputs, Split, Stage, SwitchedOff, WithStages};
 use thalweg_sql::statement::TypedColumn;
 
@@ -222,20 +222,39 @@ impl Publication<'_> {
         let typed: Vec<(String, String)> =
             columns.iter().map(|column| (column.name.clone(), column.engine_type.clone())).collect();
         let physical = self.physical(&old.physical)?;
-        let sql = summing.merged(dialect, &physical, &delta, &typed);
+        let sql = summing.merged(dialect, &physical, &delta, &typed, self.run);
         let sql = sql.map_err(|error| self.database.bad_name(error))?;
         let merged = self.database.make_named("merged", &sql)?;
-        let sql = summing.impossible(dialect, &merged).map_err(|error| self.database.bad_name(error))?;
-        if self.database.count(&sql)? > 0 {
+        fail::fail_point!("run::refresh-computed", |_| Err(RunError::failed_at("run::refresh-computed")));
+        let sql = summing.count_merged(dialect, &merged).map_err(|error| self.database.bad_name(error))?;
+        let numbers = self.database.counts(&sql)?;
+        let [impossible, deleted, inserted, updated] = numbers[..] else {
+            return Ok(Attempt::InFull("its rows could not be counted".to_owned()));
+        };
+        self.database.forget_one(&delta)?;
+        if impossible > 0 {
             self.database.forget_one(&merged)?;
-            self.database.forget_one(&delta)?;
             return Ok(Attempt::InFull("more rows went than it had counted".to_owned()));
         }
-        let nulls = vec![true; summing.keys.len()];
-        let select = format!("select m.* from {merged} m");
-        let refreshed = self.replace_keys(facts, old, columns, &select, &summing.keys, &delta, &nulls, step)?;
-        self.database.forget_one(&merged)?;
-        self.database.forget_one(&delta)?;
-        Ok(Attempt::Done(refreshed))
+        fail::fail_point!("run::refresh-stored", |_| Err(RunError::failed_at("run::refresh-stored")));
+        let gone = self.database.name(Summing::gone(dialect, &merged, &typed))?;
+        let before = self.database.make_view("before", &gone, deleted)?;
+        let came = self.database.name(Summing::came(dialect, &merged, &typed))?;
+        let after = self.database.make_view("fresh", &came, inserted)?;
+        if deleted > 0 {
+            self.database.execute(&Summing::delete_gone(dialect, &physical, &merged))?;
+        }
+        if inserted > 0 {
+            let sql = self.database.name(Summing::insert_came(dialect, &physical, &merged, &typed))?;
+            self.database.execute(&sql)?;
+        }
+        fail::fail_point!("run::refresh-applied", |_| Err(RunError::failed_at("run::refresh-applied")));
+        if let Some(figures) = &mut step.refresh {
+            figures.rows_read = inserted + deleted;
+            figures.rows_written = inserted + deleted;
+        }
+        let counts =
+            Counts { inserted: inserted - updated, updated, deleted_missing: deleted - updated, ..Counts::default() };
+        Ok(Attempt::Done(Refreshed { counts, change: Change::Rows { before, after } }))
     }
 }
