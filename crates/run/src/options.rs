@@ -81,7 +81,8 @@ pub struct LargeGroups {
 
 impl Default for LargeGroups {
     fn default() -> Self {
-        Self { rows: 100_000, rows_per_group: 20 }
+        // Adding and subtracting costs some 27 ms whatever changes, grouping a million rows anew 13 ms on two cores.
+        Self { rows: 2_000_000, rows_per_group: 20 }
     }
 }
 
