@@ -82,7 +82,8 @@ impl Case {
             large_groups: if command.flag("any-group-is-large") {
                 LargeGroups { rows: 1, rows_per_group: 1 }
             } else {
-                LargeGroups::default()
+                // So many rows are no trouble in a test.
+                LargeGroups { rows: 100_000, ..LargeGroups::default() }
             },
             ..options(verb)
         };
