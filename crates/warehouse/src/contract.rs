@@ -133,6 +133,11 @@ pub trait Connection: Send {
     /// Whether a table or view exists. Also inside a transaction, which it never kills.
     fn has_table(&mut self, schema: &str, table: &str) -> Result<bool, WarehouseError>;
 
+    /// Makes a schema where there is none of that name. Needs no privilege for one that is there.
+    fn create_schema(&mut self, schema: &str) -> Result<(), WarehouseError> {
+        self.execute(&format!("create schema if not exists \"{}\"", schema.replace('"', "\"\"")), &[]).map(drop)
+    }
+
     /// Makes the rows of landing files readable under a temporary name, as often as wished, until [`Connection::unstage`] or the
     /// end of the connection. A column that a file does not have is NULL there; each value is cast to the given type. The relation
     /// has the given columns in the given order, then [`FILE_COLUMN`] and [`RECORD_COLUMN`]. A value that the warehouse cannot hold is

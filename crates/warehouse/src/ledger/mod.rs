@@ -107,7 +107,7 @@ impl Ledger {
 
     fn create(&self, connection: &mut dyn Connection) -> Result<(), WarehouseError> {
         for schema in [LEDGER_SCHEMA, DATA_SCHEMA] {
-            connection.execute(&format!("create schema if not exists {schema}"), &[])?;
+            connection.create_schema(schema)?;
         }
         self.create_tables(connection)?;
         let (number, text) = (self.dialect.type_name(&ColumnType::BigInt), self.dialect.type_name(&ColumnType::Text));

@@ -40,13 +40,27 @@ impl Ledger {
             return Ok(1);
         };
         let epoch = last + 1;
-        // `checks` too: engines tell colliding writers apart by column.
-        connection.execute(
+        // `checks` too: engines tell colliding writers apart by column. From the epoch that was read: of two who read the same one, one
+        // may wait for the other, and must not take its number.
+        let taken = connection.execute(
             &format!(
-                "update {LEDGER_SCHEMA}.lease set epoch = ?, holder = ?, acquired_at = ?, checks = checks + 1 where project = ?"
+                "update {LEDGER_SCHEMA}.lease set epoch = ?, holder = ?, acquired_at = ?, checks = checks + 1 \
+                 where project = ? and epoch = ?"
             ),
-            &[Value::BigInt(epoch), Value::Text(holder.to_owned()), Value::Timestamp(now.0), self.project_value()],
+            &[
+                Value::BigInt(epoch),
+                Value::Text(holder.to_owned()),
+                Value::Timestamp(now.0),
+                self.project_value(),
+                Value::BigInt(last),
+            ],
         )?;
+        if taken == 0 {
+            return Err(WarehouseError::new(
+                WarehouseErrorKind::Conflict,
+                format!("somebody else took the lease of project {} at the same time: run again", self.project),
+            ));
+        }
         Ok(epoch)
     }
 

@@ -304,6 +304,15 @@ impl Connection for PostgresConnection {
         Ok(!self.query(&sql, &names)?.is_empty())
     }
 
+    fn create_schema(&mut self, schema: &str) -> Result<(), WarehouseError> {
+        // The server asks for the privilege before it looks whether there is anything to do.
+        let sql = "select 1 from pg_catalog.pg_namespace where nspname = ?";
+        if !self.query(sql, &[Value::Text(schema.to_owned())])?.is_empty() {
+            return Ok(());
+        }
+        self.execute(&format!("create schema if not exists {}", quote(schema)), &[]).map(drop)
+    }
+
     fn stage(&mut self, name: &str, files: &[PathBuf], columns: &[StagedColumn]) -> Result<(), WarehouseError> {
         self.check()?;
         let begun = Instant::now();

@@ -29,8 +29,13 @@ pub trait Site {
     /// A folder that statements may read and write.
     fn folder(&self) -> &Path;
 
+    /// How its engine spells things.
+    fn dialect(&self) -> &'static dyn Dialect;
+
     /// What its engine calls a type.
-    fn type_name(&self, column_type: &ColumnType) -> String;
+    fn type_name(&self, column_type: &ColumnType) -> String {
+        self.dialect().type_name(column_type)
+    }
 
     /// A connection for writing, with a schema `w` for the tables of the test.
     fn connect(&self) -> Box<dyn Connection> {
@@ -130,8 +135,8 @@ impl Site for DuckDbSite {
         &self.folder
     }
 
-    fn type_name(&self, column_type: &ColumnType) -> String {
-        thalweg_sql::dialect::duckdb::DuckDb.type_name(column_type)
+    fn dialect(&self) -> &'static dyn Dialect {
+        &thalweg_sql::dialect::duckdb::DuckDb
     }
 }
 
@@ -153,27 +158,9 @@ impl PostgresSite {
         Self { folder: tempfile::tempdir().expect("a folder"), server, database: server.database() }
     }
 
-    /// How it is reached as a role.
-    pub fn target(&self, user: &str) -> PostgresTarget {
-        PostgresTarget {
-            settings: DatabaseSettings {
-                kind: DatabaseKind::Postgres,
-                host: "127.0.0.1".to_owned(),
-                port: self.server.port(),
-                user: user.to_owned(),
-                password: None,
-                database: self.database.name().to_owned(),
-                sslmode: SslMode::Prefer,
-                sslrootcert: None,
-                sslcert: None,
-                sslkey: None,
-                connections: 1,
-                connect_timeout: Duration::from_secs(10),
-                statement_timeout: Duration::ZERO,
-            },
-            role: None,
-            lock_timeout: Duration::from_millis(500),
-        }
+    /// The server.
+    pub fn server(&self) -> &'static PostgresServer {
+        self.server
     }
 
     /// The database, for those who look at it from outside.
@@ -184,20 +171,44 @@ impl PostgresSite {
 
 impl Site for PostgresSite {
     fn warehouse(&self) -> Box<dyn Warehouse> {
-        let target = Target {
-            name: "prod".to_owned(),
-            schema_prefix: String::new(),
-            connection: TargetConnection::Postgres(Box::new(self.target("postgres"))),
-            location: Location::file("thalweg.yml"),
-        };
-        thalweg_warehouse::open(&target, self.folder.path()).expect("a warehouse")
+        postgres_warehouse(self.server.port(), self.database.name(), self.folder.path())
     }
 
     fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    fn type_name(&self, column_type: &ColumnType) -> String {
-        thalweg_sql::dialect::postgres::Postgres.type_name(column_type)
+    fn dialect(&self) -> &'static dyn Dialect {
+        &thalweg_sql::dialect::postgres::Postgres
     }
+}
+
+/// The warehouse in a database of a server on this machine.
+pub fn postgres_warehouse(port: u16, database: &str, folder: &Path) -> Box<dyn Warehouse> {
+    let postgres = PostgresTarget {
+        settings: DatabaseSettings {
+            kind: DatabaseKind::Postgres,
+            host: "127.0.0.1".to_owned(),
+            port,
+            user: "postgres".to_owned(),
+            password: None,
+            database: database.to_owned(),
+            sslmode: SslMode::Prefer,
+            sslrootcert: None,
+            sslcert: None,
+            sslkey: None,
+            connections: 1,
+            connect_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::ZERO,
+        },
+        role: None,
+        lock_timeout: Duration::from_millis(500),
+    };
+    let target = Target {
+        name: "prod".to_owned(),
+        schema_prefix: String::new(),
+        connection: TargetConnection::Postgres(Box::new(postgres)),
+        location: Location::file("thalweg.yml"),
+    };
+    thalweg_warehouse::open(&target, folder).expect("a warehouse")
 }
