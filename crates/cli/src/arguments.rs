@@ -101,6 +101,10 @@ pub enum Verb {
     ///
     /// A record that could not be loaded is kept with its reason, raw text and origin until it was read again.
     Rejects(command::rejects::Arguments),
+    /// Print a script that makes the roles and schemas of a Postgres warehouse.
+    ///
+    /// For the administrator of the database: a role that loads, and for each published schema one that reads it. Nothing is run.
+    Grants(command::grants::Arguments),
     /// Print a script that lets a shell complete commands.
     Completions(command::completions::Arguments),
 }
@@ -127,6 +131,7 @@ impl Verb {
             Self::Why(arguments) => arguments.output,
             Self::Show(arguments) => arguments.output,
             Self::Rejects(arguments) => arguments.output(),
+            Self::Grants(arguments) => arguments.output,
         }
     }
 
@@ -151,6 +156,7 @@ impl Verb {
             Self::Why(arguments) => command::why::run(arguments, invocation),
             Self::Show(arguments) => command::show::run(arguments, invocation),
             Self::Rejects(arguments) => command::rejects::run(arguments, invocation),
+            Self::Grants(arguments) => command::grants::run(arguments, invocation),
             Self::Completions(arguments) => command::completions::run(arguments),
         }
     }

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod conns;
 pub mod demo;
 pub mod explain;
+pub mod grants;
 pub mod init;
 pub mod load;
 pub mod ls;

@@ -7,10 +7,12 @@
 
 pub mod contract;
 mod duckdb;
+mod grants;
 pub mod ledger;
 mod postgres;
 pub mod registry;
 
 pub use contract::*;
+pub use grants::grants;
 pub use ledger::Ledger;
 pub use registry::{open, open_with_folders, scratch};

@@ -266,3 +266,36 @@ fn nothing_is_made_by_looking() {
     thalweg_warehouse::Ledger::new("p", site.dialect()).prepare(&mut *site.connect()).expect("prepared");
     assert!(site.warehouse().exists().expect("an answer"));
 }
+
+/// The loader builds with what the script grants and no more; a reader reads its schema only.
+#[test]
+fn granted_roles_may_do_what_they_must_and_no_more() {
+    let server = PostgresServer::start(&[]);
+    let database = server.database();
+    let script =
+        thalweg_warehouse::grants("it's", database.name(), &["a \"b\"".to_owned(), "c".to_owned()]).expect("a script");
+    database.run(&script);
+    database.run(&script);
+    database.run("create role ana login in role \"it's_loader\"; create role ben login in role \"a \"\"b\"\"_reader\"");
+    let warehouse = |user, role: Option<&str>| {
+        suite::postgres_warehouse_as(server.port(), database.name(), std::path::Path::new("/"), user, role)
+    };
+    let mut loader = connect(&*warehouse("ana", Some("it's_loader")), Access::Write);
+    let ledger = thalweg_warehouse::Ledger::new("it's", &thalweg_sql::dialect::postgres::Postgres);
+    ledger.prepare(&mut *loader).expect("schemas that are there need no privilege");
+    run(&mut *loader, "create table thalweg_data.t as select 1 as i");
+    run(&mut *loader, "create view \"a \"\"b\"\"\".v as select * from thalweg_data.t");
+    run(&mut *loader, "create view c.v as select * from thalweg_data.t");
+    let denied = loader.execute("create schema other", &[]).expect_err("not the loader's");
+    assert!(denied.message.contains("thalweg grants"), "{}", denied.message);
+    let mut reader = connect(&*warehouse("ben", None), Access::Write);
+    assert_eq!(ask(&mut *reader, "select i from \"a \"\"b\"\"\".v"), ["1"]);
+    for sql in [
+        "select * from c.v",
+        "select * from thalweg_data.t",
+        "select * from thalweg.runs",
+        "create view c.w as select 1",
+    ] {
+        assert_eq!(kind(reader.execute(sql, &[])), WarehouseErrorKind::Statement, "{sql}");
+    }
+}

@@ -57,7 +57,7 @@ fn decide(code: &str) -> (WarehouseErrorKind, Option<&'static str>) {
         "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => (Kind::Lost, Some("run again")),
         "53100" => (Kind::Storage, Some("the server's disk is full: make room and run again")),
         "53200" => (Kind::Storage, Some("the server lacks memory: lower its `work_mem`, and run again")),
-        "42501" => (Kind::Statement, Some("grant the role what is missing, or make it the owner")),
+        "42501" => (Kind::Statement, Some("grant the role what is missing: `thalweg grants` writes a script")),
         _ => match code.get(..2) {
             Some("08") => (Kind::Lost, Some("run again")),
             Some("58" | "XX") => (Kind::Storage, Some("see the server's log")),

@@ -185,12 +185,23 @@ impl Site for PostgresSite {
 
 /// The warehouse in a database of a server on this machine.
 pub fn postgres_warehouse(port: u16, database: &str, folder: &Path) -> Box<dyn Warehouse> {
+    postgres_warehouse_as(port, database, folder, "postgres", None)
+}
+
+/// The same for a user, who acts as a role.
+pub fn postgres_warehouse_as(
+    port: u16,
+    database: &str,
+    folder: &Path,
+    user: &str,
+    role: Option<&str>,
+) -> Box<dyn Warehouse> {
     let postgres = PostgresTarget {
         settings: DatabaseSettings {
             kind: DatabaseKind::Postgres,
             host: "127.0.0.1".to_owned(),
             port,
-            user: "postgres".to_owned(),
+            user: user.to_owned(),
             password: None,
             database: database.to_owned(),
             sslmode: SslMode::Prefer,
@@ -201,7 +212,7 @@ pub fn postgres_warehouse(port: u16, database: &str, folder: &Path) -> Box<dyn W
             connect_timeout: Duration::from_secs(10),
             statement_timeout: Duration::ZERO,
         },
-        role: None,
+        role: role.map(str::to_owned),
         lock_timeout: Duration::from_millis(500),
     };
     let target = Target {
