@@ -395,6 +395,8 @@ pub struct Model {
     pub refresh: RefreshPin,
     /// Columns that identify a row, if declared.
     pub primary_key: Vec<String>,
+    /// Indexes that people ask for, where the warehouse has some.
+    pub indexes: Vec<Index>,
     /// Tags, for selectors.
     pub tags: Vec<String>,
     /// Description, for people.
@@ -403,6 +405,15 @@ pub struct Model {
     pub columns: Vec<ModelColumn>,
     /// Where it is described, or its file when it is not.
     pub location: Location,
+}
+
+/// An index of a model's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// Its columns, in order.
+    pub columns: Vec<String>,
+    /// Whether no two rows may have the same values there.
+    pub unique: bool,
 }
 
 /// How a model stands in the warehouse.

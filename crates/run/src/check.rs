@@ -72,25 +72,47 @@ pub fn validate(folder: &Path, options: &OpenOptions) -> Result<Validation, RunE
         validation.tests = project.tests.len();
         validation.reports = project.reports.len();
         validation.seeds = project.seeds.len();
-        let mut scratch = thalweg_warehouse::scratch(&project.target)?;
-        let mut checker = Checker {
-            project,
-            compiled: &compiled,
-            dialect: dialect_of(&project.target.connection),
-            connection: scratch.as_mut(),
-            files: &validation.files,
-            columns: vec![None; compiled.nodes.len()],
-            diagnostics: Vec::new(),
-            unchecked: Vec::new(),
+        // What is tried out at a server stands in schemas of other names than what people read.
+        let mut scratch = match thalweg_warehouse::scratch(&project.target, folder) {
+            Ok(scratch) => Some(scratch),
+            Err(error) if project.target.connection.kind() != "duckdb" => {
+                validation.unchecked.push(format!("models, tests and reports: {error}"));
+                None
+            }
+            Err(error) => return Err(error.into()),
         };
-        let mut seen = seen_columns(folder, &project.target.name);
-        for (table, columns) in discovered::columns(project, &input.discovered, folder) {
-            seen.tables.entry(table).or_insert_with(|| columns.iter().map(StateColumn::from_column).collect());
+        let mut elsewhere = None;
+        if let Some(prefix) = scratch.as_ref().and_then(|scratch| scratch.schema_prefix.clone()) {
+            let mut other = project.clone();
+            other.target.schema_prefix = format!("{prefix}{}", other.target.schema_prefix);
+            let compiled = thalweg_sql::compile(&other).0;
+            elsewhere = Some((other, compiled));
         }
-        checker.check(&seen)?;
-        diagnostics.extend(checker.diagnostics);
+        let (checked, compiled) = match &elsewhere {
+            Some((project, compiled)) => (project, compiled),
+            None => (project, &compiled),
+        };
+        if let Some(scratch) = &mut scratch {
+            let mut checker = Checker {
+                project: checked,
+                compiled,
+                dialect: dialect_of(&project.target.connection),
+                hidden_prefix: scratch.schema_prefix.clone().unwrap_or_default(),
+                connection: scratch.connection.as_mut(),
+                files: &validation.files,
+                columns: vec![None; compiled.nodes.len()],
+                diagnostics: Vec::new(),
+                unchecked: Vec::new(),
+            };
+            let mut seen = seen_columns(folder, &project.target.name);
+            for (table, columns) in discovered::columns(project, &input.discovered, folder) {
+                seen.tables.entry(table).or_insert_with(|| columns.iter().map(StateColumn::from_column).collect());
+            }
+            checker.check(&seen)?;
+            diagnostics.extend(checker.diagnostics);
+            validation.unchecked = checker.unchecked;
+        }
         project.conceal(&mut diagnostics);
-        validation.unchecked = checker.unchecked;
     }
     diagnostics.sort_by(|a, b| {
         (&a.location.file, a.location.span.start, a.code).cmp(&(&b.location.file, b.location.span.start, b.code))
@@ -106,6 +128,8 @@ struct Checker<'a> {
     compiled: &'a Compiled,
     dialect: &'static dyn Dialect,
     connection: &'a mut dyn Connection,
+    /// What names of schemas begin with while they are tried out, and nobody should read.
+    hidden_prefix: String,
     files: &'a BTreeMap<String, String>,
     /// For each node its column names, as far as they are known.
     columns: Vec<Option<Vec<String>>>,
@@ -324,10 +348,17 @@ impl Checker<'_> {
                     column.as_ref().and_then(|column| self.dialect.quote_identifier(column).ok()).unwrap_or_default();
                 let sql = format!("select * from {name} t where ({subject} {expression})");
                 if let Err(error) = self.connection.describe(&sql) {
-                    let message = format!("test {}: {error}", test.name);
+                    let message = format!("test {}: {}", test.name, self.shown(&error));
                     self.diagnostics.push(Diagnostic::error("bad-test", message, test.location.clone()));
                 }
             }
+        }
+    }
+
+    fn shown(&self, error: &WarehouseError) -> String {
+        match self.hidden_prefix.as_str() {
+            "" => error.to_string(),
+            prefix => error.to_string().replace(prefix, ""),
         }
     }
 
@@ -335,7 +366,9 @@ impl Checker<'_> {
     fn complain(&mut self, what: &str, file: &str, sql: &str, templated: bool, error: &WarehouseError) {
         let span = named_in(&error.message).and_then(|name| word_in(sql, name));
         let original = self.files.get(file).map_or("", String::as_str);
-        let mut diagnostic = Diagnostic::error("bad-query", format!("{what}: {error}"), Location::file(file));
+        let message = self.shown(error);
+        let mut diagnostic = Diagnostic::error("bad-query", format!("{what}: {message}"), Location::file(file));
+        diagnostic.help = self.dialect.instead(&error.message);
         match span {
             Some(span) if !templated => diagnostic.location.span = span,
             Some(span) => match locate(original, sql, span.clone()) {

@@ -142,10 +142,19 @@ impl<'a> Database<'a> {
         self.temporary.retain(|known| known.name != name);
         self.temporary.push(Temporary { name: name.to_owned(), rows: None });
         let rows = self.execute(&format!("create temporary table {name} as {select}"))?;
+        self.analyze(name)?;
         if let Some(made) = self.temporary.last_mut() {
             made.rows = Some(rows);
         }
         Ok(rows)
+    }
+
+    /// Tells the engine what a table holds, if it wants to know.
+    pub fn analyze(&mut self, table: &str) -> Result<(), RunError> {
+        match self.dialect.analyze(table) {
+            Some(sql) => self.execute(&sql).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Makes a temporary table; its name.
@@ -169,7 +178,7 @@ impl<'a> Database<'a> {
         let table = self.temporary.iter().find(|known| known.name == relation).and_then(|known| known.rows);
         match view.or(table) {
             Some(rows) => Ok(rows),
-            None => self.count(&format!("select count(*) from {relation}")),
+            None => self.count(&format!("select count(*) from {relation} r")),
         }
     }
 
@@ -210,9 +219,10 @@ impl<'a> Database<'a> {
 
     /// Drops every staged relation and temporary table, but small tables and views over such, which go with the connection.
     pub fn drop_temporary(&mut self) -> Result<(), RunError> {
+        // Views go before the tables they read. What stays is none the less not spoken of again.
+        let views = std::mem::take(&mut self.views);
         if self.temporary.iter().any(|temporary| !temporary.is_small()) {
-            // Views go before the tables they read.
-            for (name, _) in std::mem::take(&mut self.views) {
+            for (name, _) in views.iter().rev() {
                 self.execute(&format!("drop view if exists {name}"))?;
             }
         }

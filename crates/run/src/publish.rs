@@ -4,6 +4,7 @@
 
 pub mod change_log;
 pub mod difference;
+pub mod indexes;
 pub mod missing;
 pub mod model;
 pub mod physical;
@@ -66,6 +67,8 @@ pub struct Publication<'a> {
     pub clocks_now: BTreeMap<TableName, ClockValues>,
     /// Physical tables that are no longer needed once this is published.
     pub superseded: Vec<String>,
+    /// Columns of store tables that others have taken the place of: quoted table, and the column.
+    pub replaced_columns: Vec<(String, String)>,
     /// What was done.
     pub steps: Vec<StepOutcome>,
     /// What a person should know.

@@ -141,14 +141,14 @@ impl Search<'_> {
         let physical = self.publication.physical(&state.physical)?;
         let identifier = self.publication.database.dialect.row_identifier();
         let found = self.publication.database.query_with(
-            &format!("select t.{identifier} from {physical} t where {condition} order by 1 limit {}", SHOWN + 1),
+            &format!("select cast(t.{identifier} as varchar) from {physical} t where {condition} order by t.{identifier} limit {}", SHOWN + 1),
             &parameters,
         )?;
         let found = crate::text::text_table(&found, None).map_err(|error| self.publication.database.error(error))?;
-        let rows: Vec<i64> = found.rows.iter().filter_map(|row| row.first()?.as_deref()?.parse().ok()).collect();
+        let rows: Vec<String> = found.rows.into_iter().filter_map(|row| row.into_iter().next()?).collect();
         let mut origins = Vec::new();
         for row in rows.iter().take(SHOWN) {
-            origins.push(self.stored_row(table, *row, DEEPEST)?);
+            origins.push(self.stored_row(table, row, DEEPEST)?);
         }
         let mut remark = None;
         let mut versions = None;
@@ -278,17 +278,18 @@ impl Search<'_> {
     }
 
     /// A row that stands in a table, by its identifier.
-    fn stored_row(&mut self, table: &TableName, row: i64, depth: usize) -> Result<RowOrigin, RunError> {
+    fn stored_row(&mut self, table: &TableName, row: &str, depth: usize) -> Result<RowOrigin, RunError> {
         let Some(state) = self.publication.tables.get(table).cloned() else {
             return Err(RunError::NotFound(format!("{table} was never built")));
         };
         let physical = self.publication.physical(&state.physical)?;
         let identifier = self.publication.database.dialect.row_identifier();
+        let wanted = self.publication.database.dialect.row_literal(row);
         let stored = matches!(state.kind, TableKind::Store | TableKind::Seed);
         let place = if stored { format!(", t.{ORIGIN_COLUMN}, t.{RECORD_COLUMN}") } else { String::new() };
         let columns = self.declared(&state, "t")?;
         let mut answer = self.publication.database.texts(&format!(
-            "select {columns}, t.{RUN_COLUMN}{place} from {physical} t where t.{identifier} = {row}"
+            "select {columns}, t.{RUN_COLUMN}{place} from {physical} t where t.{identifier} = {wanted}"
         ))?;
         let mut cells = answer.rows.pop().unwrap_or_default();
         let mut number = || cells.pop().flatten().and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
@@ -329,7 +330,7 @@ impl Search<'_> {
         &mut self,
         table: &TableName,
         state: &TableState,
-        row: i64,
+        row: &str,
         depth: usize,
         found: &mut RowOrigin,
     ) -> Result<(), RunError> {
@@ -355,6 +356,7 @@ impl Search<'_> {
         let wanted = self.publication.database.temporary("wanted");
         let physical = self.publication.physical(&state.physical)?;
         let identifier = self.publication.database.dialect.row_identifier();
+        let row = self.publication.database.dialect.row_literal(row);
         let names = shape.key_columns().iter().map(String::as_str);
         let columns = self.publication.database.name(column_list(self.publication.database.dialect, "t", names))?;
         self.publication
@@ -409,14 +411,14 @@ impl Search<'_> {
         let physical = self.publication.physical(&state.physical)?;
         let identifier = self.publication.database.dialect.row_identifier();
         let mut parts = vec![format!(
-            "select {}, t.{identifier} as _row, null::bigint as _gone, t.{RUN_COLUMN} as _written from {physical} t \
+            "select {}, cast(t.{identifier} as varchar) as _row, null::bigint as _gone, t.{RUN_COLUMN} as _written from {physical} t \
              where t.{RUN_COLUMN} > {since} and t.{RUN_COLUMN} <= {run}",
             self.declared(state, "t")?
         )];
         if self.publication.logs.known.get(table).is_some_and(|log| log.physical == state.physical) {
             let log = self.publication.physical(&log_name(&state.physical))?;
             parts.push(format!(
-                "select {}, null::bigint, l.{CHANGED_RUN_COLUMN}, l.{RUN_COLUMN} from {log} l where \
+                "select {}, null::varchar, l.{CHANGED_RUN_COLUMN}, l.{RUN_COLUMN} from {log} l where \
                  (l.{CHANGED_RUN_COLUMN} > {since} and l.{CHANGED_RUN_COLUMN} <= {run}) or (l.{RUN_COLUMN} > {since} and l.{RUN_COLUMN} <= {run})",
                 self.declared(state, "l")?
             ));
@@ -442,9 +444,9 @@ impl Search<'_> {
         ))?;
         let mut cells = answer.rows.pop().unwrap_or_default();
         let mut number = || cells.pop().flatten().and_then(|text| text.parse::<i64>().ok());
-        let (written, gone, row) = (number().unwrap_or(0), number(), number());
-        if let Some(row) = row {
-            return self.stored_row(table, row, depth);
+        let (written, gone) = (number().unwrap_or(0), number());
+        if let Some(row) = cells.pop().flatten() {
+            return self.stored_row(table, &row, depth);
         }
         Ok(RowOrigin {
             table: table.to_string(),

@@ -1,6 +1,7 @@
 //! The cases as tests: one for each file in `cases/`.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use crate::case::play;
 
@@ -9,7 +10,10 @@ macro_rules! cases {
         $(
             #[test]
             fn $name() {
-                play(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(concat!(stringify!($name), ".txt")));
+                play(
+                    &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(concat!(stringify!($name), ".txt")),
+                    None,
+                );
             }
         )*
 
@@ -77,6 +81,36 @@ cases! {
     tests_warn,
     two_projects,
     why_history,
+}
+
+/// Cases with targets of their own, and one with sums beyond the largest number, which Postgres refuses to make.
+const ONLY_DUCKDB: &[&str] = &["targets", "sums_chosen", "models_floats"];
+
+/// The same histories with the warehouse in Postgres come to the same.
+#[test]
+fn on_postgres() {
+    let chosen = std::env::var("THALWEG_CASE").unwrap_or_default();
+    let waiting: Vec<&str> = NAMES.iter().copied().filter(|name| !ONLY_DUCKDB.contains(name)).collect();
+    let waiting = Mutex::new(waiting.into_iter().filter(|name| name.contains(&chosen)).rev().collect::<Vec<_>>());
+    let failed = Mutex::new(Vec::new());
+    let next = || waiting.lock().unwrap().pop();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(name) = next() {
+                    let file =
+                        |folder: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{folder}/{name}.txt"));
+                    let (file, other) = (file("cases"), file("cases_postgres"));
+                    let played = std::panic::catch_unwind(|| crate::site::on_postgres(|| play(&file, Some(&other))));
+                    if played.is_err() {
+                        failed.lock().unwrap().push(name);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{failed:?} come to something else in Postgres");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A project on disk with its warehouse, and what can be asked of it.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use arrow::array::Array;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use thalweg_run::{BuildOptions, Command, Observer, OpenOptions, RunError, RunOutcome, Silent, Workbench};
-use thalweg_testkit::{TestProject, WrittenProject};
+use thalweg_testkit::{PostgresServer, TestProject, WrittenProject};
 use thalweg_warehouse::{Access, Connection, Wait};
 
 /// A project on disk.
@@ -17,6 +18,61 @@ pub struct Site {
     pub project: WrittenProject,
     /// The target that is built.
     pub target: Option<String>,
+    /// The database that is its warehouse, where that is one of Postgres.
+    database: Option<String>,
+}
+
+thread_local! {
+    static ON_POSTGRES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does something in which every new site has a warehouse in Postgres.
+pub fn on_postgres<T>(act: impl FnOnce() -> T) -> T {
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            ON_POSTGRES.set(false);
+        }
+    }
+    ON_POSTGRES.set(true);
+    let _back = Back;
+    act()
+}
+
+/// What a site was saved as.
+pub struct Saved {
+    files: TestProject,
+    database: Option<String>,
+}
+
+impl Drop for Saved {
+    fn drop(&mut self) {
+        if let Some(database) = &self.database {
+            PostgresServer::shared().forget(database);
+        }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(database) = &self.database
+            && !std::thread::panicking()
+        {
+            PostgresServer::shared().forget(database);
+        }
+    }
+}
+
+/// A project file that names its target, where it does not yet and the warehouse is a database.
+fn placed(path: &str, text: &[u8], database: Option<&String>) -> Vec<u8> {
+    let mut text = text.to_vec();
+    let names_target = String::from_utf8_lossy(&text).contains("targets:");
+    if let Some(database) = database.filter(|_| path == "thalweg.yml" && !names_target) {
+        let url = PostgresServer::shared().database_named(database).url();
+        let end = if text.ends_with(b"\n") { "" } else { "\n" };
+        text.extend(format!("{end}targets: {{ dev: {{ type: postgres, url: \"{url}\" }} }}\n").bytes());
+    }
+    text
 }
 
 /// Rows as texts.
@@ -25,30 +81,63 @@ pub type Rows = Vec<Vec<Option<String>>>;
 impl Site {
     /// A project with these files.
     pub fn new(files: &[(&str, &str)]) -> Self {
-        let project = files.iter().fold(TestProject::new(), |project, (path, text)| project.file(*path, *text));
-        Self { project: project.write(), target: None }
+        let database = ON_POSTGRES.get().then(|| PostgresServer::shared().database().name().to_owned());
+        let project = files.iter().fold(TestProject::new(), |project, (path, text)| {
+            project.file(*path, placed(path, text.as_bytes(), database.as_ref()))
+        });
+        Self { project: project.write(), target: None, database }
+    }
+
+    /// A project that is written as it is.
+    pub fn of(project: TestProject) -> Self {
+        Self { project: project.write(), target: None, database: None }
+    }
+
+    /// Writes a file of the project.
+    pub fn put(&self, path: &str, content: impl AsRef<[u8]>) {
+        self.project.put(path, placed(path, content.as_ref(), self.database.as_ref()));
+    }
+
+    /// Whether its warehouse is a database of Postgres.
+    pub fn is_on_postgres(&self) -> bool {
+        self.database.is_some()
     }
 
     /// The same project, warehouse and landing in another folder.
     pub fn copy(&self) -> Self {
-        Self { project: TestProject::new().folder(self.project.path()).write(), target: self.target.clone() }
+        let project = TestProject::new().folder(self.project.path()).write();
+        let mut copy = Self { project, target: self.target.clone(), database: None };
+        if let Some(database) = &self.database {
+            let server = PostgresServer::shared();
+            let other = server.copy_of(database).name().to_owned();
+            let text = copy.project.read("thalweg.yml");
+            let url = |name: &str| format!("{}\"", server.database_named(name).url());
+            copy.project.put("thalweg.yml", text.replace(&url(database), &url(&other)));
+            copy.database = Some(other);
+        }
+        copy
     }
 
     /// Warehouse, landing and caches as they are now.
-    pub fn save(&self) -> TestProject {
+    pub fn save(&self) -> Saved {
         let files = self.project.files().into_iter().filter(|file| is_inner(file));
-        files.fold(TestProject::new(), |saved, file| {
+        let files = files.fold(TestProject::new(), |saved, file| {
             let content = std::fs::read(self.project.path().join(&file)).unwrap();
             saved.file(file, content)
-        })
+        });
+        let copy = |name: &String| PostgresServer::shared().copy_of(name).name().to_owned();
+        Saved { files, database: self.database.as_ref().map(copy) }
     }
 
     /// Puts them back.
-    pub fn restore(&self, saved: &TestProject) {
+    pub fn restore(&self, saved: &Saved) {
         for file in self.project.files().iter().filter(|file| is_inner(file)) {
             self.project.remove(file);
         }
-        let saved = saved.clone().write();
+        if let (Some(own), Some(other)) = (&self.database, &saved.database) {
+            PostgresServer::shared().replace(own, other);
+        }
+        let saved = saved.files.clone().write();
         for file in saved.files() {
             self.project.put(&file, std::fs::read(saved.path().join(&file)).unwrap());
         }

@@ -1,6 +1,7 @@
 //! How an engine spells names, literals, types and comparisons. One file an engine.
 
 pub mod duckdb;
+mod portable;
 pub mod postgres;
 
 use std::fmt::Debug;
@@ -46,6 +47,11 @@ pub trait Dialect: Debug + Send + Sync {
     /// The column type that holds every value of the engine's type, if there is one.
     fn column_type(&self, type_name: &str) -> Option<ColumnType>;
 
+    /// Statements that make what [`Dialect::try_convert`] asks for, in the schema of the ledger; they may be sent again.
+    fn preparations(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The value of an expression as the engine's type `type_name`, NULL where it cannot be one.
     fn try_convert(&self, expression: &str, type_name: &str) -> String;
 
@@ -84,9 +90,55 @@ pub trait Dialect: Debug + Send + Sync {
         format!("typeof({expression})")
     }
 
+    /// What to write instead of what the engine says it does not have, for a person.
+    fn instead(&self, message: &str) -> Option<String> {
+        let _ = message;
+        None
+    }
+
+    /// Whether the engine looks rows up by indexes.
+    fn has_indexes(&self) -> bool {
+        false
+    }
+
+    /// A statement that makes an index of columns with their types, as good as can be; `None` where there can be none. Both names are of one
+    /// schema, the table's is quoted.
+    fn create_index(
+        &self,
+        name: &str,
+        table: &str,
+        columns: &[(String, String)],
+        unique: bool,
+    ) -> Result<Option<String>, InvalidName> {
+        let _ = (name, table, columns, unique);
+        Ok(None)
+    }
+
+    /// The statement that tells the engine what a table holds, where queries are planned by that; to be sent when many rows came.
+    fn analyze(&self, table: &str) -> Option<String> {
+        let _ = table;
+        None
+    }
+
+    /// Whether the type of a column can be changed while a view reads it.
+    fn alters_below_views(&self) -> bool {
+        true
+    }
+
+    /// Whether a view or table is defined anew or dropped only when nobody reads it any more, and nobody can read it from then to the
+    /// end of the transaction.
+    fn definitions_wait_for_readers(&self) -> bool {
+        false
+    }
+
     /// Whether the scan of a table is filtered by the values of single columns that a join with it has read on its other side.
     fn filters_scans_by_joins(&self) -> bool {
         true
+    }
+
+    /// A row's identifier as a literal, from its text.
+    fn row_literal(&self, text: &str) -> String {
+        self.literal_text(text)
     }
 
     /// A row's columns as one JSON text, `{"name": value, ...}`.

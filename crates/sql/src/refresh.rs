@@ -15,6 +15,7 @@ mod columns;
 mod discover;
 mod found;
 mod key;
+mod lookups;
 mod merged;
 mod outline;
 mod push;

@@ -150,6 +150,30 @@ impl PostgresServer {
         PostgresDatabase { server: self, name }
     }
 
+    /// A new database with what another one holds now, from which everybody is thrown out.
+    pub fn copy_of(&self, name: &str) -> PostgresDatabase<'_> {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed) + 1;
+        let copy = format!("test_{number}");
+        let all = self.database_named("postgres");
+        all.run(&format!(
+            "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity where datname = '{name}' and pid <> pg_backend_pid()"
+        ));
+        all.run(&format!("create database {copy} template {name} strategy = file_copy"));
+        PostgresDatabase { server: self, name: copy }
+    }
+
+    /// Puts what one database holds in the place of another.
+    pub fn replace(&self, name: &str, by: &str) {
+        let all = self.database_named("postgres");
+        all.run(&format!("drop database if exists {name} with (force)"));
+        all.run(&format!("create database {name} template {by} strategy = file_copy"));
+    }
+
+    /// Drops a database.
+    pub fn forget(&self, name: &str) {
+        self.database_named("postgres").run(&format!("drop database if exists {name} with (force)"));
+    }
+
     /// A database that is there.
     pub fn database_named(&self, name: &str) -> PostgresDatabase<'_> {
         PostgresDatabase { server: self, name: name.to_owned() }

@@ -138,6 +138,16 @@ pub trait Connection: Send {
         self.execute(&format!("create schema if not exists \"{}\"", schema.replace('"', "\"\"")), &[]).map(drop)
     }
 
+    /// Defines a view by a query, or defines it anew. Privileges on it and views of others that read it stay; where they cannot, the error
+    /// names them, and the transaction is to be undone.
+    fn define_view(&mut self, schema: &str, view: &str, sql: &str) -> Result<(), WarehouseError>;
+
+    /// The indexes of a schema; none where the warehouse has no indexes.
+    fn indexes(&mut self, schema: &str) -> Result<Vec<StandingIndex>, WarehouseError> {
+        let _ = schema;
+        Ok(Vec::new())
+    }
+
     /// Makes the rows of landing files readable under a temporary name, as often as wished, until [`Connection::unstage`] or the
     /// end of the connection. A column that a file does not have is NULL there; each value is cast to the given type. The relation
     /// has the given columns in the given order, then [`FILE_COLUMN`] and [`RECORD_COLUMN`]. A value that the warehouse cannot hold is
@@ -223,6 +233,15 @@ pub struct DescribedColumn {
     pub name: String,
     /// Its type in the engine's own words.
     pub engine_type: String,
+}
+
+/// An index that stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandingIndex {
+    /// Its name.
+    pub name: String,
+    /// The table it is of.
+    pub table: String,
 }
 
 /// A column of a staged relation.

@@ -44,9 +44,24 @@ pub fn open_with_folders(
     }
 }
 
-/// An empty engine of the target's kind that can say what it thinks of queries, without touching the warehouse.
-pub fn scratch(target: &Target) -> Result<Box<dyn Connection>, WarehouseError> {
+/// A place where queries are tried out, without touching the warehouse.
+pub struct Scratch {
+    /// Whatever is made by it is gone when it is dropped. After an error it goes on.
+    pub connection: Box<dyn Connection>,
+    /// What names of schemas have to begin with in it, where others stand beside.
+    pub schema_prefix: Option<String>,
+}
+
+/// An empty engine of the target's kind that can say what it thinks of queries.
+pub fn scratch(target: &Target, project_folder: &Path) -> Result<Scratch, WarehouseError> {
     match &target.connection {
-        TargetConnection::Duckdb { .. } | TargetConnection::Postgres(_) => crate::duckdb::scratch(),
+        TargetConnection::Duckdb { .. } => Ok(Scratch { connection: crate::duckdb::scratch()?, schema_prefix: None }),
+        TargetConnection::Postgres(postgres) => {
+            let warehouse = PostgresWarehouse::new((**postgres).clone(), target, project_folder, Vec::new())?;
+            Ok(Scratch {
+                connection: crate::postgres::scratch(&warehouse)?,
+                schema_prefix: Some(format!("thalweg_check_{}_", std::process::id())),
+            })
+        }
     }
 }

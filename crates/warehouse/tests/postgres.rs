@@ -299,3 +299,49 @@ fn granted_roles_may_do_what_they_must_and_no_more() {
         assert_eq!(kind(reader.execute(sql, &[])), WarehouseErrorKind::Statement, "{sql}");
     }
 }
+
+#[test]
+fn a_view_defined_anew_keeps_those_who_use_it() {
+    let site = PostgresSite::new();
+    let database = site.database();
+    database.run(
+        "create role analyst; create schema d; create schema pres; create schema people;
+         create table d.t (a int, b text); insert into d.t values (1, 'x');
+         create view pres.v as select a, b from d.t; grant select on pres.v to analyst; grant select (a) on pres.v to public;
+         comment on view pres.v is 'for all';
+         create view people.own as select a + 1 as next from pres.v; grant select on people.own to analyst;
+         create view people.upon as select next from people.own",
+    );
+    let mut connection = site.connect();
+    connection.begin().expect("a transaction");
+    // More columns at the end, other ones, and another type: the last two make all the views anew.
+    connection.define_view("pres", "v", "select a, b, a * 2 as c from d.t").expect("one more column");
+    connection.define_view("pres", "v", "select b, cast(a as numeric(9,2)) as a from d.t").expect("other columns");
+    connection.commit().expect("committed");
+    assert_eq!(ask(&mut *connection, "select a::text from pres.v"), ["1.00"]);
+    assert_eq!(ask(&mut *connection, "select next::text from people.upon"), ["2.00"]);
+    let told = database.run(
+        "select has_table_privilege('analyst', 'pres.v', 'select'), has_table_privilege('analyst', 'people.own', 'select'),
+           has_column_privilege('needs_password', 'pres.v', 'a', 'select'), has_column_privilege('needs_password', 'pres.v', 'b', 'select'),
+           obj_description('pres.v'::regclass)",
+    );
+    assert_eq!(told, "t|t|t|f|for all");
+
+    // What cannot be made again is named, and nothing happened.
+    connection.begin().expect("a transaction");
+    let refused = connection.define_view("pres", "v", "select b from d.t").expect_err("a is granted");
+    assert!(refused.message.contains("grant SELECT (a)"), "{}", refused.message);
+    connection.rollback().expect("undone");
+    database.run("revoke select (a) on pres.v from public");
+    connection.begin().expect("a transaction");
+    let refused = connection.define_view("pres", "v", "select b from d.t").expect_err("people.own reads a");
+    assert!(refused.message.contains("people.own") && refused.message.contains("pres"), "{}", refused.message);
+    connection.rollback().expect("undone");
+    assert_eq!(ask(&mut *connection, "select next::text from people.upon"), ["2.00"]);
+    database.run("create materialized view people.kept as select a from pres.v");
+    connection.begin().expect("a transaction");
+    let refused = connection.define_view("pres", "v", "select a from d.t").expect_err("a materialized view reads it");
+    assert!(refused.message.contains("people.kept"), "{}", refused.message);
+    connection.rollback().expect("undone");
+    database.run("drop owned by analyst; drop role analyst");
+}

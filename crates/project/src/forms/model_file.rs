@@ -54,12 +54,24 @@ pub struct ModelConfig {
     pub refresh: Option<RefreshPin>,
     /// The column or columns that identify a row.
     pub primary_key: Option<OneOrMany>,
+    /// Indexes beside those that refreshes need, where the warehouse has indexes: `[{ columns: [order_date], unique: false }]`.
+    pub indexes: Option<Vec<IndexForm>>,
     /// Tags, for selectors. Those of file and YAML add up.
     pub tags: Option<OneOrMany>,
     /// Whether it is part of the project at all. Default: `true`.
     pub enabled: Option<bool>,
     /// Anything; Thalweg does not look at it.
     pub meta: Option<Value>,
+}
+
+/// An index of a model's table.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IndexForm {
+    /// Its columns, in order.
+    pub columns: OneOrMany,
+    /// Whether no two rows may have the same values there. Default: `false`.
+    pub unique: Option<bool>,
 }
 
 /// What is said of one column of a model or seed.

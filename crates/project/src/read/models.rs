@@ -9,7 +9,7 @@ use crate::input::InputFile;
 use crate::name::is_plain;
 use crate::template::Templates;
 use crate::yaml::Node;
-use crate::{Diagnostic, Location, Materialized, Model, ModelColumn, RefreshPin, TableName};
+use crate::{Diagnostic, Index, Location, Materialized, Model, ModelColumn, RefreshPin, TableName};
 
 /// A file that is a model.
 pub struct ModelSource<'a> {
@@ -216,6 +216,10 @@ impl<'a> Reader<'a> {
             let message = format!("`primary_key` of the model `{}` names a column twice", source.table);
             self.report("duplicate-column", message, at, span).help = Some("name each column once".to_owned());
         }
+        let indexes = in_file.indexes.or(in_yaml.indexes).unwrap_or_default();
+        let indexes = indexes
+            .into_iter()
+            .map(|form| Index { columns: form.columns.into_vec(), unique: form.unique.unwrap_or(false) });
         let location = match description {
             Some(description) => Location::new(
                 &description.file.path,
@@ -236,6 +240,7 @@ impl<'a> Reader<'a> {
             materialized: in_file.materialized.or(in_yaml.materialized).unwrap_or(Materialized::Table),
             refresh,
             primary_key,
+            indexes: indexes.collect(),
             tags,
             description: description.and_then(|description| description.form.description.clone()),
             columns,

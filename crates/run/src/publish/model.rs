@@ -227,7 +227,9 @@ impl Publication<'_> {
         let comparable = old.as_ref().filter(|old| {
             !old.physical.is_empty()
                 && old.typed_columns(self.database.dialect) == columns
-                && (!self.compiled.readers[node].is_empty() || old.rows <= COMPARED_ROWS)
+                && (!self.compiled.readers[node].is_empty()
+                    || old.rows <= COMPARED_ROWS
+                    || self.database.dialect.definitions_wait_for_readers())
         });
         let (counts, change, physical, created_run) = if let Some(old) = comparable {
             step.strategy = Strategy::FullDifference;
@@ -253,6 +255,7 @@ impl Publication<'_> {
             let physical = self.physical_name(table);
             let quoted = self.physical(&physical)?;
             self.database.execute(&format!("create table {quoted} as {select}"))?;
+            self.database.analyze(&quoted)?;
             self.publish_view(table, &physical, &columns)?;
             self.break_log(table)?;
             if let Some(old) = old.as_ref().filter(|old| !old.physical.is_empty()) {

@@ -10,6 +10,9 @@ use crate::error::RunError;
 use crate::publish::Publication;
 use crate::publish::change_log::log_name;
 
+/// Bytes that names of tables beside a physical one need: `.tombstones`, and an `x` or two of a second version in one run.
+const BESIDE: usize = 14;
+
 /// Schema of the physical tables.
 pub const DATA_SCHEMA: &str = "thalweg_data";
 
@@ -28,7 +31,18 @@ impl Publication<'_> {
     pub fn physical_name(&self, table: &TableName) -> String {
         let prefix = &self.project.target.schema_prefix;
         // A dot is in no name of a schema, table or project, so that no two tables get one name.
-        format!("{}.{prefix}{}.{}.v{}", self.project.name, table.schema, table.name, self.run)
+        let (before, after) = (format!("{}.", self.project.name), format!(".v{}", self.run));
+        let name = format!("{prefix}{}.{}", table.schema, table.name);
+        let room = self.database.dialect.longest_name().map(|longest| longest.saturating_sub(BESIDE));
+        match room {
+            Some(room) if before.len() + name.len() + after.len() > room => {
+                let hash = &blake3::hash(name.as_bytes()).to_hex()[..12];
+                let begin: String =
+                    name.chars().take(room.saturating_sub(before.len() + after.len() + hash.len() + 1)).collect();
+                format!("{before}{begin}~{hash}{after}")
+            }
+            _ => format!("{before}{name}{after}"),
+        }
     }
 
     /// Creates an empty store table.
@@ -65,8 +79,10 @@ impl Publication<'_> {
     /// Defines a published view by a query.
     pub fn define_view(&mut self, table: &TableName, sql: &str) -> Result<(), RunError> {
         self.claim(table)?;
-        let view = self.published(table)?;
-        self.database.execute(&format!("create or replace view {view} as {sql}"))?;
+        let schema = format!("{}{}", self.project.target.schema_prefix, table.schema);
+        tracing::debug!(view = %table, sql);
+        let defined = self.database.connection.define_view(&schema, &table.name, sql);
+        defined.map_err(|error| self.database.error(error))?;
         self.definitions_changed = true;
         Ok(())
     }
@@ -77,8 +93,8 @@ impl Publication<'_> {
             return Ok(());
         }
         let schema = format!("{}{}", self.project.target.schema_prefix, table.schema);
-        let quoted = self.database.name(self.database.dialect.quote_identifier(&schema))?;
-        self.database.execute(&format!("create schema if not exists {quoted}"))?;
+        self.database.name(self.database.dialect.quote_identifier(&schema))?;
+        self.database.connection.create_schema(&schema).map_err(|error| self.database.error(error))?;
         self.refuse_foreign(table, &schema)
     }
 

@@ -191,6 +191,7 @@ impl Publication<'_> {
         if rows_before == 0 && extract.again.is_none() && !self.has_tombstones(&merge)? {
             let sql = self.database.name(merge.insert_initial(&winners))?;
             counts.inserted = self.database.execute(&sql)?;
+            self.database.analyze(&merge.target)?;
             counts.unchanged = usable - counts.duplicate - counts.inserted;
             if let Some(sql) =
                 merge.insert_initial_tombstones(&winners).map_err(|error| self.database.bad_name(error))?
@@ -224,6 +225,7 @@ impl Publication<'_> {
         let verdicts = self.database.temporary("verdicts");
         let sql = self.database.name(merge.create_verdicts(&verdicts, winners))?;
         self.database.execute(&sql)?;
+        self.database.analyze(&verdicts)?;
         let usable = counts.read - counts.rejected - counts.duplicate;
         let mut elsewhere = 0;
         for row in self.database.texts(&merge.count_verdicts(&verdicts))?.rows {
@@ -297,6 +299,9 @@ impl Publication<'_> {
         let sql = self.database.name(merge.append())?;
         counts.inserted = self.database.execute(&sql)?;
         let first = rows_before == 0;
+        if first {
+            self.database.analyze(&merge.target)?;
+        }
         let change = if counts.inserted == 0 {
             Change::None
         } else if first {

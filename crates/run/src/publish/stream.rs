@@ -151,6 +151,7 @@ impl Publication<'_> {
                         change = Change::Everything;
                         self.break_log(table)?;
                         self.publish_view(table, &physical, &typed(self.database.dialect, &columns))?;
+                        self.drop_replaced_columns()?;
                     }
                 }
                 None => {
@@ -278,14 +279,15 @@ impl Publication<'_> {
                     altered = true;
                 }
                 Some(old) if old.column_type != column.column_type => {
-                    self.database.execute(&format!("alter table {table} alter column {name} type {type_name}"))?;
+                    self.change_type(physical, &column.name, &type_name)?;
                     let buried = stream.sequence_by.is_some() && stream.soft_delete.is_some();
                     let part =
                         stream.primary_key.contains(&column.name) || stream.sequence_by.as_ref() == Some(&column.name);
                     if buried && part && stream.write_disposition == WriteDisposition::Merge {
                         let tombstones = self.physical(&tombstones_name(physical))?;
-                        self.database
-                            .execute(&format!("alter table {tombstones} alter column {name} type {type_name}"))?;
+                        self.database.execute(&format!(
+                            "alter table {tombstones} alter column {name} type {type_name} using cast({name} as {type_name})"
+                        ))?;
                     }
                     altered = true;
                 }
@@ -294,6 +296,35 @@ impl Publication<'_> {
         }
         self.definitions_changed |= altered;
         Ok(altered)
+    }
+}
+
+impl Publication<'_> {
+    /// Gives a column of a store table another type, which holds all of its values.
+    fn change_type(&mut self, physical: &str, column: &str, type_name: &str) -> Result<(), RunError> {
+        let dialect = self.database.dialect;
+        let table = self.physical(physical)?;
+        let name = self.database.name(dialect.quote_identifier(column))?;
+        if dialect.alters_below_views() {
+            self.database.execute(&format!("alter table {table} alter column {name} type {type_name}"))?;
+            return Ok(());
+        }
+        // A new column takes the place of the old one, which stays until no view reads it any more.
+        let old = format!("_thalweg_replaced_{}", self.replaced_columns.len());
+        self.database.execute(&format!("alter table {table} rename column {name} to {old}"))?;
+        self.database.execute(&format!("alter table {table} add column {name} {type_name}"))?;
+        self.database.execute(&format!(
+            "update {table} set {name} = cast(cast({old} as text) as {type_name}) where {old} is not null"
+        ))?;
+        self.replaced_columns.push((table, old));
+        Ok(())
+    }
+
+    fn drop_replaced_columns(&mut self) -> Result<(), RunError> {
+        for (table, column) in std::mem::take(&mut self.replaced_columns) {
+            self.database.execute(&format!("alter table {table} drop column {column}"))?;
+        }
+        Ok(())
     }
 }
 

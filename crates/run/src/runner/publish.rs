@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thalweg_project::{OnFailure, Source as SourceDefinition, Stream, TableName};
 use thalweg_source::landing::Manifest;
@@ -33,6 +34,11 @@ use crate::table_state::TableKind;
 use crate::verify::{Wanted, verify_on};
 use crate::{check, known, seeds};
 
+/// How often a publication is begun again because others worked on the same tables.
+const MOST_CONFLICTS: u32 = 4;
+/// How long is waited before, times how often it was.
+const PAUSE: Duration = Duration::from_millis(500);
+
 impl Run<'_> {
     /// Opens the warehouse, publishes, tells the sources, answers the reports.
     pub(super) fn publish_and_finish(
@@ -52,6 +58,7 @@ impl Run<'_> {
             None => warehouse.connect(Access::Write, &wait)?,
         };
         let watch = self.bench.interrupt_when_cancelled(connection.interrupter());
+        let mut conflicts = 0;
         let published = loop {
             let before = (self.notes.clone(), self.failed.clone());
             match self.publish(connection.as_mut(), seed_source, &landed, replayed) {
@@ -61,6 +68,15 @@ impl Run<'_> {
                     fail::fail_point!("run::before-again");
                     (self.notes, self.failed) = before;
                     self.in_full.insert(table, format!("a statement of its incremental refresh failed: {reason}"));
+                }
+                // Others worked on the same tables: the run is done again as a whole, a little later each time.
+                Err(error) if error.is_conflict() && conflicts < MOST_CONFLICTS && !self.bench.is_cancelled() => {
+                    connection.rollback()?;
+                    conflicts += 1;
+                    let message = format!("{error}; beginning the publication again ({conflicts} of {MOST_CONFLICTS})");
+                    self.observer.event(&Event::Note { about: self.warehouse.display(), warning: true, message });
+                    std::thread::sleep(PAUSE * conflicts);
+                    (self.notes, self.failed) = before;
                 }
                 other => break other,
             }
@@ -150,6 +166,7 @@ impl Run<'_> {
             clocks: self.known.clocks.clone(),
             clocks_now: BTreeMap::new(),
             superseded: Vec::new(),
+            replaced_columns: Vec::new(),
             steps: Vec::new(),
             notes: Vec::new(),
             refused: Vec::new(),
@@ -160,10 +177,17 @@ impl Run<'_> {
         let removed = removed_tables(&publication);
         let mut dropped = Vec::new();
         if self.options.drop_removed {
-            for table in &removed {
+            // Views go before what they read.
+            let mut in_order = removed.clone();
+            in_order.sort_by_key(|table| {
+                let state = publication.tables.get(table);
+                let is_view = state.is_some_and(|state| state.kind == TableKind::View);
+                (!is_view, std::cmp::Reverse(state.map_or(0, |state| state.changed_run)))
+            });
+            for table in &in_order {
                 publication.drop_table(table)?;
-                dropped.push(table.clone());
             }
+            dropped.clone_from(&removed);
         }
         self.notes.extend(dropped.iter().map(|table| OutcomeNote {
             about: table.to_string(),
@@ -267,6 +291,7 @@ impl Run<'_> {
             return Ok(outcome);
         }
         let known_tests = known_tests(&publication, &self.known.tests, &tests);
+        publication.keep_indexes()?;
         for name in std::mem::take(&mut publication.superseded) {
             publication.drop_physical(&name)?;
         }

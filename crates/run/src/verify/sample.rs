@@ -75,14 +75,14 @@ pub fn verify_model(
             }
             if let Some(affected) = statements.last() {
                 let columns = publication.database.name(key("a"))?;
-                parts.push(format!("select * from (select {columns} from {} a limit {most})", affected.creates));
+                parts.push(format!("select * from (select {columns} from {} a limit {most}) m", affected.creates));
             }
         }
     }
     let affected = format!("{prefix}keys");
     let keys = publication
         .database
-        .make_counted(&affected, &format!("select distinct * from ({})", parts.join(" union all ")))?;
+        .make_counted(&affected, &format!("select distinct * from ({}) k", parts.join(" union all ")))?;
     let mut nulls = Vec::new();
     for name in shape.key_columns() {
         let column = publication.database.name(qualified(dialect, "a", name))?;

@@ -32,7 +32,7 @@ fn project(database: &Database) -> Site {
     deliver(Example::OrdersDatabase, folder.path(), &SETTINGS, 1).unwrap();
     let project = TestProject::new().folder(folder.path());
     let project = project.file(".env", format!("ORDER_DB_URL={}\n", database.url()));
-    let site = Site { project: project.write(), target: None };
+    let site = Site::of(project);
     let source = site.project.read("sources/shop.yml").replace("type: mariadb", &format!("type: {}", database.kind()));
     site.project.put("sources/shop.yml", source);
     site
@@ -62,7 +62,7 @@ fn the_store_follows_the_shop() {
         let folder = tempfile::tempdir().unwrap();
         write(Example::Orders, folder.path()).unwrap();
         deliver(Example::Orders, folder.path(), &SETTINGS, 1).unwrap();
-        let files = Site { project: TestProject::new().folder(folder.path()).write(), target: None };
+        let files = Site::of(TestProject::new().folder(folder.path()));
         files.build().unwrap();
         for model in MODELS {
             assert_eq!(sorted(&files, model), sorted(&reader.site, model), "{model}");

@@ -2,6 +2,7 @@
 
 use thalweg_project::ColumnType;
 
+use super::portable::{between, instead_for_duckdb};
 use super::{Dialect, Grammar, InvalidName};
 
 /// Types whose values are added without rounding, beside decimals.
@@ -129,6 +130,13 @@ impl Dialect for DuckDb {
         }
     }
 
+    fn instead(&self, message: &str) -> Option<String> {
+        instead_for_duckdb(between(message, "Scalar Function with name ", " ").or_else(|| {
+            between(message, "Aggregate Function with name ", " ")
+                .or_else(|| between(message, "Function with name ", " "))
+        })?)
+    }
+
     fn quotient(&self, number: &str, divisor: i64) -> String {
         // A single slash makes a floating-point number here.
         format!("cast({number} // {divisor} as integer)")
@@ -150,6 +158,10 @@ impl Dialect for DuckDb {
 
     fn row_identifier(&self) -> &'static str {
         "rowid"
+    }
+
+    fn row_literal(&self, text: &str) -> String {
+        format!("cast({} as bigint)", self.literal_text(text))
     }
 
     fn approximate_distinct(&self, columns: &str) -> String {

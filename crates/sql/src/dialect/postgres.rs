@@ -4,12 +4,13 @@
 
 use thalweg_project::ColumnType;
 
+use super::portable::{between, instead_for_postgres};
 use super::{Dialect, Grammar, InvalidName};
 
 /// Longer names are cut by the server, so that two of them may become one.
 const LONGEST_NAME: usize = 63;
 
-/// Types whose values are added without rounding, beside decimals.
+/// Types whose values are added without rounding, and taken away again.
 const EXACT: [&str; 3] = ["smallint", "integer", "bigint"];
 
 /// Other types of which equal values are identical.
@@ -94,6 +95,25 @@ impl Dialect for Postgres {
         })
     }
 
+    /// A cast that fails is an error here, which only a function can forgive. A text that is a whole number with a point is one.
+    fn preparations(&self) -> Vec<String> {
+        vec![
+            "create or replace function thalweg.convertible(value text, type_name text) returns text language plpgsql stable as $$ \
+             declare answer text; \
+             begin \
+               if value is null then return null; end if; \
+               if type_name in ('smallint', 'integer', 'bigint') then \
+                 execute format('select cast(cast(%L as numeric) as %s)::text', value, type_name) into answer; \
+               else \
+                 execute format('select cast(%L as %s)::text', value, type_name) into answer; \
+               end if; \
+               return answer; \
+             exception when data_exception then return null; \
+             end $$"
+                .to_owned(),
+        ]
+    }
+
     fn try_convert(&self, expression: &str, type_name: &str) -> String {
         format!(
             "cast(thalweg.convertible(cast({expression} as text), '{}') as {type_name})",
@@ -137,8 +157,8 @@ impl Dialect for Postgres {
     }
 
     fn adds_exactly(&self, type_name: &str) -> bool {
-        let name = type_name.trim().to_ascii_lowercase();
-        EXACT.contains(&name.as_str()) || name == "numeric" || is_decimal(&name)
+        // A decimal may be NaN, from which nothing is subtracted again; and a sum of decimals is a `numeric` of any scale.
+        EXACT.contains(&type_name.trim().to_ascii_lowercase().as_str())
     }
 
     fn equals_exactly(&self, type_name: &str) -> bool {
@@ -153,12 +173,78 @@ impl Dialect for Postgres {
         "ctid"
     }
 
+    fn row_literal(&self, text: &str) -> String {
+        format!("cast({} as tid)", self.literal_text(text))
+    }
+
     fn type_of(&self, expression: &str) -> String {
         format!("format_type(pg_typeof({expression}), null)")
     }
 
     fn filters_scans_by_joins(&self) -> bool {
         false
+    }
+
+    fn instead(&self, message: &str) -> Option<String> {
+        if message.contains("syntax error at or near \"qualify\"") {
+            return Some("Postgres has no QUALIFY: put the window into a subquery and ask in its WHERE".to_owned());
+        }
+        if message.contains("syntax error at or near \"exclude\"") {
+            return Some("Postgres has no `* exclude`: name the columns".to_owned());
+        }
+        if message.contains("syntax error at or near \"all\"") {
+            return Some(
+                "Postgres has no `group by all` and `order by all`: name the columns, or their places".to_owned(),
+            );
+        }
+        if message.contains("try_cast") {
+            return Some("Postgres has no `try_cast`: ask `x ~ '^[0-9]+$'` in a CASE before the cast".to_owned());
+        }
+        instead_for_postgres(between(message, "function ", "(")?)
+    }
+
+    fn has_indexes(&self) -> bool {
+        true
+    }
+
+    /// Texts may be longer than an entry of a tree can be: only where a table is looked up by nothing else are they hashed.
+    fn create_index(
+        &self,
+        name: &str,
+        table: &str,
+        columns: &[(String, String)],
+        unique: bool,
+    ) -> Result<Option<String>, InvalidName> {
+        let short: Vec<&(String, String)> = columns.iter().filter(|(_, type_name)| is_short(type_name)).collect();
+        let quoted = |columns: &[&(String, String)]| -> Result<String, InvalidName> {
+            let parts: Result<Vec<_>, _> = columns.iter().map(|(name, _)| self.quote_identifier(name)).collect();
+            Ok(parts?.join(", "))
+        };
+        let name = self.quote_identifier(name)?;
+        if !short.is_empty() {
+            let unique = if unique && short.len() == columns.len() { "unique " } else { "" };
+            return Ok(Some(format!("create {unique}index {name} on {table} ({})", quoted(&short)?)));
+        }
+        let hashed = columns.iter().find(|(_, type_name)| {
+            let name = type_name.trim().to_ascii_lowercase();
+            name == "text" || name.starts_with("character varying")
+        });
+        Ok(match hashed {
+            Some(column) => Some(format!("create index {name} on {table} using hash ({})", quoted(&[column])?)),
+            None => None,
+        })
+    }
+
+    fn analyze(&self, table: &str) -> Option<String> {
+        Some(format!("analyze {table}"))
+    }
+
+    fn alters_below_views(&self) -> bool {
+        false
+    }
+
+    fn definitions_wait_for_readers(&self) -> bool {
+        true
     }
 
     fn is_sampled(&self, expressions: &str, seed: i64, per_million: u64) -> String {
@@ -174,6 +260,24 @@ impl Dialect for Postgres {
         }
         Ok(format!("(select row_to_json(_fields)::text from (select {}) _fields)", fields.join(", ")))
     }
+}
+
+/// Whether values of a type are so short that a tree holds each of them, and are put in order.
+fn is_short(type_name: &str) -> bool {
+    let name = type_name.trim().to_ascii_lowercase();
+    EXACT.contains(&name.as_str())
+        || is_decimal(&name)
+        || matches!(
+            name.as_str(),
+            "boolean"
+                | "date"
+                | "time without time zone"
+                | "timestamp without time zone"
+                | "timestamp with time zone"
+                | "uuid"
+                | "real"
+                | "double precision"
+        )
 }
 
 /// A decimal of known scale: its values are written in one way each.
@@ -236,6 +340,14 @@ mod tests {
         for name in ["bigint", "numeric(18,2)", "text", "character varying(12)", "timestamp without time zone"] {
             assert_eq!(Postgres.identity_image("x", name), "x", "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_missing_has_another_spelling() {
+        let told = Postgres.instead("function strftime(timestamp without time zone, unknown) does not exist");
+        assert!(told.is_some_and(|told| told.contains("to_char") && told.contains("date_trunc")));
+        assert!(Postgres.instead("syntax error at or near \"qualify\"").is_some());
+        assert_eq!(Postgres.instead("function my_own(integer) does not exist"), None);
     }
 
     #[test]

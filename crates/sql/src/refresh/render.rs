@@ -320,7 +320,9 @@ impl Draft<'_, '_> {
             selected.push("1 as _one".to_owned());
         }
         let selected = selected.join(", ");
-        let from = |relation: &str| format!("select {selected} from {relation}");
+        // Not every engine takes a subquery without a name.
+        let named = |relation: &str| if relation.starts_with('(') { " r" } else { "" };
+        let from = |relation: &str| format!("select {selected} from {relation}{}", named(relation));
         let Some(sql) = writer.tables.get(table) else { return Err(InvalidName::Empty) };
         Ok(match (which, &sql.changed) {
             (Which::Chosen(number), _) => (writer.chosen)(number, &placed)?,

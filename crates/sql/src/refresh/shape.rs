@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::clock::{self, ClockChanges, clock_name};
 use super::columns::Columns;
 use super::discover::Finder;
-use super::found::{Found, FoundKind, Which};
+use super::found::{Found, FoundKind, FoundRef, Which};
 use super::key::{self, Key};
 use super::push::{Member, Pusher, Term};
 use super::regroup::regrouped;
@@ -346,6 +346,11 @@ impl Shape {
 
     pub(super) fn columns(&self) -> &Columns {
         &self.columns
+    }
+
+    /// What a change finds of the columns of K.
+    pub(super) fn touched(&self, changed: &[bool], clock: &ClockChanges) -> Result<FoundRef, Obstacle> {
+        self.finder(changed, clock).touched_keys(&self.key_ids())
     }
 
     fn finder<'a>(&'a self, changed: &'a [bool], clock: &'a ClockChanges) -> Finder<'a> {

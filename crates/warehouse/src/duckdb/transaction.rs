@@ -99,6 +99,11 @@ impl Connection for DuckDbConnection {
         self.inner.has_table(schema, table).map_err(|error| of_statement(error, None))
     }
 
+    fn define_view(&mut self, schema: &str, view: &str, sql: &str) -> Result<(), WarehouseError> {
+        let name = format!("{}.{}", stage::quote(schema)?, stage::quote(view)?);
+        self.execute(&format!("create or replace view {name} as {sql}"), &[]).map(drop)
+    }
+
     fn stage(&mut self, name: &str, files: &[PathBuf], columns: &[StagedColumn]) -> Result<(), WarehouseError> {
         stage::stage(&mut self.inner, name, files, columns)
     }

@@ -130,6 +130,9 @@ impl Ledger {
     }
 
     fn create_tables(&self, connection: &mut dyn Connection) -> Result<(), WarehouseError> {
+        for statement in self.dialect.preparations() {
+            connection.execute(&statement, &[])?;
+        }
         for (table, columns) in rows::tables() {
             let mut definitions = vec![format!("project {} not null", self.dialect.type_name(&ColumnType::Text))];
             for column in columns {

@@ -13,8 +13,11 @@ pub(super) fn of_statement(error: &PostgresError, sql: Option<&Translated<'_>>) 
         ErrorKind::Unavailable => (WarehouseErrorKind::Lost, None),
         ErrorKind::Server => decide(error.code.as_deref().unwrap_or_default()),
     };
+    // Which server it was needs no saying where a statement is at fault.
+    let told = error.message.strip_prefix("postgres ").and_then(|told| told.split_once(": ")).map(|(_, told)| told);
     let message = match kind {
         WarehouseErrorKind::Interrupted => "the statement was stopped".to_owned(),
+        WarehouseErrorKind::Statement if advice.is_none() => told.unwrap_or(&error.message).to_owned(),
         _ => advice.map_or_else(|| error.message.clone(), |advice| format!("{}; {advice}", error.message)),
     };
     WarehouseError {

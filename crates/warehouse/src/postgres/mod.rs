@@ -14,8 +14,10 @@ mod export;
 mod lock;
 mod marks;
 mod rows;
+mod scratch;
 mod stage;
 mod transaction;
+mod view;
 
 use std::path::{Path, PathBuf};
 
@@ -49,6 +51,12 @@ impl PostgresWarehouse {
         let (target, schema_prefix) = (target.name.clone(), target.schema_prefix.clone());
         Ok(Self { connection, encryption, target, schema_prefix, folders })
     }
+}
+
+/// A connection of which nothing remains.
+pub(crate) fn scratch(warehouse: &PostgresWarehouse) -> Result<Box<dyn Connection>, WarehouseError> {
+    let wait = Wait { timeout: std::time::Duration::ZERO, tell: &|_| {} };
+    Ok(Box::new(scratch::Trial::new(connect::connect(warehouse, Access::Write, &wait)?)?))
 }
 
 impl Warehouse for PostgresWarehouse {

@@ -11,9 +11,10 @@ use thalweg_postgres::{Canceller, Encoder, Parameter, PostgresError, RowCutter, 
 use super::error::of_statement;
 use super::marks::{Translated, first_word};
 use super::rows::Layout;
-use super::{export, stage};
+use super::{export, stage, view};
 use crate::contract::{
-    Access, Connection, DescribedColumn, Interrupt, Rows, StagedColumn, Value, WarehouseError, WarehouseErrorKind,
+    Access, Connection, DescribedColumn, Interrupt, Rows, StagedColumn, StandingIndex, Value, WarehouseError,
+    WarehouseErrorKind,
 };
 
 /// Rows and bytes of a batch of [`Connection::read`] at most.
@@ -112,6 +113,21 @@ impl PostgresConnection {
         self.noted(outcome)
     }
 
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.state == State::Open
+    }
+
+    pub(super) fn is_in_dead_transaction(&self) -> bool {
+        self.state == State::Dead
+    }
+
+    /// The answer of a query of our own, as texts.
+    pub(super) fn ask(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, WarehouseError> {
+        self.check()?;
+        let outcome = self.session.ask(sql).map_err(|error| of_statement(&error, None));
+        self.noted(outcome)
+    }
+
     /// Runs one statement, translated; `read` makes what it likes of it.
     fn statement<T>(
         &mut self,
@@ -147,6 +163,14 @@ impl PostgresConnection {
                 done
             }
         }
+    }
+
+    fn send(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, WarehouseError> {
+        self.statement(sql, parameters, |session, translated, bound| {
+            let failed = |error: PostgresError| of_statement(&error, Some(translated));
+            let prepared = session.prepare(&translated.sql, bound).map_err(failed)?;
+            session.execute(&prepared, bound).map_err(failed)
+        })
     }
 
     fn savepoint_statement(&mut self, verb: &str, name: &str) -> Result<(), WarehouseError> {
@@ -237,11 +261,10 @@ impl Connection for PostgresConnection {
 
     fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, WarehouseError> {
         fail_point!("warehouse::statement");
-        self.statement(sql, parameters, |session, translated, bound| {
-            let failed = |error: PostgresError| of_statement(&error, Some(translated));
-            let prepared = session.prepare(&translated.sql, bound).map_err(failed)?;
-            session.execute(&prepared, bound).map_err(failed)
-        })
+        if self.access == Access::Read && is_about_temporary(sql) {
+            return self.writing(|connection| connection.send(sql, parameters));
+        }
+        self.send(sql, parameters)
     }
 
     fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Rows, WarehouseError> {
@@ -313,6 +336,24 @@ impl Connection for PostgresConnection {
         self.execute(&format!("create schema if not exists {}", quote(schema)), &[]).map(drop)
     }
 
+    fn define_view(&mut self, schema: &str, name: &str, sql: &str) -> Result<(), WarehouseError> {
+        view::define(self, schema, name, sql)
+    }
+
+    fn indexes(&mut self, schema: &str) -> Result<Vec<StandingIndex>, WarehouseError> {
+        let found = self.ask(&format!(
+            "select c.relname, t.relname from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid \
+             join pg_catalog.pg_class t on t.oid = i.indrelid join pg_catalog.pg_namespace n on n.oid = t.relnamespace \
+             where n.nspname = '{}'",
+            schema.replace('\'', "''")
+        ))?;
+        let index = |row: Vec<Option<String>>| {
+            let mut cells = row.into_iter();
+            Some(StandingIndex { name: cells.next()??, table: cells.next()?? })
+        };
+        Ok(found.into_iter().filter_map(index).collect())
+    }
+
     fn stage(&mut self, name: &str, files: &[PathBuf], columns: &[StagedColumn]) -> Result<(), WarehouseError> {
         self.check()?;
         let begun = Instant::now();
@@ -376,6 +417,15 @@ impl Interrupt for PostgresInterrupt {
 
 fn no_transaction() -> WarehouseError {
     WarehouseError::new(WarehouseErrorKind::Statement, "no transaction is open")
+}
+
+/// Whether a statement makes, drops or looks at a temporary table of the connection, which readers may do as well. Only such have names that
+/// begin so.
+fn is_about_temporary(sql: &str) -> bool {
+    ["create temporary table ", "create temporary view "].iter().any(|begin| sql.starts_with(begin))
+        || ["drop table if exists ", "drop view if exists ", "analyze "].iter().any(|begin| {
+            sql.strip_prefix(begin).is_some_and(|name| name.trim_start_matches('"').starts_with("thalweg_"))
+        }) && !sql.contains('.')
 }
 
 fn refuse(sql: &str) -> Result<(), WarehouseError> {

@@ -55,6 +55,11 @@ impl Stages {
         self.known.keys().any(own)
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = (&TableName, &TableState)> {
+        self.known.iter()
+    }
+
     /// A stage.
     pub fn get(&self, name: &TableName) -> Option<&TableState> {
         self.known.get(name)
@@ -453,6 +458,7 @@ impl Publication<'_> {
         }
         let select = format!("select q.*, {}::bigint as {RUN_COLUMN} from ({}\n) q", self.run, facts.sql);
         self.database.execute(&format!("create table {quoted} as {select}"))?;
+        self.database.analyze(&quoted)?;
         self.definitions_changed = true;
         let rows = self.database.count(&format!("select count(*) from {quoted}"))?;
         // What stood before under this name was another table.

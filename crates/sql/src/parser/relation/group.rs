@@ -9,7 +9,7 @@ use super::items::ItemValue;
 use super::places::Extent;
 use super::query::{Mode, holds_query};
 use super::scope::{Found, parts, same};
-use super::select::{Block, aggregates, holds_window, is_grouped, ordinal};
+use super::select::{Block, aggregates, is_grouped, is_grouped_by_all, ordinal};
 use super::subquery::{Sub, Use, test_of};
 use super::{Outcome, Reader, stop};
 use crate::refresh::{Aggregate, ColumnId, Kind, OutputColumn, Relation, Scalar};
@@ -52,12 +52,17 @@ impl<'a> Reader<'a> {
                 for index in 0..block.items.len() {
                     let grouped = match block.items[index].value {
                         ItemValue::Column(_) => true,
-                        ItemValue::Expr(expr) => !aggregates(self.grammar, expr) && !holds_window(self.grammar, expr),
+                        ItemValue::Expr(expr) => is_grouped_by_all(self.grammar, expr),
                     };
                     if grouped {
                         let key = self.item_key(index, block)?;
                         alternatives.push(vec![vec![add(&mut keys, key)]]);
                     }
+                }
+                let adds =
+                    |value: &ItemValue<'_>| matches!(value, ItemValue::Expr(expr) if aggregates(self.grammar, expr));
+                if keys.is_empty() && !block.items.iter().any(|item| adds(&item.value)) {
+                    return Err(stop("GROUP BY ALL groups by nothing here", span, Some("leave out GROUP BY")));
                 }
             }
             GroupByExpr::Expressions(expressions, _) => {

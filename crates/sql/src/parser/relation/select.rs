@@ -701,6 +701,23 @@ pub(super) fn holds_window(grammar: Grammar, expr: &Expr) -> bool {
     calls(grammar, expr).window
 }
 
+/// Whether GROUP BY ALL groups by an item: it names a column, and neither aggregates nor looks at a window. What names none is the
+/// same for every row, and where nothing else is there, all rows are one group.
+pub(super) fn is_grouped_by_all(grammar: Grammar, expr: &Expr) -> bool {
+    struct Names;
+    impl Visitor for Names {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    expr.visit(&mut Names).is_break() && !aggregates(grammar, expr) && !holds_window(grammar, expr)
+}
+
 /// Whether a call is written as only calls of aggregates are.
 pub(super) fn is_for_groups(function: &Function) -> bool {
     let in_order = |clause: &FunctionArgumentClause| matches!(clause, FunctionArgumentClause::OrderBy(_));

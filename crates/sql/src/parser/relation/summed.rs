@@ -15,7 +15,7 @@ use super::items::{Item, ItemValue};
 use super::places::Extent;
 use super::query::Mode;
 use super::scope::{Found, parts, same};
-use super::select::{Block, aggregates, holds_window, is_for_groups, ordinal};
+use super::select::{Block, aggregates, holds_window, is_for_groups, is_grouped_by_all, ordinal};
 use crate::dialect::Grammar;
 use crate::parser::facts::unescaped;
 use crate::refresh::ColumnId;
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
             GroupByExpr::All(_) => {
                 for index in 0..block.items.len() {
                     let expr = item(index)?;
-                    if !aggregates(self.grammar, expr) && !holds_window(self.grammar, expr) {
+                    if is_grouped_by_all(self.grammar, expr) {
                         written.push(expr);
                     }
                 }

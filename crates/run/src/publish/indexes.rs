@@ -1,0 +1,202 @@
+//! Indexes, where an engine looks rows up by them.
+//!
+//! Which are wanted follows from the definitions alone: the key of a store table, the columns by which rows of a model or stage are replaced,
+//! the columns by which refreshes look up rows of what they read, and what people declare. They are compared with those that stand in
+//! runs that made or dropped a table, after everything is loaded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thalweg_project::{TableName, WriteDisposition};
+use thalweg_sql::NodeKind;
+use thalweg_sql::refresh::Shape;
+
+use crate::error::RunError;
+use crate::publish::Publication;
+use crate::publish::physical::DATA_SCHEMA;
+
+/// Columns of an index, in order.
+type Columns = Vec<String>;
+
+/// An index of a physical table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    /// The physical table.
+    pub physical: String,
+    /// Its columns.
+    pub columns: Columns,
+    /// No two rows have the same values there, as far as the engine can see to that.
+    pub unique: bool,
+}
+
+impl Wanted {
+    /// Its name: another for other columns or another version of the table, with the columns for people.
+    fn name(&self, longest: usize) -> String {
+        let text = format!("{}\0{}\0{}", self.physical, self.columns.join("\0"), self.unique);
+        let hash = &blake3::hash(text.as_bytes()).to_hex()[..16];
+        let mut name = format!("i_{hash}_{}", self.columns.join("_"));
+        while name.len() > longest {
+            name.pop();
+        }
+        name
+    }
+}
+
+impl Publication<'_> {
+    /// Makes the indexes that are missing, and drops those that nobody needs any more.
+    pub fn keep_indexes(&mut self) -> Result<(), RunError> {
+        if !self.database.dialect.has_indexes() || !self.definitions_changed {
+            return Ok(());
+        }
+        let longest = self.database.dialect.longest_name().unwrap_or(usize::MAX);
+        let standing = self.database.connection.indexes(DATA_SCHEMA).map_err(|error| self.database.error(error))?;
+        let standing: BTreeMap<String, String> = standing.into_iter().map(|index| (index.name, index.table)).collect();
+        let mut kept: BTreeSet<String> = BTreeSet::new();
+        for wanted in self.wanted_indexes() {
+            let name = wanted.name(longest);
+            if standing.contains_key(&name) {
+                kept.insert(name);
+                continue;
+            }
+            let types = self.column_types(&wanted.physical);
+            let columns: Vec<(String, String)> =
+                wanted.columns.iter().filter_map(|column| Some((column.clone(), types.get(column)?.clone()))).collect();
+            let table = self.physical(&wanted.physical)?;
+            let sql = self.database.dialect.create_index(&name, &table, &columns, wanted.unique);
+            if let Some(sql) = sql.map_err(|error| self.database.bad_name(error))? {
+                self.database.about(wanted.physical.clone());
+                self.database.execute(&sql)?;
+                kept.insert(name);
+            }
+        }
+        let own: BTreeSet<&str> = self.physical_tables().collect();
+        let gone: Vec<String> = standing
+            .into_iter()
+            .filter(|(name, table)| name.starts_with("i_") && own.contains(table.as_str()) && !kept.contains(name))
+            .map(|(name, _)| name)
+            .collect();
+        for name in gone {
+            let index = self.physical(&name)?;
+            self.database.execute(&format!("drop index if exists {index}"))?;
+        }
+        Ok(())
+    }
+
+    fn physical_tables(&self) -> impl Iterator<Item = &str> {
+        let tables = self.tables.values().chain(self.stages.all().map(|(_, state)| state));
+        tables.map(|state| state.physical.as_str()).filter(|physical| !physical.is_empty())
+    }
+
+    fn column_types(&self, physical: &str) -> BTreeMap<String, String> {
+        let states = self.tables.values().chain(self.stages.all().map(|(_, state)| state));
+        let of = states.filter(|state| state.physical == physical);
+        of.flat_map(|state| state.typed_columns(self.database.dialect))
+            .map(|column| (column.name, column.engine_type))
+            .collect()
+    }
+
+    /// The indexes that refreshes and merges look rows up by.
+    pub fn wanted_indexes(&mut self) -> BTreeSet<Wanted> {
+        let mut wanted: BTreeSet<Wanted> = BTreeSet::new();
+        let mut want = |physical: &str, columns: Columns, unique: bool| {
+            if !physical.is_empty() && !columns.is_empty() {
+                wanted.insert(Wanted { physical: physical.to_owned(), columns, unique });
+            }
+        };
+        for stream in self.project.sources.iter().flat_map(|source| &source.streams) {
+            let Some(state) = self.tables.get(&stream.table) else { continue };
+            if stream.write_disposition != WriteDisposition::Append {
+                want(&state.physical, stream.primary_key.clone(), true);
+            }
+        }
+        for node in 0..self.compiled.nodes.len() {
+            let NodeKind::Model(index) = self.compiled.nodes[node].kind else { continue };
+            let model = &self.project.models[index];
+            let Some(physical) = self.tables.get(&model.table).map(|state| state.physical.clone()) else { continue };
+            want(&physical, model.primary_key.clone(), false);
+            for declared in &model.indexes {
+                want(&physical, declared.columns.clone(), declared.unique);
+            }
+            let mut shapes: Vec<(TableName, Shape)> = Vec::new();
+            if let Ok(shape) = self.shape(node).as_ref() {
+                shapes.push((model.table.clone(), shape.clone()));
+            }
+            let mut stages: BTreeMap<Vec<String>, TableName> = BTreeMap::new();
+            if let Some(parts) = self.parts(node) {
+                stages = parts.read.into_iter().map(|(name, id, _)| (name, id)).collect();
+                for part in parts.stages.into_iter().chain([parts.rest]) {
+                    shapes.extend(part.shape.ok().map(|shape| (part.table, shape)));
+                }
+            }
+            for (own, shape) in shapes {
+                if let Some(physical) = self.physical_of(&own) {
+                    want(&physical, shape.key_columns().to_vec(), false);
+                }
+                for name in shape.tables() {
+                    let id = match stages.get(name) {
+                        Some(id) => Some(id.clone()),
+                        None => self.table_of_parts(name),
+                    };
+                    let Some(physical) = id.and_then(|id| self.physical_of(&id)) else { continue };
+                    for columns in shape.lookups(self.database.dialect, name) {
+                        want(&physical, columns, false);
+                    }
+                }
+            }
+        }
+        without_covered(wanted)
+    }
+
+    fn physical_of(&self, table: &TableName) -> Option<String> {
+        let state = self.tables.get(table).or_else(|| self.stages.get(table))?;
+        Some(state.physical.clone()).filter(|physical| !physical.is_empty())
+    }
+
+    /// See [`Publication::published_parts`].
+    fn table_of_parts(&self, name: &[String]) -> Option<TableName> {
+        self.tables.keys().find(|table| self.published_parts(table) == name).cloned()
+    }
+}
+
+/// Without those that another one begins with: it serves for them, too.
+fn without_covered(wanted: BTreeSet<Wanted>) -> BTreeSet<Wanted> {
+    let covered = |one: &Wanted| {
+        wanted.iter().any(|other| {
+            other != one
+                && other.physical == one.physical
+                && !one.unique
+                && other.columns.starts_with(&one.columns)
+                && (other.columns.len() > one.columns.len() || other.unique)
+        })
+    };
+    wanted.iter().filter(|one| !covered(one)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(columns: &[&str], unique: bool) -> Wanted {
+        let columns = columns.iter().map(|column| (*column).to_owned()).collect();
+        Wanted { physical: "shop.store.lines.v1".to_owned(), columns, unique }
+    }
+
+    #[test]
+    fn what_another_index_begins_with_is_not_made() {
+        let all = BTreeSet::from([
+            wanted(&["a", "b"], true),
+            wanted(&["a"], false),
+            wanted(&["b"], false),
+            wanted(&["a", "b"], false),
+        ]);
+        assert_eq!(without_covered(all), BTreeSet::from([wanted(&["a", "b"], true), wanted(&["b"], false)]));
+    }
+
+    #[test]
+    fn names_are_short_and_differ() {
+        let long = "a".repeat(60);
+        let name = wanted(&[&long], false).name(63);
+        assert_eq!(name.len(), 63);
+        assert_ne!(name, wanted(&[&long], true).name(63));
+        assert!(wanted(&["company_id"], false).name(63).ends_with("_company_id"));
+    }
+}

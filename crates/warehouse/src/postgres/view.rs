@@ -1,0 +1,175 @@
+//! Views in front of tables, defined anew without taking them away from those who use them.
+//!
+//! `create or replace view` keeps privileges and the views of others that read this one, but takes no other columns than more of them at the
+//! end. Where it refuses, the view is dropped with the views that read it, and all of them are made again, each with its privileges, owner,
+//! comment and options. Whatever cannot be made again is named, and the transaction is to be rolled back.
+
+use super::transaction::{PostgresConnection, quote};
+use crate::contract::{Connection, WarehouseError, WarehouseErrorKind};
+
+const SAVEPOINT: &str = "thalweg_view";
+
+/// A view that reads the one to be defined.
+struct Reader {
+    name: String,
+    definition: String,
+    owner: String,
+    options: Option<String>,
+    comment: Option<String>,
+    privileges: Vec<String>,
+    owned_by_us: bool,
+}
+
+/// Defines a view, or defines it anew.
+pub(super) fn define(
+    connection: &mut PostgresConnection,
+    schema: &str,
+    view: &str,
+    sql: &str,
+) -> Result<(), WarehouseError> {
+    let name = format!("{}.{}", quote(schema), quote(view));
+    let statement = format!("create or replace view {name} as {sql}");
+    if !connection.has_table(schema, view)? {
+        return connection.execute(&statement, &[]).map(drop);
+    }
+    let in_transaction = connection.is_in_transaction();
+    if !in_transaction {
+        return connection.execute(&statement, &[]).map(drop);
+    }
+    connection.savepoint(SAVEPOINT)?;
+    match connection.execute(&statement, &[]) {
+        Ok(_) => return connection.release(SAVEPOINT),
+        Err(error) if !connection.is_in_dead_transaction() => return Err(error),
+        Err(error) => {
+            connection.rollback_to(SAVEPOINT)?;
+            connection.release(SAVEPOINT)?;
+            // Everything else than other columns fails again, and is told then.
+            tracing::debug!(view = name, error = error.message, "the view is made anew");
+        }
+    }
+    let readers = readers(connection, &name)?;
+    let privileges = privileges(connection, &name)?;
+    let comment = single(
+        connection,
+        &format!("select pg_catalog.obj_description({}::pg_catalog.regclass, 'pg_class')", literal(&name)),
+    )?;
+    for reader in readers.iter().rev() {
+        connection
+            .execute(&format!("drop view {}", reader.name), &[])
+            .map_err(|error| lost(&name, &reader.name, &error))?;
+    }
+    connection.execute(&format!("drop view {name}"), &[]).map_err(|error| lost(&name, &name, &error))?;
+    connection.execute(&format!("create view {name} as {sql}"), &[])?;
+    restore(connection, &name, &privileges, comment.as_deref())?;
+    for reader in &readers {
+        let options = reader.options.as_ref().map(|options| format!(" with ({options})")).unwrap_or_default();
+        let statement = format!("create view {}{options} as {}", reader.name, reader.definition);
+        connection.execute(&statement, &[]).map_err(|error| lost(&name, &reader.name, &error))?;
+        restore(connection, &reader.name, &reader.privileges, reader.comment.as_deref())?;
+        if !reader.owned_by_us {
+            let statement = format!("alter view {} owner to {}", reader.name, reader.owner);
+            connection.execute(&statement, &[]).map_err(|error| lost(&name, &reader.name, &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Views that read a view, each after those it reads itself.
+fn readers(connection: &mut PostgresConnection, name: &str) -> Result<Vec<Reader>, WarehouseError> {
+    let found = connection.ask(&format!(
+        "with recursive found(view, depth) as (
+           select {}::pg_catalog.regclass::pg_catalog.oid, 0
+           union
+           select r.ev_class, f.depth + 1 from found f
+             join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = f.view
+               and d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+             join pg_catalog.pg_rewrite r on r.oid = d.objid and r.ev_class <> f.view
+         )
+         select pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), c.relkind,
+           case when c.relkind = 'v' then pg_catalog.pg_get_viewdef(c.oid) end,
+           pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)), c.relowner = current_user::pg_catalog.regrole::pg_catalog.oid,
+           pg_catalog.array_to_string(c.reloptions, ', '), pg_catalog.obj_description(c.oid, 'pg_class')
+         from (select view, max(depth) as depth from found where depth > 0 group by view) f
+           join pg_catalog.pg_class c on c.oid = f.view join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         order by f.depth, 1",
+        literal(name)
+    ))?;
+    let mut readers = Vec::with_capacity(found.len());
+    for row in found {
+        let mut cells = row.into_iter();
+        let mut next = || cells.next().flatten();
+        let (reader, kind, definition) = (next().unwrap_or_default(), next().unwrap_or_default(), next());
+        let (owner, owned_by_us, options, comment) = (next().unwrap_or_default(), next(), next(), next());
+        let Some(definition) = definition.filter(|_| kind == "v") else {
+            return Err(WarehouseError::new(
+                WarehouseErrorKind::Statement,
+                format!(
+                    "{reader} reads {name}, whose columns change, and is no view that could be defined again: drop it first"
+                ),
+            ));
+        };
+        let privileges = privileges(connection, &reader)?;
+        let owned_by_us = owned_by_us.as_deref() == Some("t");
+        readers.push(Reader { name: reader, definition, owner, options, comment, privileges, owned_by_us });
+    }
+    Ok(readers)
+}
+
+/// Statements that grant again what is granted on a view and its columns, to others than its owner.
+fn privileges(connection: &mut PostgresConnection, name: &str) -> Result<Vec<String>, WarehouseError> {
+    let answer = connection.ask(&format!(
+        "select pg_catalog.format('grant %s on %s to %s%s', a.privilege_type || coalesce(' (' || pg_catalog.quote_ident(a.attname) || ')', ''),
+           {name}, case a.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end,
+           case when a.is_grantable then ' with grant option' else '' end)
+         from (
+           select x.grantee, x.privilege_type, x.is_grantable, null::pg_catalog.name as attname, c.relowner
+             from pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) x where c.oid = {name}::pg_catalog.regclass
+           union all
+           select x.grantee, x.privilege_type, x.is_grantable, t.attname, c.relowner
+             from pg_catalog.pg_class c join pg_catalog.pg_attribute t on t.attrelid = c.oid, pg_catalog.aclexplode(t.attacl) x
+             where c.oid = {name}::pg_catalog.regclass and not t.attisdropped
+         ) a where a.grantee <> a.relowner",
+        name = literal(name)
+    ))?;
+    Ok(answer.into_iter().flatten().flatten().collect())
+}
+
+/// Gives a view what it had. A column that is gone takes its privileges with it.
+fn restore(
+    connection: &mut PostgresConnection,
+    name: &str,
+    privileges: &[String],
+    comment: Option<&str>,
+) -> Result<(), WarehouseError> {
+    for statement in privileges {
+        connection.execute(statement, &[]).map_err(|mut error| {
+            error.message = format!(
+                "`{statement}` cannot be said again of {name}, whose columns change: revoke it first ({})",
+                error.message
+            );
+            error
+        })?;
+    }
+    if let Some(comment) = comment {
+        connection.execute(&format!("comment on view {name} is {}", literal(comment)), &[])?;
+    }
+    Ok(())
+}
+
+fn single(connection: &mut PostgresConnection, sql: &str) -> Result<Option<String>, WarehouseError> {
+    Ok(connection.ask(sql)?.into_iter().flatten().next().flatten())
+}
+
+fn lost(name: &str, reader: &str, error: &WarehouseError) -> WarehouseError {
+    WarehouseError::new(
+        WarehouseErrorKind::Statement,
+        format!(
+            "the columns of {name} change, and {reader}, which reads it, cannot be defined again: change it or drop it first ({})",
+            error.message
+        ),
+    )
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
