@@ -235,7 +235,7 @@ impl Checker<'_> {
         for column in &model.columns {
             self.check_column(&model.table, &names, &column.name, &column.location);
         }
-        for name in &model.primary_key {
+        for name in model.primary_key.iter().chain(model.indexes.iter().flat_map(|index| &index.columns)) {
             self.check_column(&model.table, &names, name, &model.location);
         }
         let stands = !self.is_asked_for(node)

@@ -76,11 +76,6 @@ impl RunError {
         matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == WarehouseErrorKind::Conflict)
     }
 
-    /// Whether the connection to the warehouse was lost, with all that was not committed.
-    pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == WarehouseErrorKind::Lost)
-    }
-
     /// Exit code of the command: 2 when it could not run, 1 when it ran and failed.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -2,13 +2,14 @@
 //!
 //! Which are wanted follows from the definitions alone: the key of a store table, the columns by which rows of a model or stage are replaced,
 //! the columns by which refreshes look up rows of what they read, and what people declare. They are compared with those that stand in
-//! runs that made or dropped a table, after everything is loaded.
+//! runs that made or dropped a table, or where people ask for some, after everything is loaded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use thalweg_project::{TableName, WriteDisposition};
 use thalweg_sql::NodeKind;
 use thalweg_sql::refresh::Shape;
+use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
 
 use crate::error::RunError;
 use crate::publish::Publication;
@@ -24,7 +25,7 @@ pub struct Wanted {
     pub physical: String,
     /// Its columns.
     pub columns: Columns,
-    /// No two rows have the same values there, as far as the engine can see to that.
+    /// People asked that no two rows have the same values there.
     pub unique: bool,
 }
 
@@ -44,7 +45,8 @@ impl Wanted {
 impl Publication<'_> {
     /// Makes the indexes that are missing, and drops those that nobody needs any more.
     pub fn keep_indexes(&mut self) -> Result<(), RunError> {
-        if !self.database.dialect.has_indexes() || !self.definitions_changed {
+        let asked = self.project.models.iter().any(|model| !model.indexes.is_empty());
+        if !self.database.dialect.has_indexes() || !(self.definitions_changed || asked) {
             return Ok(());
         }
         let longest = self.database.dialect.longest_name().unwrap_or(usize::MAX);
@@ -58,6 +60,15 @@ impl Publication<'_> {
                 continue;
             }
             let types = self.column_types(&wanted.physical);
+            if let Some(missing) = wanted.columns.iter().find(|column| !types.contains_key(*column)) {
+                self.database.about(wanted.physical.clone());
+                return Err(self.database.error(WarehouseError::new(
+                    WarehouseErrorKind::Statement,
+                    format!(
+                        "there is no column `{missing}` for an index: change `indexes` or `primary_key` of the model"
+                    ),
+                )));
+            }
             let columns: Vec<(String, String)> =
                 wanted.columns.iter().filter_map(|column| Some((column.clone(), types.get(column)?.clone()))).collect();
             let table = self.physical(&wanted.physical)?;
@@ -105,7 +116,7 @@ impl Publication<'_> {
         for stream in self.project.sources.iter().flat_map(|source| &source.streams) {
             let Some(state) = self.tables.get(&stream.table) else { continue };
             if stream.write_disposition != WriteDisposition::Append {
-                want(&state.physical, stream.primary_key.clone(), true);
+                want(&state.physical, stream.primary_key.clone(), false);
             }
         }
         for node in 0..self.compiled.nodes.len() {

@@ -140,7 +140,7 @@ impl Dialect for Postgres {
     }
 
     fn comparison_image(&self, expression: &str, type_name: &str) -> String {
-        let digits = match base(type_name).as_str() {
+        let digits = match type_name.trim().to_ascii_lowercase().as_str() {
             "double precision" => "9.99999999999EEEE",
             "real" => "9.99999EEEE",
             // How many zeros stand behind the last digit depends on what else was added.
@@ -207,7 +207,8 @@ impl Dialect for Postgres {
         true
     }
 
-    /// Texts may be longer than an entry of a tree can be: only where a table is looked up by nothing else are they hashed.
+    /// Texts may be longer than an entry of a tree can be: only where a table is looked up by nothing else are they hashed. What is to be
+    /// unique has all of its columns, and the engine refuses a text that is too long for that.
     fn create_index(
         &self,
         name: &str,
@@ -221,9 +222,12 @@ impl Dialect for Postgres {
             Ok(parts?.join(", "))
         };
         let name = self.quote_identifier(name)?;
+        if unique {
+            let all: Vec<&(String, String)> = columns.iter().collect();
+            return Ok(Some(format!("create unique index {name} on {table} ({})", quoted(&all)?)));
+        }
         if !short.is_empty() {
-            let unique = if unique && short.len() == columns.len() { "unique " } else { "" };
-            return Ok(Some(format!("create {unique}index {name} on {table} ({})", quoted(&short)?)));
+            return Ok(Some(format!("create index {name} on {table} ({})", quoted(&short)?)));
         }
         let hashed = columns.iter().find(|(_, type_name)| {
             let name = type_name.trim().to_ascii_lowercase();
@@ -285,11 +289,6 @@ fn is_decimal(name: &str) -> bool {
     name.starts_with("numeric(") && name.ends_with(')')
 }
 
-/// A type's name without what stands in parentheses.
-fn base(type_name: &str) -> String {
-    type_name.trim().to_ascii_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -348,6 +347,19 @@ mod tests {
         assert!(told.is_some_and(|told| told.contains("to_char") && told.contains("date_trunc")));
         assert!(Postgres.instead("syntax error at or near \"qualify\"").is_some());
         assert_eq!(Postgres.instead("function my_own(integer) does not exist"), None);
+    }
+
+    #[test]
+    fn an_index_holds_what_it_can() {
+        let column = |name: &str, type_name: &str| (name.to_owned(), type_name.to_owned());
+        let (name, id, spot) = (column("name", "text"), column("id", "bigint"), column("spot", "point"));
+        let made = |columns: &[(String, String)], unique| {
+            Postgres.create_index("i", "t", columns, unique).expect("good names").unwrap_or_default()
+        };
+        assert_eq!(made(&[name.clone(), id.clone()], false), r#"create index "i" on t ("id")"#);
+        assert_eq!(made(&[name.clone()], false), r#"create index "i" on t using hash ("name")"#);
+        assert_eq!(made(&[name, id], true), r#"create unique index "i" on t ("name", "id")"#);
+        assert_eq!(made(&[spot], false), "");
     }
 
     #[test]
