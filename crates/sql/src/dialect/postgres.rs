@@ -357,7 +357,7 @@ mod tests {
             Postgres.create_index("i", "t", columns, unique).expect("good names").unwrap_or_default()
         };
         assert_eq!(made(&[name.clone(), id.clone()], false), r#"create index "i" on t ("id")"#);
-        assert_eq!(made(&[name.clone()], false), r#"create index "i" on t using hash ("name")"#);
+        assert_eq!(made(std::slice::from_ref(&name), false), r#"create index "i" on t using hash ("name")"#);
         assert_eq!(made(&[name, id], true), r#"create unique index "i" on t ("name", "id")"#);
         assert_eq!(made(&[spot], false), "");
     }
