@@ -1,17 +1,17 @@
 //! Ties of window functions: rows with the same place in the order of their partition.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use sqlparser::ast::{
-    Expr, Function, NamedWindowExpr, NullTreatment, Select, WindowFrame, WindowFrameBound, WindowFrameUnits,
-    WindowSpec, WindowType,
+    Expr, Function, NamedWindowExpr, NullTreatment, Select, Visit, Visitor, WindowFrame, WindowFrameBound,
+    WindowFrameUnits, WindowSpec, WindowType,
 };
 
 use super::Reader;
 use super::expression::{WindowCall, name_of};
 use super::functions::{Ranking, ranking};
-use super::scope::same;
+use super::scope::{Found, Scope, parts, same};
 use super::select::Block;
 use super::ties::order_within;
 use crate::parser::facts::unescaped;
@@ -54,6 +54,10 @@ impl<'a> Reader<'a> {
     /// Notes the ties of the windows of a select, whose rows are those of the block.
     pub(super) fn window_ties(&mut self, select: &'a Select, block: &Block<'a, '_>, calls: &[WindowCall<'a>]) {
         let chains: Vec<Option<Chain<'a>>> = calls.iter().map(|call| self.chain(call, select)).collect();
+        // Rows of one place that a window beside this one tells apart are not the same row.
+        for (spec, _) in chains.iter().flatten().flat_map(|chain| &chain.parts) {
+            self.ties.named.extend(columns_named(spec, &block.scope));
+        }
         let remedies: Vec<Remedy> = calls
             .iter()
             .zip(&chains)
@@ -192,4 +196,24 @@ impl<'a> Reader<'a> {
 /// Whether a frame is the whole partition.
 fn is_whole(frame: &WindowFrame) -> bool {
     frame.start_bound == WindowFrameBound::Preceding(None) && frame.end_bound == Some(WindowFrameBound::Following(None))
+}
+
+/// The columns of a select that the words of a window name.
+fn columns_named(spec: &WindowSpec, scope: &Scope<'_>) -> Vec<ColumnId> {
+    struct Columns<'s, 'o>(&'s Scope<'o>, Vec<ColumnId>);
+    impl Visitor for Columns<'_, '_> {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let Some(names) = name_of(expr)
+                && let Found::Column { id, .. } = self.0.own(&parts(&names))
+            {
+                self.1.push(id);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut columns = Columns(scope, Vec::new());
+    let _ = spec.visit(&mut columns);
+    columns.1
 }
