@@ -30,6 +30,17 @@ impl Comparison {
         );
     }
 
+    /// Prints the time of one side, where memory says nothing: a server does the work.
+    pub fn wall(&self, name: &str, cost: Cost) {
+        println!("  {name:<24} {:>8.3} s", cost.seconds());
+    }
+
+    /// Prints how much there should be at least, and whether it is reached.
+    pub fn at_least(&self, what: &str, value: f64, limit: f64) {
+        let word = if value >= limit { "kept" } else { "MISSED" };
+        println!("  {what:<24} {value:>8.1}   at least {limit}: {word}");
+    }
+
     /// Prints a limit and whether it is kept.
     pub fn limit(&self, what: &str, value: f64, limit: f64) {
         let word = if value <= limit { "kept" } else { "MISSED" };

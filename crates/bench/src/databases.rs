@@ -3,6 +3,8 @@
 //! The reference is what somebody would write who wants nothing but the rows: the server's own client, piped into a file that DuckDB
 //! reads. After a change it asks for rows above the highest stamp it holds, replaces them by key, lists all keys and deletes the others.
 
+pub mod postgres;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,13 +12,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 use thalweg_duck::{Access, Connection, Engine, Settings};
 use thalweg_example::database::{Change, Server, change, fill};
-use thalweg_testkit::{MariadbDatabase, MariadbServer};
+use thalweg_testkit::MariadbDatabase;
 
 use crate::Options;
 use crate::comparison::Comparison;
 use crate::measure::{Cost, measure};
 use crate::program::{command, program};
-use crate::reference;
+use crate::{reference, server};
 
 /// A table: its name, the columns of its key, its other columns with how the client has to print them.
 struct Table {
@@ -84,14 +86,10 @@ const NULL: &str = "\\\\N";
 pub fn run(scale: f64, options: &Options) -> anyhow::Result<()> {
     let program = program(options)?;
     let work = tempfile::tempdir()?;
-    let server = MariadbServer::start(&["--innodb-buffer-pool-size=2G", "--innodb-log-file-size=512M"]);
+    let server = server::mariadb();
     let database = server.database();
-    let settings = thalweg_example::Settings { scale, seed: 42, last_day: jiff::civil::date(2026, 6, 30) };
-    let script = work.path().join("fill.sql");
-    let mut out = std::io::BufWriter::new(File::create(&script)?);
-    let rows: u64 = fill(&settings, Server::Mariadb, &mut out)?.iter().map(|(_, rows)| rows).sum();
-    std::io::Write::flush(&mut out)?;
-    feed(&database, &script)?;
+    let rows = filled(&database, scale, work.path())?;
+    let target = "{ type: duckdb, path: warehouse.duckdb }";
     let talk = work.path().join("talk");
 
     let first = Comparison::new(format!("MariaDB into DuckDB, first load of six tables with {rows} rows"));
@@ -101,7 +99,7 @@ pub fn run(scale: f64, options: &Options) -> anyhow::Result<()> {
         plain = work.path().join(format!("plain{run}.duckdb"));
         sides.theirs(measure(&mut reference::tables("first", &server, &database, &plain)?, &talk)?);
         project = work.path().join(format!("project{run}"));
-        write_project(&project, &database, "compare_keys")?;
+        write_project(&project, &database, "compare_keys", target)?;
         sides.ours(measure(&mut command(&program, &project, &["load"]), &talk)?);
         compare(&project, &plain)?;
     }
@@ -110,9 +108,7 @@ pub fn run(scale: f64, options: &Options) -> anyhow::Result<()> {
     let changed = Comparison::new("the same after 1 % of every table changed, deleted rows found");
     let mut sides = Sides::default();
     for step in 1..=options.runs {
-        let script = work.path().join("change.sql");
-        change(Change { percent: 1.0, step }, Server::Mariadb, &mut File::create(&script)?)?;
-        feed(&database, &script)?;
+        change_rows(&database, step, work.path())?;
         sides.theirs(measure(&mut reference::tables("changed", &server, &database, &plain)?, &talk)?);
         sides.ours(measure(&mut command(&program, &project, &["load"]), &talk)?);
         compare(&project, &plain)?;
@@ -121,7 +117,7 @@ pub fn run(scale: f64, options: &Options) -> anyhow::Result<()> {
 
     for (deletes, limit) in [("compare_keys", 0.8), ("none", 0.4)] {
         let nothing = Comparison::new(format!("the same with nothing changed, `deletes: {deletes}`"));
-        write_project(&project, &database, deletes)?;
+        write_project(&project, &database, deletes, target)?;
         let mut sides = Sides::default();
         for _ in 0..=options.runs {
             sides.ours(measure(&mut command(&program, &project, &["load"]), &talk)?);
@@ -131,6 +127,24 @@ pub fn run(scale: f64, options: &Options) -> anyhow::Result<()> {
         nothing.limit("seconds", ours.wall.as_secs_f64(), limit);
     }
     Ok(())
+}
+
+/// Makes and fills the tables; how many rows there are.
+fn filled(database: &MariadbDatabase<'_>, scale: f64, work: &Path) -> anyhow::Result<u64> {
+    let settings = thalweg_example::Settings { scale, seed: 42, last_day: jiff::civil::date(2026, 6, 30) };
+    let script = work.join("fill.sql");
+    let mut out = std::io::BufWriter::new(File::create(&script)?);
+    let rows = fill(&settings, Server::Mariadb, &mut out)?.iter().map(|(_, rows)| rows).sum();
+    std::io::Write::flush(&mut out)?;
+    feed(database, &script)?;
+    Ok(rows)
+}
+
+/// Changes 1 % of every table.
+fn change_rows(database: &MariadbDatabase<'_>, step: u32, work: &Path) -> anyhow::Result<()> {
+    let script = work.join("change.sql");
+    change(Change { percent: 1.0, step }, Server::Mariadb, &mut File::create(&script)?)?;
+    feed(database, &script)
 }
 
 /// The best of both sides.
@@ -147,6 +161,21 @@ impl Sides {
 
     fn theirs(&mut self, cost: Cost) {
         self.theirs = Some(self.theirs.map_or(cost, |best| best.best(cost)));
+    }
+
+    /// The same where a server does the work, whose memory nobody looks at.
+    fn print_walls(
+        &self,
+        comparison: &Comparison,
+        ours_name: &str,
+        theirs_name: &str,
+        limit: f64,
+    ) -> anyhow::Result<()> {
+        let (ours, theirs) = self.ours.zip(self.theirs).context("both sides were measured")?;
+        comparison.wall(ours_name, ours);
+        comparison.wall(theirs_name, theirs);
+        comparison.limit("times the reference", ours.over(theirs), limit);
+        Ok(())
     }
 
     fn print(&self, comparison: &Comparison, ours_name: &str, theirs_name: &str, limit: f64) {
@@ -166,9 +195,9 @@ fn feed(database: &MariadbDatabase<'_>, script: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_project(project: &Path, database: &MariadbDatabase<'_>, deletes: &str) -> anyhow::Result<()> {
+fn write_project(project: &Path, database: &MariadbDatabase<'_>, deletes: &str, target: &str) -> anyhow::Result<()> {
     fs::create_dir_all(project.join("sources"))?;
-    fs::write(project.join("thalweg.yml"), "name: bench\n")?;
+    fs::write(project.join("thalweg.yml"), format!("name: bench\ntargets: {{ dev: {target} }}\n"))?;
     fs::write(project.join(".env"), format!("SHOP_URL={}\n", database.url()))?;
     let streams: String = TABLES.iter().map(|table| format!("  {}: {{}}\n", table.name)).collect();
     let source = format!(

@@ -15,7 +15,9 @@ mod parser;
 mod program;
 mod reference;
 mod refresh;
+mod server;
 mod start_up;
+mod statements;
 
 use std::path::PathBuf;
 
@@ -64,6 +66,9 @@ enum Bench {
         /// 1 is 100,000 order lines.
         #[arg(long, default_value_t = 10.0)]
         scale: f64,
+        /// Where the store lies.
+        #[arg(long, value_enum, default_value = "duckdb")]
+        warehouse: Warehouse,
         #[command(flatten)]
         options: Options,
     },
@@ -75,9 +80,15 @@ enum Bench {
         /// How much changes, one refresh after the other.
         #[arg(long, value_delimiter = ',', default_value = "1,0.1,0.01")]
         percent: Vec<f64>,
-        /// Which rows change.
-        #[arg(long, value_enum, default_value = "every")]
-        which: refresh::Which,
+        /// Which rows change: in DuckDB `every` when not given, in Postgres `lines`.
+        #[arg(long, value_enum)]
+        which: Option<refresh::Which>,
+        /// Where the tables lie.
+        #[arg(long, value_enum, default_value = "duckdb")]
+        warehouse: Warehouse,
+        /// In Postgres: how many of the slowest statements of a refresh are shown.
+        #[arg(long, default_value_t = 0)]
+        slowest: usize,
         #[command(flatten)]
         options: Options,
     },
@@ -92,6 +103,15 @@ enum Bench {
     /// The reference programs, which the others start.
     #[command(subcommand, hide = true)]
     Reference(reference::Reference),
+}
+
+/// Where the tables lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Warehouse {
+    /// A file of DuckDB.
+    Duckdb,
+    /// A server of Postgres.
+    Postgres,
 }
 
 /// What every benchmark is asked.
@@ -110,8 +130,16 @@ fn main() -> anyhow::Result<()> {
         Bench::Csv { rows, keep_missing, options } => csv::run(rows, keep_missing, &options),
         Bench::AccessLog { lines, options } => access_log::run(lines, &options),
         Bench::Parser { lines } => parser::run(lines),
-        Bench::Databases { scale, options } => databases::run(scale, &options),
-        Bench::Refresh { lines, percent, which, options } => refresh::run(lines, &percent, which, &options),
+        Bench::Databases { scale, warehouse: Warehouse::Duckdb, options } => databases::run(scale, &options),
+        Bench::Databases { scale, warehouse: Warehouse::Postgres, options } => {
+            databases::postgres::run(scale, &options)
+        }
+        Bench::Refresh { lines, percent, which, warehouse: Warehouse::Duckdb, slowest: _, options } => {
+            refresh::run(lines, &percent, which.unwrap_or(refresh::Which::Every), &options)
+        }
+        Bench::Refresh { lines, percent, which, warehouse: Warehouse::Postgres, slowest, options } => {
+            refresh::postgres::run(lines, &percent, which.unwrap_or(refresh::Which::Lines), slowest, &options)
+        }
         Bench::NothingNew(options) => build_of_many::nothing_new(&options),
         Bench::Validate(options) => build_of_many::validate(&options),
         Bench::Help(options) => start_up::run(&options),
@@ -120,8 +148,10 @@ fn main() -> anyhow::Result<()> {
             access_log::run(1_000_000, &options)?;
             parser::run(1_000_000)?;
             databases::run(10.0, &options)?;
+            databases::postgres::run(10.0, &options)?;
             refresh::run(1_000_000, &[1.0, 0.01], refresh::Which::Every, &options)?;
             refresh::run(4_000_000, &[1.0, 0.1, 0.01], refresh::Which::Lines, &options)?;
+            refresh::postgres::run(1_000_000, &[1.0, 0.1, 0.01], refresh::Which::Lines, 0, &options)?;
             build_of_many::nothing_new(&options)?;
             build_of_many::validate(&options)?;
             start_up::run(&options)

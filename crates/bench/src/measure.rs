@@ -22,6 +22,33 @@ impl Cost {
     pub fn best(self, other: Self) -> Self {
         Self { wall: self.wall.min(other.wall), peak: self.peak.min(other.peak) }
     }
+
+    /// The time in seconds.
+    pub fn seconds(self) -> f64 {
+        self.wall.as_secs_f64()
+    }
+
+    /// How many times as long as another it took.
+    pub fn over(self, other: Self) -> f64 {
+        self.seconds() / other.seconds()
+    }
+}
+
+/// Costs of the same work, several times.
+#[derive(Debug, Default)]
+pub struct Series(Vec<Cost>);
+
+impl Series {
+    /// One more.
+    pub fn add(&mut self, cost: Cost) {
+        self.0.push(cost);
+    }
+
+    /// The one in the middle by time.
+    pub fn median(mut self) -> anyhow::Result<Cost> {
+        self.0.sort_by_key(|cost| cost.wall);
+        self.0.get(self.0.len() / 2).copied().context("nothing was measured")
+    }
 }
 
 /// Runs a command to its end. What it says is shown only when it fails.

@@ -5,6 +5,8 @@
 //! changed rows, works out which lines of the report they can reach, replaces exactly those and computes the summaries anew: what
 //! somebody writes by hand who knows these tables. It keeps no change log, and nobody can ask it what it did.
 
+pub mod postgres;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -78,7 +80,7 @@ pub fn run(lines: u64, percents: &[f64], which: Which, options: &Options) -> any
     let work = tempfile::tempdir()?;
     let talk = work.path().join("talk");
     let project = work.path().join("project");
-    write_project(&project)?;
+    write_project(&project, "{ type: duckdb, path: warehouse.duckdb }")?;
     generate(&project, lines)?;
     measure(&mut command(&program, &project, &["load"]), &talk)?;
     let loaded = work.path().join("loaded.duckdb");
@@ -135,11 +137,12 @@ fn print(comparison: &Comparison, ours: Option<Cost>, theirs: Option<Cost>, limi
     Ok(ours)
 }
 
-fn write_project(project: &Path) -> anyhow::Result<()> {
+/// A project with a target.
+fn write_project(project: &Path, target: &str) -> anyhow::Result<()> {
     for folder in ["incoming", "sources", "models/mart"] {
         fs::create_dir_all(project.join(folder))?;
     }
-    fs::write(project.join("thalweg.yml"), "name: bench\n")?;
+    fs::write(project.join("thalweg.yml"), format!("name: bench\ntargets: {{ dev: {target} }}\n"))?;
     let mut source =
         "type: files\npath: incoming\ndefaults: { ready: renamed, sequence_by: changed_at, soft_delete: is_deleted }\nstreams:\n"
             .to_owned();
