@@ -76,6 +76,21 @@ impl<'a> Database<'a> {
         self.connection.execute(sql, &[]).map_err(|error| self.error(error))
     }
 
+    /// Marks a place to which the transaction can be undone.
+    pub fn savepoint(&mut self, name: &str) -> Result<(), RunError> {
+        self.connection.savepoint(name).map_err(|error| self.error(error))
+    }
+
+    /// Undoes what happened since.
+    pub fn rollback_to(&mut self, name: &str) -> Result<(), RunError> {
+        self.connection.rollback_to(name).map_err(|error| self.error(error))
+    }
+
+    /// Keeps what happened since.
+    pub fn release(&mut self, name: &str) -> Result<(), RunError> {
+        self.connection.release(name).map_err(|error| self.error(error))
+    }
+
     /// Sends a query.
     pub fn query(&mut self, sql: &str) -> Result<Rows, RunError> {
         self.query_with(sql, &[])
@@ -142,7 +157,7 @@ impl<'a> Database<'a> {
         self.temporary.retain(|known| known.name != name);
         self.temporary.push(Temporary { name: name.to_owned(), rows: None });
         let rows = self.execute(&format!("create temporary table {name} as {select}"))?;
-        self.analyze(name)?;
+        self.analyze(name, true)?;
         if let Some(made) = self.temporary.last_mut() {
             made.rows = Some(rows);
         }
@@ -150,11 +165,11 @@ impl<'a> Database<'a> {
     }
 
     /// Tells the engine what a table holds, if it wants to know.
-    pub fn analyze(&mut self, table: &str) -> Result<(), RunError> {
-        match self.dialect.analyze(table) {
-            Some(sql) => self.execute(&sql).map(drop),
-            None => Ok(()),
+    pub fn analyze(&mut self, table: &str, temporary: bool) -> Result<(), RunError> {
+        for sql in self.dialect.analyze(table, temporary) {
+            self.execute(&sql)?;
         }
+        Ok(())
     }
 
     /// Makes a temporary table; its name.

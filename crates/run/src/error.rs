@@ -76,12 +76,17 @@ impl RunError {
         matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == WarehouseErrorKind::Conflict)
     }
 
+    /// Whether a text is longer than an entry of an index can be.
+    pub fn is_long_entry(&self) -> bool {
+        matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == WarehouseErrorKind::LongEntry)
+    }
+
     /// Exit code of the command: 2 when it could not run, 1 when it ran and failed.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Table { .. } | Self::Incremental { .. } | Self::Unbalanced { .. } | Self::Stopped(_) => 1,
             Self::Warehouse(error) => match error.kind {
-                WarehouseErrorKind::Statement | WarehouseErrorKind::Fenced => 1,
+                WarehouseErrorKind::Statement | WarehouseErrorKind::LongEntry | WarehouseErrorKind::Fenced => 1,
                 _ => 2,
             },
             _ => 2,

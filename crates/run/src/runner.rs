@@ -53,6 +53,8 @@ pub struct Run<'a> {
     failed: Vec<FailedStream>,
     /// Models that must be computed anew, because a statement of their incremental refresh failed, and what it said.
     in_full: BTreeMap<TableName, String>,
+    /// Texts are too long for the indexes that hold them, which are made otherwise.
+    long_texts: bool,
     /// The warehouse, where nothing is extracted between the beginning of the run and its publication.
     kept: Option<Box<dyn Connection>>,
 }
@@ -150,6 +152,7 @@ pub fn begin<'a>(
         notes: Vec::new(),
         failed: Vec::new(),
         in_full: BTreeMap::new(),
+        long_texts: false,
         kept,
     })
 }

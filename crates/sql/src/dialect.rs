@@ -8,6 +8,21 @@ use std::fmt::Debug;
 
 use thalweg_project::{ColumnType, TableName, TargetConnection};
 
+/// An index that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct NewIndex<'i> {
+    /// Its name, in the schema of the table.
+    pub name: &'i str,
+    /// The table, quoted.
+    pub table: &'i str,
+    /// Names and types of the columns, in order.
+    pub columns: &'i [(String, String)],
+    /// No two rows have the same values there.
+    pub unique: bool,
+    /// Only rows that a later run than this one wrote are looked up by it.
+    pub after_run: Option<i64>,
+}
+
 /// What can be said about an engine without talking to it.
 ///
 /// The provided methods are what standard SQL says. An engine that descends from another holds its parent and hands on what it
@@ -101,23 +116,23 @@ pub trait Dialect: Debug + Send + Sync {
         false
     }
 
-    /// A statement that makes an index of columns with their types, as good as can be; `None` where there can be none. Both names are of one
-    /// schema, the table's is quoted.
-    fn create_index(
-        &self,
-        name: &str,
-        table: &str,
-        columns: &[(String, String)],
-        unique: bool,
-    ) -> Result<Option<String>, InvalidName> {
-        let _ = (name, table, columns, unique);
+    /// A statement that makes an index, as good as can be; `None` where there can be none. With `long`, texts in it may be longer than an
+    /// entry of an index is otherwise.
+    fn create_index(&self, index: &NewIndex<'_>, long: bool) -> Result<Option<String>, InvalidName> {
+        let _ = (index, long);
         Ok(None)
     }
 
-    /// The statement that tells the engine what a table holds, where queries are planned by that; to be sent when many rows came.
-    fn analyze(&self, table: &str) -> Option<String> {
-        let _ = table;
-        None
+    /// The statements that tell the engine what a table holds, where queries are planned by that; to be sent when many rows came. Of a
+    /// table that one run makes and drops a rough picture is enough.
+    fn analyze(&self, table: &str, temporary: bool) -> Vec<String> {
+        let _ = (table, temporary);
+        Vec::new()
+    }
+
+    /// Whether the engine knows how many rows a table has, without reading it.
+    fn knows_row_counts(&self) -> bool {
+        true
     }
 
     /// Whether the type of a column can be changed while a view reads it.

@@ -238,6 +238,8 @@ pub struct DescribedColumn {
 /// An index that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandingIndex {
+    /// Whether whole texts are in it, which may be too long for it one day.
+    pub holds_texts: bool,
     /// Its name.
     pub name: String,
     /// The table it is of.
@@ -292,6 +294,8 @@ pub enum WarehouseErrorKind {
     /// Somebody else worked on the same tables (a deadlock, a lock that was waited for too long, a serialisation failure): nothing is
     /// wrong, and the transaction may be done again as a whole.
     Conflict,
+    /// A text is longer than an entry of an index can be: the index has to be another.
+    LongEntry,
     /// The connection is lost, and the transaction with it: nothing of it happened.
     Lost,
     /// Nobody knows whether the commit happened: read the ledger.

@@ -1,19 +1,27 @@
 //! Indexes, where an engine looks rows up by them.
 //!
 //! Which are wanted follows from the definitions alone: the key of a store table, the columns by which rows of a model or stage are replaced,
-//! the columns by which refreshes look up rows of what they read, and what people declare. They are compared with those that stand in
-//! runs that made or dropped a table, or where people ask for some, after everything is loaded.
+//! the columns by which refreshes look up rows of what they read, the run that wrote a row where somebody asks what came since, and what
+//! people declare. They are compared with those that stand in runs that made or dropped a table, or where people ask for some, after
+//! everything is loaded.
+//!
+//! A text may be longer than an entry of an index can be, which shows when the index is made or when such a text arrives. Then it is made
+//! otherwise; in the second case the publication is begun again without the indexes that hold texts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use thalweg_project::{TableName, WriteDisposition};
-use thalweg_sql::NodeKind;
+use thalweg_project::{ColumnType, TableName, WriteDisposition};
 use thalweg_sql::refresh::Shape;
+use thalweg_sql::statement::relation::RUN_COLUMN;
+use thalweg_sql::{NewIndex, NodeKind};
 use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
 
 use crate::error::RunError;
 use crate::publish::Publication;
 use crate::publish::physical::DATA_SCHEMA;
+
+/// The place to which a transaction is undone when an index cannot be made.
+const SAVEPOINT: &str = "thalweg_index";
 
 /// Columns of an index, in order.
 type Columns = Vec<String>;
@@ -27,12 +35,14 @@ pub struct Wanted {
     pub columns: Columns,
     /// People asked that no two rows have the same values there.
     pub unique: bool,
+    /// Only rows that a later run than this one wrote.
+    pub after_run: Option<i64>,
 }
 
 impl Wanted {
     /// Its name: another for other columns or another version of the table, with the columns for people.
     fn name(&self, longest: usize) -> String {
-        let text = format!("{}\0{}\0{}", self.physical, self.columns.join("\0"), self.unique);
+        let text = format!("{}\0{}\0{}\0{:?}", self.physical, self.columns.join("\0"), self.unique, self.after_run);
         let hash = &blake3::hash(text.as_bytes()).to_hex()[..16];
         let mut name = format!("i_{hash}_{}", self.columns.join("_"));
         while name.len() > longest {
@@ -59,7 +69,8 @@ impl Publication<'_> {
                 kept.insert(name);
                 continue;
             }
-            let types = self.column_types(&wanted.physical);
+            let mut types = self.column_types(&wanted.physical);
+            types.insert(RUN_COLUMN.to_owned(), self.database.dialect.type_name(&ColumnType::BigInt));
             if let Some(missing) = wanted.columns.iter().find(|column| !types.contains_key(*column)) {
                 self.database.about(wanted.physical.clone());
                 return Err(self.database.error(WarehouseError::new(
@@ -72,10 +83,15 @@ impl Publication<'_> {
             let columns: Vec<(String, String)> =
                 wanted.columns.iter().filter_map(|column| Some((column.clone(), types.get(column)?.clone()))).collect();
             let table = self.physical(&wanted.physical)?;
-            let sql = self.database.dialect.create_index(&name, &table, &columns, wanted.unique);
-            if let Some(sql) = sql.map_err(|error| self.database.bad_name(error))? {
-                self.database.about(wanted.physical.clone());
-                self.database.execute(&sql)?;
+            let index = NewIndex {
+                name: &name,
+                table: &table,
+                columns: &columns,
+                unique: wanted.unique,
+                after_run: wanted.after_run,
+            };
+            self.database.about(wanted.physical.clone());
+            if self.make_index(&index)? {
                 kept.insert(name);
             }
         }
@@ -89,6 +105,40 @@ impl Publication<'_> {
             let index = self.physical(&name)?;
             self.database.execute(&format!("drop index if exists {index}"))?;
         }
+        Ok(())
+    }
+
+    /// Makes an index; whether there can be one.
+    fn make_index(&mut self, index: &NewIndex<'_>) -> Result<bool, RunError> {
+        let dialect = self.database.dialect;
+        let sql = |long: bool| dialect.create_index(index, long);
+        let bad_name = |error| self.database.bad_name(error);
+        let (short, long) = (sql(false).map_err(bad_name)?, sql(true).map_err(bad_name)?);
+        let Some(statement) = short else { return Ok(false) };
+        let otherwise = long.filter(|long| *long != statement);
+        let Some(otherwise) = otherwise else { return self.database.execute(&statement).map(|_| true) };
+        self.database.savepoint(SAVEPOINT)?;
+        match self.database.execute(&statement) {
+            Ok(_) => {}
+            Err(error) if error.is_long_entry() => {
+                self.database.rollback_to(SAVEPOINT)?;
+                self.database.execute(&otherwise)?;
+            }
+            Err(error) => return Err(error),
+        }
+        self.database.release(SAVEPOINT)?;
+        Ok(true)
+    }
+
+    /// Drops the indexes in which a text may be too long, to be made again as they can be when everything is there.
+    pub fn drop_text_indexes(&mut self) -> Result<(), RunError> {
+        let standing = self.database.connection.indexes(DATA_SCHEMA).map_err(|error| self.database.error(error))?;
+        let own: BTreeSet<String> = self.physical_tables().map(str::to_owned).collect();
+        for index in standing.iter().filter(|index| index.holds_texts && own.contains(&index.table)) {
+            let index = self.physical(&index.name)?;
+            self.database.execute(&format!("drop index if exists {index}"))?;
+        }
+        self.definitions_changed = true;
         Ok(())
     }
 
@@ -107,10 +157,10 @@ impl Publication<'_> {
 
     /// The indexes that refreshes and merges look rows up by.
     pub fn wanted_indexes(&mut self) -> BTreeSet<Wanted> {
-        let mut wanted: BTreeSet<Wanted> = BTreeSet::new();
+        let mut wanted: BTreeSet<Wanted> = self.wanted_for_what_came();
         let mut want = |physical: &str, columns: Columns, unique: bool| {
             if !physical.is_empty() && !columns.is_empty() {
-                wanted.insert(Wanted { physical: physical.to_owned(), columns, unique });
+                wanted.insert(Wanted { physical: physical.to_owned(), columns, unique, after_run: None });
             }
         };
         for stream in self.project.sources.iter().flat_map(|source| &source.streams) {
@@ -157,6 +207,24 @@ impl Publication<'_> {
         without_covered(wanted)
     }
 
+    /// Indexes by which a reader that is behind finds the rows that came since: those of the first load are never asked for.
+    fn wanted_for_what_came(&mut self) -> BTreeSet<Wanted> {
+        let tables: Vec<(TableName, String, i64)> = self
+            .tables
+            .iter()
+            .filter(|(_, state)| !state.physical.is_empty())
+            .map(|(table, state)| (table.clone(), state.physical.clone(), state.created_run))
+            .collect();
+        let read = tables.into_iter().filter(|(table, ..)| !self.change_readers(table).is_empty());
+        read.map(|(_, physical, created)| Wanted {
+            physical,
+            columns: vec![RUN_COLUMN.to_owned()],
+            unique: false,
+            after_run: Some(created),
+        })
+        .collect()
+    }
+
     fn physical_of(&self, table: &TableName) -> Option<String> {
         let state = self.tables.get(table).or_else(|| self.stages.get(table))?;
         Some(state.physical.clone()).filter(|physical| !physical.is_empty())
@@ -175,6 +243,7 @@ fn without_covered(wanted: BTreeSet<Wanted>) -> BTreeSet<Wanted> {
             other != one
                 && other.physical == one.physical
                 && !one.unique
+                && other.after_run == one.after_run
                 && other.columns.starts_with(&one.columns)
                 && (other.columns.len() > one.columns.len() || other.unique)
         })
@@ -188,7 +257,7 @@ mod tests {
 
     fn wanted(columns: &[&str], unique: bool) -> Wanted {
         let columns = columns.iter().map(|column| (*column).to_owned()).collect();
-        Wanted { physical: "shop.store.lines.v1".to_owned(), columns, unique }
+        Wanted { physical: "shop.store.lines.v1".to_owned(), columns, unique, after_run: None }
     }
 
     #[test]

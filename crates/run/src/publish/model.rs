@@ -205,7 +205,7 @@ impl Publication<'_> {
         step.strategy = Strategy::Incremental;
         step.counts = counts;
         if change.any() {
-            step.rows_after = self.count_rows(&old.physical)?;
+            step.rows_after = self.rows_after(&old.physical, old.rows, &counts)?;
         }
         let changed_run = if change.any() { self.run } else { old.changed_run };
         let state = TableState { rows: step.rows_after, changed_run, refreshed_run: self.run, ..old };
@@ -254,19 +254,17 @@ impl Publication<'_> {
             self.claim(table)?;
             let physical = self.physical_name(table);
             let quoted = self.physical(&physical)?;
-            self.database.execute(&format!("create table {quoted} as {select}"))?;
-            self.database.analyze(&quoted)?;
+            let inserted = self.database.execute(&format!("create table {quoted} as {select}"))?;
+            self.database.analyze(&quoted, false)?;
             self.publish_view(table, &physical, &columns)?;
             self.break_log(table)?;
             if let Some(old) = old.as_ref().filter(|old| !old.physical.is_empty()) {
                 self.superseded.push(old.physical.clone());
             }
-            let inserted = self.database.count(&format!("select count(*) from {quoted}"))?;
             let counts = Counts { inserted, deleted_missing: step.rows_before, ..Counts::default() };
             (counts, Change::Everything, physical, self.run)
         };
-        let quoted = self.physical(&physical)?;
-        step.rows_after = self.database.count(&format!("select count(*) from {quoted}"))?;
+        step.rows_after = self.rows_after(&physical, step.rows_before, &counts)?;
         step.counts = counts;
         let changed_run = match (&old, change.any()) {
             (Some(old), false) => old.changed_run,

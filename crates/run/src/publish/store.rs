@@ -191,7 +191,7 @@ impl Publication<'_> {
         if rows_before == 0 && extract.again.is_none() && !self.has_tombstones(&merge)? {
             let sql = self.database.name(merge.insert_initial(&winners))?;
             counts.inserted = self.database.execute(&sql)?;
-            self.database.analyze(&merge.target)?;
+            self.database.analyze(&merge.target, false)?;
             counts.unchanged = usable - counts.duplicate - counts.inserted;
             if let Some(sql) =
                 merge.insert_initial_tombstones(&winners).map_err(|error| self.database.bad_name(error))?
@@ -225,7 +225,7 @@ impl Publication<'_> {
         let verdicts = self.database.temporary("verdicts");
         let sql = self.database.name(merge.create_verdicts(&verdicts, winners))?;
         self.database.execute(&sql)?;
-        self.database.analyze(&verdicts)?;
+        self.database.analyze(&verdicts, true)?;
         let usable = counts.read - counts.rejected - counts.duplicate;
         let mut elsewhere = 0;
         for row in self.database.texts(&merge.count_verdicts(&verdicts))?.rows {
@@ -300,7 +300,7 @@ impl Publication<'_> {
         counts.inserted = self.database.execute(&sql)?;
         let first = rows_before == 0;
         if first {
-            self.database.analyze(&merge.target)?;
+            self.database.analyze(&merge.target, false)?;
         }
         let change = if counts.inserted == 0 {
             Change::None

@@ -120,7 +120,7 @@ impl Publication<'_> {
                 self.forget_rejects(extract)?;
                 let merged = self.merge_extract(work.stream, &physical, &columns, extract, rows)?;
                 counts.add(&merged.counts);
-                rows = self.count_rows(&physical)?;
+                rows = self.rows_after(&physical, rows, &merged.counts)?;
                 self.database.drop_temporary()?;
             }
             change = Change::Everything;
@@ -181,7 +181,7 @@ impl Publication<'_> {
         }
         step.strategy = strategy;
         step.counts = counts;
-        step.rows_after = self.count_rows(&physical)?;
+        step.rows_after = self.rows_after(&physical, step.rows_before, &step.counts)?;
         step.seconds = started.elapsed().as_secs_f64();
         // Rows of a database are read again to be sure of them. When they are as they were, nothing happened that anybody could see.
         if work.stream.database.is_some() && state.is_some() && !change.any() && step.counts.rejected == 0 {
@@ -233,10 +233,17 @@ impl Publication<'_> {
         }
     }
 
-    /// Rows of a physical table.
-    pub fn count_rows(&mut self, physical: &str) -> Result<u64, RunError> {
-        let quoted = self.physical(physical)?;
-        self.database.count(&format!("select count(*) from {quoted}"))
+    /// Rows of a physical table that had so many before. An engine that knows is asked; where it would have to read the table, the counts
+    /// of what was done are believed.
+    pub fn rows_after(&mut self, physical: &str, before: u64, counts: &Counts) -> Result<u64, RunError> {
+        let reckoned = (before + counts.inserted).checked_sub(counts.deleted_by_mark + counts.deleted_missing);
+        match reckoned {
+            Some(rows) if !self.database.dialect.knows_row_counts() => Ok(rows),
+            _ => {
+                let quoted = self.physical(physical)?;
+                self.database.count(&format!("select count(*) from {quoted}"))
+            }
+        }
     }
 
     fn create(&mut self, stream: &Stream, physical: &str, columns: &[Column]) -> Result<(), RunError> {

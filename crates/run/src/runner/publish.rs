@@ -69,6 +69,11 @@ impl Run<'_> {
                     (self.notes, self.failed) = before;
                     self.in_full.insert(table, format!("a statement of its incremental refresh failed: {reason}"));
                 }
+                Err(error) if error.is_long_entry() && !self.long_texts => {
+                    connection.rollback()?;
+                    (self.notes, self.failed) = before;
+                    self.long_texts = true;
+                }
                 // Others worked on the same tables: the run is done again as a whole, a little later each time.
                 Err(error) if error.is_conflict() && conflicts < MOST_CONFLICTS && !self.bench.is_cancelled() => {
                     connection.rollback()?;
@@ -89,7 +94,9 @@ impl Run<'_> {
                     return Err(RunError::Cancelled);
                 }
                 let failed_run = match &error {
-                    RunError::Warehouse(inner) => matches!(inner.kind, WarehouseErrorKind::Statement),
+                    RunError::Warehouse(inner) => {
+                        matches!(inner.kind, WarehouseErrorKind::Statement | WarehouseErrorKind::LongEntry)
+                    }
                     RunError::Table { .. } | RunError::Incremental { .. } | RunError::Unbalanced { .. } => true,
                     _ => false,
                 };
@@ -174,6 +181,9 @@ impl Run<'_> {
             next_extract: self.known.next_extract,
             observer: self.observer,
         };
+        if self.long_texts {
+            publication.drop_text_indexes()?;
+        }
         let removed = removed_tables(&publication);
         let mut dropped = Vec::new();
         if self.options.drop_removed {

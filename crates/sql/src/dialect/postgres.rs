@@ -5,10 +5,14 @@
 use thalweg_project::ColumnType;
 
 use super::portable::{between, instead_for_postgres};
-use super::{Dialect, Grammar, InvalidName};
+use super::{Dialect, Grammar, InvalidName, NewIndex};
+use crate::statement::relation::RUN_COLUMN;
 
 /// Longer names are cut by the server, so that two of them may become one.
 const LONGEST_NAME: usize = 63;
+
+/// Values and ranges that are kept of a column where a rough picture is enough.
+pub const ROUGH_STATISTICS: u32 = 20;
 
 /// Types whose values are added without rounding, and taken away again.
 const EXACT: [&str; 3] = ["smallint", "integer", "bigint"];
@@ -207,40 +211,48 @@ impl Dialect for Postgres {
         true
     }
 
-    /// Texts may be longer than an entry of a tree can be: only where a table is looked up by nothing else are they hashed. What is to be
-    /// unique has all of its columns, and the engine refuses a text that is too long for that.
-    fn create_index(
-        &self,
-        name: &str,
-        table: &str,
-        columns: &[(String, String)],
-        unique: bool,
-    ) -> Result<Option<String>, InvalidName> {
-        let short: Vec<&(String, String)> = columns.iter().filter(|(_, type_name)| is_short(type_name)).collect();
+    /// What is to be unique has all of its columns, and the engine refuses a text that is too long for that. Otherwise long texts stand in
+    /// no tree: only where a table is looked up by nothing else are they hashed.
+    fn create_index(&self, index: &NewIndex<'_>, long: bool) -> Result<Option<String>, InvalidName> {
+        let NewIndex { name, table, columns, unique, after_run } = *index;
         let quoted = |columns: &[&(String, String)]| -> Result<String, InvalidName> {
             let parts: Result<Vec<_>, _> = columns.iter().map(|(name, _)| self.quote_identifier(name)).collect();
             Ok(parts?.join(", "))
         };
         let name = self.quote_identifier(name)?;
+        let rows = after_run.map(|run| format!(" where {RUN_COLUMN} > {run}")).unwrap_or_default();
         if unique {
             let all: Vec<&(String, String)> = columns.iter().collect();
-            return Ok(Some(format!("create unique index {name} on {table} ({})", quoted(&all)?)));
+            return Ok(Some(format!("create unique index {name} on {table} ({}){rows}", quoted(&all)?)));
         }
-        if !short.is_empty() {
-            return Ok(Some(format!("create index {name} on {table} ({})", quoted(&short)?)));
+        let in_tree = |type_name: &str| is_short(type_name) || (!long && is_text(type_name));
+        let held: Vec<&(String, String)> = columns.iter().filter(|(_, type_name)| in_tree(type_name)).collect();
+        if !held.is_empty() {
+            return Ok(Some(format!("create index {name} on {table} ({}){rows}", quoted(&held)?)));
         }
-        let hashed = columns.iter().find(|(_, type_name)| {
-            let name = type_name.trim().to_ascii_lowercase();
-            name == "text" || name.starts_with("character varying")
-        });
-        Ok(match hashed {
-            Some(column) => Some(format!("create index {name} on {table} using hash ({})", quoted(&[column])?)),
+        Ok(match columns.iter().find(|(_, type_name)| is_text(type_name)) {
+            Some(column) => Some(format!("create index {name} on {table} using hash ({}){rows}", quoted(&[column])?)),
             None => None,
         })
     }
 
-    fn analyze(&self, table: &str) -> Option<String> {
-        Some(format!("analyze {table}"))
+    /// What stays is looked at as the database's owner has decided. What a run drops again needs no more than its size and a rough idea of
+    /// its values, which every other statement of a refresh would wait for otherwise.
+    fn analyze(&self, table: &str, temporary: bool) -> Vec<String> {
+        let analyze = format!("analyze {table}");
+        if temporary {
+            return vec![analyze];
+        }
+        let detail = |value: &str| {
+            format!(
+                "select pg_catalog.set_config(name, {value}, false) from pg_catalog.pg_settings where name = 'default_statistics_target'"
+            )
+        };
+        vec![detail("reset_val"), analyze, detail(&format!("'{ROUGH_STATISTICS}'"))]
+    }
+
+    fn knows_row_counts(&self) -> bool {
+        false
     }
 
     fn alters_below_views(&self) -> bool {
@@ -264,6 +276,11 @@ impl Dialect for Postgres {
         }
         Ok(format!("(select row_to_json(_fields)::text from (select {}) _fields)", fields.join(", ")))
     }
+}
+
+fn is_text(type_name: &str) -> bool {
+    let name = type_name.trim().to_ascii_lowercase();
+    name == "text" || (name.starts_with("character varying") && !name.ends_with(']'))
 }
 
 /// Whether values of a type are so short that a tree holds each of them, and are put in order.
@@ -353,13 +370,19 @@ mod tests {
     fn an_index_holds_what_it_can() {
         let column = |name: &str, type_name: &str| (name.to_owned(), type_name.to_owned());
         let (name, id, spot) = (column("name", "text"), column("id", "bigint"), column("spot", "point"));
-        let made = |columns: &[(String, String)], unique| {
-            Postgres.create_index("i", "t", columns, unique).expect("good names").unwrap_or_default()
+        let made = |columns: &[(String, String)], unique, long| {
+            let index = NewIndex { name: "i", table: "t", columns, unique, after_run: None };
+            Postgres.create_index(&index, long).expect("good names").unwrap_or_default()
         };
-        assert_eq!(made(&[name.clone(), id.clone()], false), r#"create index "i" on t ("id")"#);
-        assert_eq!(made(std::slice::from_ref(&name), false), r#"create index "i" on t using hash ("name")"#);
-        assert_eq!(made(&[name, id], true), r#"create unique index "i" on t ("name", "id")"#);
-        assert_eq!(made(&[spot], false), "");
+        let both = [name.clone(), id.clone()];
+        assert_eq!(made(&both, false, false), r#"create index "i" on t ("name", "id")"#);
+        assert_eq!(made(&both, false, true), r#"create index "i" on t ("id")"#);
+        assert_eq!(made(&both, true, true), r#"create unique index "i" on t ("name", "id")"#);
+        assert_eq!(made(&both[..1], false, true), r#"create index "i" on t using hash ("name")"#);
+        assert_eq!(made(&[spot], false, false), "");
+        let recent = NewIndex { name: "i", table: "t", columns: &[id], unique: false, after_run: Some(7) };
+        let recent = Postgres.create_index(&recent, false).expect("good names").unwrap_or_default();
+        assert_eq!(recent, r#"create index "i" on t ("id") where _run > 7"#);
     }
 
     #[test]

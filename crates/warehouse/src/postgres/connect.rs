@@ -29,6 +29,7 @@ const SESSION: &str = "set search_path = pg_catalog;\
     set client_min_messages = error;\
     set default_transaction_isolation = 'read committed';\
     set default_transaction_deferrable = off;\
+    set default_statistics_target = 20;\
     set statement_timeout = 0;";
 
 /// Limits that not every version has.

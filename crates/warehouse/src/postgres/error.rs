@@ -59,6 +59,7 @@ fn decide(code: &str) -> (WarehouseErrorKind, Option<&'static str>) {
         }
         "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => (Kind::Lost, Some("run again")),
         "53100" => (Kind::Storage, Some("the server's disk is full: make room and run again")),
+        "54000" => (Kind::LongEntry, None),
         "53200" => (Kind::Storage, Some("the server lacks memory: lower its `work_mem`, and run again")),
         "42501" => (Kind::Statement, Some("grant the role what is missing: `thalweg grants` writes a script")),
         _ => match code.get(..2) {

@@ -342,14 +342,17 @@ impl Connection for PostgresConnection {
 
     fn indexes(&mut self, schema: &str) -> Result<Vec<StandingIndex>, WarehouseError> {
         let found = self.ask(&format!(
-            "select c.relname, t.relname from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid \
+            "select c.relname, t.relname, exists (select 1 from pg_catalog.pg_attribute a join pg_catalog.pg_am m on m.oid = c.relam \
+             where a.attrelid = c.oid and m.amname = 'btree' and a.atttypid in (25, 1043)) \
+             from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid \
              join pg_catalog.pg_class t on t.oid = i.indrelid join pg_catalog.pg_namespace n on n.oid = t.relnamespace \
              where n.nspname = '{}'",
             schema.replace('\'', "''")
         ))?;
         let index = |row: Vec<Option<String>>| {
             let mut cells = row.into_iter();
-            Some(StandingIndex { name: cells.next()??, table: cells.next()?? })
+            let (name, table) = (cells.next()??, cells.next()??);
+            Some(StandingIndex { holds_texts: matches!(cells.next()??.as_str(), "t" | "true"), name, table })
         };
         Ok(found.into_iter().filter_map(index).collect())
     }

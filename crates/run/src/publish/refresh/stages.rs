@@ -457,10 +457,9 @@ impl Publication<'_> {
             self.superseded.push(old.physical);
         }
         let select = format!("select q.*, {}::bigint as {RUN_COLUMN} from ({}\n) q", self.run, facts.sql);
-        self.database.execute(&format!("create table {quoted} as {select}"))?;
-        self.database.analyze(&quoted)?;
+        let rows = self.database.execute(&format!("create table {quoted} as {select}"))?;
+        self.database.analyze(&quoted, false)?;
         self.definitions_changed = true;
-        let rows = self.database.count(&format!("select count(*) from {quoted}"))?;
         // What stood before under this name was another table.
         step.rows_before = 0;
         step.rows_after = rows;
@@ -544,8 +543,7 @@ impl Publication<'_> {
         let mut rows = old.rows;
         let mut changed_run = old.changed_run;
         if change.any() {
-            let quoted = self.physical(&old.physical)?;
-            rows = self.database.count(&format!("select count(*) from {quoted}"))?;
+            rows = self.rows_after(&old.physical, old.rows, &counts)?;
             changed_run = self.run;
         }
         step.rows_after = rows;
