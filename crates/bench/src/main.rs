@@ -18,6 +18,7 @@ mod refresh;
 mod server;
 mod start_up;
 mod statements;
+mod tpch;
 
 use std::path::PathBuf;
 
@@ -92,6 +93,17 @@ enum Bench {
         #[command(flatten)]
         options: Options,
     },
+    /// The queries of TPC-H over staging models, refreshed after a change beside all of them in full.
+    Tpch {
+        /// 1 is 6 million lines.
+        #[arg(long, default_value_t = 1.0)]
+        scale: f64,
+        /// Where the tables lie.
+        #[arg(long, value_enum, default_value = "duckdb")]
+        warehouse: Warehouse,
+        #[command(flatten)]
+        options: Options,
+    },
     /// `build` with nothing new, on 200 models and 50 streams.
     NothingNew(#[command(flatten)] Options),
     /// `validate`, on 200 models and 50 streams.
@@ -140,6 +152,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Refresh { lines, percent, which, warehouse: Warehouse::Postgres, slowest, options } => {
             refresh::postgres::run(lines, &percent, which.unwrap_or(refresh::Which::Lines), slowest, &options)
         }
+        Bench::Tpch { scale, warehouse, options } => tpch::run(scale, warehouse, &options),
         Bench::NothingNew(options) => build_of_many::nothing_new(&options),
         Bench::Validate(options) => build_of_many::validate(&options),
         Bench::Help(options) => start_up::run(&options),

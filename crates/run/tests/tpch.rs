@@ -3,50 +3,50 @@
 //!
 //! `THALWEG_TPCH_SCALE` and `THALWEG_TPCH_ROUNDS` ask for more than the test has time for.
 
-use std::collections::BTreeMap;
-use std::fmt::{Display, Write};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write;
 use std::time::Instant;
 
 use thalweg_run::{Command, LargeGroups, Silent, Strategy};
+use thalweg_testkit::{TpchTable, tpch_queries, tpch_tables};
 use thalweg_warehouse::Access;
-use tpchgen::generators::{
-    CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator, PartSuppGenerator,
-    RegionGenerator, SupplierGenerator,
-};
 
 use crate::site::{Site, ask, options};
 
-/// Tables, columns, types; the queries, as the reader of queries is tested with them.
-const QUERIES: &str = include_str!("../../sql/tests/relation/tpch.txt");
 /// How each query is refreshed: `incremental`, `full: ` and why, or what of both happens to be.
 const STRATEGIES: &str = include_str!("tpch/strategies.txt");
 
-/// A table as it is delivered: rows of texts.
+/// A table as it is delivered: rows of fields separated by `|`.
 struct Table {
-    name: String,
-    columns: Vec<(String, String)>,
-    key: &'static str,
-    rows: Vec<Vec<String>>,
+    declared: TpchTable,
+    rows: Vec<String>,
 }
 
 impl Table {
     fn place(&self, column: &str) -> usize {
-        self.columns.iter().position(|(name, _)| name == column).unwrap()
+        self.declared.columns.iter().position(|(name, _)| *name == column).unwrap()
     }
 
-    fn csv(&self, rows: &[(&Vec<String>, bool)]) -> String {
-        let names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
+    fn csv<'r>(&self, rows: impl Iterator<Item = (&'r String, bool)>) -> String {
+        let names: Vec<&str> = self.declared.columns.iter().map(|(name, _)| *name).collect();
         let mut csv = format!("{}|gone\n", names.join("|"));
         for (row, gone) in rows {
-            writeln!(csv, "{}|{gone}", row.join("|")).unwrap();
+            writeln!(csv, "{row}|{gone}").unwrap();
         }
         csv
     }
 }
 
-/// The fields of a row, of which there is a delimiter after each.
-fn fields(row: &impl Display) -> Vec<String> {
-    row.to_string().trim_end_matches('|').split('|').map(str::to_owned).collect()
+/// Puts another value into a row.
+fn put(row: &mut String, place: usize, value: &str) {
+    let mut fields: Vec<&str> = row.split('|').collect();
+    fields[place] = value;
+    *row = fields.join("|");
+}
+
+/// The first field of a row, which is a number.
+fn key_of(row: &str) -> u64 {
+    row.split('|').next().unwrap().parse().unwrap()
 }
 
 fn setting(name: &str, otherwise: f64) -> f64 {
@@ -54,51 +54,12 @@ fn setting(name: &str, otherwise: f64) -> f64 {
 }
 
 fn tables(scale: f64) -> Vec<Table> {
-    let keys: BTreeMap<&str, &'static str> = BTreeMap::from([
-        ("region", "r_regionkey"),
-        ("nation", "n_nationkey"),
-        ("part", "p_partkey"),
-        ("supplier", "s_suppkey"),
-        ("partsupp", "ps_partkey, ps_suppkey"),
-        ("customer", "c_custkey"),
-        ("orders", "o_orderkey"),
-        ("lineitem", "l_orderkey, l_linenumber"),
-    ]);
-    let declared = QUERIES.split("====").next().unwrap();
-    declared
-        .lines()
-        .filter_map(|line| line.strip_prefix("tpch."))
-        .map(|line| {
-            let (name, columns) = line.split_once('(').unwrap();
-            let columns = columns.trim_end_matches(')').split("; ").map(|column| {
-                let (name, engine_type) = column.split_once(' ').unwrap();
-                (name.to_owned(), engine_type.to_lowercase())
-            });
-            let rows: Vec<Vec<String>> = match name {
-                "region" => RegionGenerator::new(scale, 1, 1).iter().map(|row| fields(&row)).collect(),
-                "nation" => NationGenerator::new(scale, 1, 1).iter().map(|row| fields(&row)).collect(),
-                "part" => PartGenerator::new(scale, 1, 1).iter().map(|row| fields(&row)).collect(),
-                "supplier" => SupplierGenerator::new(scale, 1, 1).iter().map(|row| fields(&row)).collect(),
-                "partsupp" => PartSuppGenerator::new(scale, 1, 1).iter().map(|row| fields(&row)).collect(),
-                "customer" => CustomerGenerator::new(scale, 1, 1).iter().map(|row| fields(&row)).collect(),
-                "orders" => OrderGenerator::new(scale, 1, 1).iter().map(|row| fields(&row)).collect(),
-                _ => LineItemGenerator::new(scale, 1, 1).iter().map(|row| fields(&row)).collect(),
-            };
-            Table { name: name.to_owned(), columns: columns.collect(), key: keys[name], rows }
-        })
-        .collect()
-}
-
-/// The queries, over the staging models.
-fn queries() -> Vec<(String, String)> {
-    let queries = QUERIES.split("\n====\n").skip(1).map(|case| case.split("\n----").next().unwrap());
-    // A column that others are to name needs a name of its own.
-    let named = |sql: &str| {
-        sql.replace("tpch.", "staging.")
-            .replace("o_totalprice, sum(l_quantity)\n", "o_totalprice, sum(l_quantity) as quantity\n")
-            .replace("count(o_orderkey)\n", "count(o_orderkey) as c_count\n")
+    let filled = |declared: TpchTable| {
+        let mut rows = Vec::new();
+        declared.rows(scale, 1, 1, |row| rows.push(row.to_owned()));
+        Table { declared, rows }
     };
-    queries.zip(1..).map(|(sql, number)| (format!("q{number:02}"), named(sql))).collect()
+    tpch_tables().into_iter().map(filled).collect()
 }
 
 /// The strategy and reason of each query.
@@ -109,34 +70,23 @@ fn strategies() -> BTreeMap<&'static str, &'static str> {
 fn project(tables: &[Table]) -> Site {
     let site = Site::new(&[("thalweg.yml", "name: tpch\n")]);
     let mut source = String::from("type: files\npath: incoming\nstreams:\n");
-    for table in tables {
-        let name = &table.name;
-        let columns: Vec<String> = table
-            .columns
-            .iter()
-            .map(|(name, engine_type)| format!("{{ name: {name}, type: \"{engine_type}\" }}"))
-            .collect();
+    for TpchTable { name, columns, key } in tables.iter().map(|table| &table.declared) {
+        let columns: Vec<String> =
+            columns.iter().map(|(name, engine_type)| format!("{{ name: {name}, type: \"{engine_type}\" }}")).collect();
         writeln!(
             source,
-            "  {name}: {{ files: \"{name}-*.csv\", ready: renamed, primary_key: [{}], soft_delete: gone, csv: {{ delimiter: \"|\", \
+            "  {name}: {{ files: \"{name}-*.csv\", ready: renamed, primary_key: [{key}], soft_delete: gone, csv: {{ delimiter: \"|\", \
              header: true }}, columns: [{}] }}",
-            table.key,
             columns.join(", ")
         )
         .unwrap();
-        let names: Vec<&str> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
-        site.project.put(
-            &format!("models/staging/{name}.sql"),
-            format!(
-                "with source as (\n    select * from {{{{ ref('store.{name}') }}}}\n), renamed as (\n    select {} from source\n)\nselect * \
-                 from renamed\n",
-                names.join(", ")
-            ),
-        );
+    }
+    for table in tables {
+        site.project.put(&format!("models/staging/{}.sql", table.declared.name), table.declared.staging());
     }
     site.project.put("sources/erp.yml", source);
     let strategies = strategies();
-    for (name, sql) in queries() {
+    for (name, sql) in tpch_queries() {
         // Pinned, so that small tables are not computed anew because that is quicker, and whatever stands in the way is an error.
         let config = match strategies.get(&*name) {
             Some(&"incremental") => "{{ config(refresh='incremental') }}\n",
@@ -149,39 +99,38 @@ fn project(tables: &[Table]) -> Site {
 
 /// What comes in a round: new orders with their lines, others that go, and changes of orders, customers and parts.
 fn round(tables: &mut [Table], number: usize, share: f64) -> Vec<(String, String)> {
-    let at = |tables: &[Table], name: &str| tables.iter().position(|table| table.name == name).unwrap();
+    let at = |tables: &[Table], name: &str| tables.iter().position(|table| table.declared.name == name).unwrap();
     let (orders, lines) = (at(tables, "orders"), at(tables, "lineitem"));
     let (customers, parts, offers) = (at(tables, "customer"), at(tables, "part"), at(tables, "partsupp"));
     let count = ((tables[orders].rows.len() as f64 * share) as usize).max(4);
-    let mut files = Vec::new();
-    let mut new_orders: Vec<(Vec<String>, bool)> = Vec::new();
-    let mut new_lines: Vec<(Vec<String>, bool)> = Vec::new();
+    let mut new_orders: Vec<(String, bool)> = Vec::new();
+    let mut new_lines: Vec<(String, bool)> = Vec::new();
     let all = tables[orders].rows.len();
-    let key_of = |row: &[String]| row[0].parse::<u64>().unwrap();
     // Of 32 numbers the generator uses eight: copies of its orders get the others, and some other customer.
-    let mut known: Vec<u64> = tables[orders].rows.iter().map(|row| key_of(row)).collect();
-    known.sort_unstable();
+    let mut known: HashSet<u64> = tables[orders].rows.iter().map(|row| key_of(row)).collect();
+    let mut copies: HashMap<u64, u64> = HashMap::new();
     for index in 0..count {
         let place = (number * 7919 + index * 131) % all;
         let mut order = tables[orders].rows[place].clone();
         let old = key_of(&order);
-        let Some(new) = (1..4).map(|step| old + 8 * step).find(|key| known.binary_search(key).is_err()) else {
+        let Some(new) = (1..4).map(|step| old + 8 * step).find(|key| !known.contains(key)) else {
             continue;
         };
-        if new_orders.iter().any(|(row, _)| key_of(row) == new) {
-            continue;
-        }
-        let other = tables[orders].rows[(place + 17) % all][1].clone();
-        order[0] = new.to_string();
-        order[1] = other;
-        for line in tables[lines].rows.iter().filter(|line| key_of(line) == old) {
-            let mut line = line.clone();
-            line[0] = new.to_string();
-            new_lines.push((line, false));
-        }
+        known.insert(new);
+        copies.insert(old, new);
+        let other = tables[orders].rows[(place + 17) % all].split('|').nth(1).unwrap().to_owned();
+        put(&mut order, 0, &new.to_string());
+        put(&mut order, 1, &other);
         new_orders.push((order, false));
     }
-    let gone: Vec<u64> =
+    for line in &tables[lines].rows {
+        if let Some(new) = copies.get(&key_of(line)) {
+            let mut line = line.clone();
+            put(&mut line, 0, &new.to_string());
+            new_lines.push((line, false));
+        }
+    }
+    let gone: HashSet<u64> =
         (0..count).map(|index| key_of(&tables[orders].rows[(number * 104_729 + index * 389) % all])).collect();
     let mut is_gone = |table: usize| {
         let (gone, left): (Vec<_>, Vec<_>) =
@@ -190,15 +139,11 @@ fn round(tables: &mut [Table], number: usize, share: f64) -> Vec<(String, String
         gone
     };
     let (gone_orders, gone_lines) = (is_gone(orders), is_gone(lines));
-    for (row, _) in &new_orders {
-        tables[orders].rows.push(row.clone());
-    }
-    for (row, _) in &new_lines {
-        tables[lines].rows.push(row.clone());
-    }
+    tables[orders].rows.extend(new_orders.iter().map(|(row, _)| row.clone()));
+    tables[lines].rows.extend(new_lines.iter().map(|(row, _)| row.clone()));
     new_orders.extend(gone_orders.into_iter().map(|row| (row, true)));
     new_lines.extend(gone_lines.into_iter().map(|row| (row, true)));
-    let mut update = |table: usize, changes: &[(&str, &str)]| -> Vec<(Vec<String>, bool)> {
+    let mut update = |table: usize, changes: &[(&str, &str)]| -> Vec<(String, bool)> {
         let places: Vec<(usize, &str)> =
             changes.iter().map(|(column, value)| (tables[table].place(column), *value)).collect();
         let all = tables[table].rows.len();
@@ -207,7 +152,7 @@ fn round(tables: &mut [Table], number: usize, share: f64) -> Vec<(String, String
         for index in 0..count {
             let row = &mut tables[table].rows[(number * 613 + index * 59) % all];
             let (place, value) = places[(number + index) % places.len()];
-            value.clone_into(&mut row[place]);
+            put(row, place, value);
             changed.push((row.clone(), false));
         }
         changed
@@ -237,12 +182,11 @@ fn round(tables: &mut [Table], number: usize, share: f64) -> Vec<(String, String
         (parts, part_rows),
         (offers, offer_rows),
     ];
-    for (table, rows) in changes {
-        let rows: Vec<(&Vec<String>, bool)> = rows.iter().map(|(row, gone)| (row, *gone)).collect();
-        let name = &tables[table].name;
-        files.push((format!("incoming/{name}-{number:03}.csv"), tables[table].csv(&rows)));
-    }
-    files
+    let file = |(table, rows): (usize, Vec<(String, bool)>)| {
+        let path = format!("incoming/{}-{number:03}.csv", tables[table].declared.name);
+        (path, tables[table].csv(rows.iter().map(|(row, gone)| (row, *gone))))
+    };
+    changes.into_iter().map(file).collect()
 }
 
 /// What is not as the queries say.
@@ -259,11 +203,11 @@ fn differences(site: &Site, tables: &[Table]) -> Vec<String> {
             differences.push(format!("{name}: {} rows differ", count.unwrap_or_default()));
         }
     };
-    for table in tables {
-        let names: Vec<&str> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
-        compare(&format!("staging.{}", table.name), &format!("select {} from store.{}", names.join(", "), table.name));
+    for TpchTable { name, columns, .. } in tables.iter().map(|table| &table.declared) {
+        let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+        compare(&format!("staging.{name}"), &format!("select {} from store.{name}", names.join(", ")));
     }
-    for (name, sql) in queries() {
+    for (name, sql) in tpch_queries() {
         compare(&format!("marts.{name}"), &sql);
     }
     differences
@@ -276,11 +220,11 @@ fn the_queries_of_tpc_h_through_rounds_of_changes() {
     let mut tables = tables(scale);
     let site = project(&tables);
     for table in &tables {
-        let rows: Vec<(&Vec<String>, bool)> = table.rows.iter().map(|row| (row, false)).collect();
-        site.project.put(&format!("incoming/{}-000.csv", table.name), table.csv(&rows));
+        let csv = table.csv(table.rows.iter().map(|row| (row, false)));
+        site.project.put(&format!("incoming/{}-000.csv", table.declared.name), csv);
     }
     // As large as they are at scale 1.
-    let large_groups = LargeGroups { rows: 10_000, rows_per_group: 20 };
+    let large_groups = LargeGroups { rows: (1_000_000.0 * scale) as u64, rows_per_group: 20 };
     let all = thalweg_run::BuildOptions { large_groups, ..options(Command::Build) };
     let began = Instant::now();
     site.build_with(&all, &Silent).unwrap();

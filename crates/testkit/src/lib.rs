@@ -28,6 +28,7 @@ mod program;
 mod project;
 #[cfg(unix)]
 mod server;
+mod tpch;
 
 pub use expect::{expect, expect_text};
 pub use filter::Filter;
@@ -37,3 +38,4 @@ pub use mariadb::{MariadbDatabase, MariadbServer, MariadbSession};
 pub use postgres::{PostgresDatabase, PostgresServer, PostgresSession};
 pub use program::{Answer, Program};
 pub use project::{TestProject, WrittenProject};
+pub use tpch::{TpchTable, tpch_queries, tpch_tables};
