@@ -81,6 +81,12 @@ impl RunError {
         matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == WarehouseErrorKind::LongEntry)
     }
 
+    /// Whether the connection to the warehouse is lost.
+    pub fn is_lost(&self) -> bool {
+        use WarehouseErrorKind::{CommitUnknown, Lost};
+        matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if matches!(error.kind, Lost | CommitUnknown))
+    }
+
     /// Exit code of the command: 2 when it could not run, 1 when it ran and failed.
     pub fn exit_code(&self) -> u8 {
         match self {

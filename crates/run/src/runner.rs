@@ -3,6 +3,7 @@
 mod after;
 mod publish;
 mod read;
+mod reconnect;
 mod replay;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::options::{BuildOptions, Command};
 use crate::outcome::{FailedStream, OutcomeNote, RunOutcome, RunState};
 use crate::publish::store::Again;
 use crate::seeds;
+use crate::table_state::TableState;
 use crate::workbench::Workbench;
 
 /// A run that has begun: it holds the lock and a lease.
@@ -55,8 +57,21 @@ pub struct Run<'a> {
     in_full: BTreeMap<TableName, String>,
     /// Texts are too long for the indexes that hold them, which are made otherwise.
     long_texts: bool,
+    /// What a commit that is under way publishes.
+    committing: Option<Committing>,
     /// The warehouse, where nothing is extracted between the beginning of the run and its publication.
     kept: Option<Box<dyn Connection>>,
+}
+
+/// What a run has done, while nobody knows whether it is committed.
+struct Committing {
+    outcome: RunOutcome,
+    /// Folders of the landing that are not needed any more.
+    unused: Vec<PathBuf>,
+    /// The tables as they are then, where some changed.
+    tables: Option<BTreeMap<TableName, TableState>>,
+    /// Whether tables or views were created or dropped.
+    definitions_changed: bool,
 }
 
 /// What was extracted of one stream.
@@ -153,6 +168,7 @@ pub fn begin<'a>(
         failed: Vec::new(),
         in_full: BTreeMap::new(),
         long_texts: false,
+        committing: None,
         kept,
     })
 }

@@ -32,14 +32,14 @@ fn site() -> Site {
 }
 
 /// Does something when an event of a kind is heard for the first time.
-struct When<F> {
+pub struct When<F> {
     word: &'static str,
     act: Mutex<Option<F>>,
-    heard: Mutex<Vec<Event>>,
+    pub heard: Mutex<Vec<Event>>,
 }
 
 impl<F: FnOnce() + Send> When<F> {
-    fn new(word: &'static str, act: F) -> Self {
+    pub fn new(word: &'static str, act: F) -> Self {
         Self { word, act: Mutex::new(Some(act)), heard: Mutex::new(Vec::new()) }
     }
 
@@ -48,7 +48,7 @@ impl<F: FnOnce() + Send> When<F> {
         self.heard.lock().unwrap().iter().any(is)
     }
 
-    fn happened(&self) -> bool {
+    pub fn happened(&self) -> bool {
         self.act.lock().unwrap().is_none()
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrow::array::Array;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use thalweg_run::{BuildOptions, Command, Observer, OpenOptions, RunError, RunOutcome, Silent, Workbench};
-use thalweg_testkit::{PostgresServer, TestProject, WrittenProject};
+use thalweg_testkit::{PostgresDatabase, PostgresServer, TestProject, WrittenProject};
 use thalweg_warehouse::{Access, Connection, Wait};
 
 /// A project on disk.
@@ -96,6 +96,11 @@ impl Site {
     /// Writes a file of the project.
     pub fn put(&self, path: &str, content: impl AsRef<[u8]>) {
         self.project.put(path, placed(path, content.as_ref(), self.database.as_ref()));
+    }
+
+    /// The database of Postgres that is its warehouse.
+    pub fn database(&self) -> PostgresDatabase<'static> {
+        PostgresServer::shared().database_named(self.database.as_ref().expect("a site in Postgres"))
     }
 
     /// Whether its warehouse is a database of Postgres.

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::Read;
+use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::server::{DONE, Guardian, Session, Start, is_root, run};
 
@@ -182,6 +183,30 @@ impl PostgresServer {
     /// Where it listens, at 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.guardian.port()
+    }
+
+    /// Stops it at once, as `pg_ctl stop -m immediate` does: what is committed only in its memory is lost, where `synchronous_commit` is off.
+    pub fn stop_at_once(&self) {
+        self.guardian.tell("stop");
+        self.wait_until("it is gone", || TcpStream::connect(("127.0.0.1", self.port())).is_err());
+    }
+
+    /// Starts it again where it was stopped, and waits until it answers.
+    pub fn start_again(&self) {
+        self.guardian.tell("start");
+        self.wait_until("it answers", || {
+            let mut asked = Command::new(self.binaries.join("pg_isready"));
+            asked.args(["--quiet", "--host=127.0.0.1", &format!("--port={}", self.port()), "--timeout=1"]);
+            asked.args(["--username=postgres", "--dbname=postgres"]).status().unwrap().success()
+        });
+    }
+
+    fn wait_until(&self, what: &str, come: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !come() {
+            assert!(started.elapsed() < Duration::from_secs(30), "waited in vain until {what}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// What the server has written into its log.

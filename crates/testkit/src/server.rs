@@ -9,15 +9,27 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Starts the server as a child and ends it, by its process id, when the pipe to whoever asked for it is closed: that happens even
-/// when a test is killed. Then the folder goes. Arguments: signal, folder to remove, program, its arguments.
+/// when a test is killed. Then the folder goes. Meanwhile it stops the server and starts it again when it is told so. Arguments: signal, folder to remove, program, its arguments.
 const GUARDIAN: &str = r#"
 signal=$1 folder=$2
 shift 2
-"$@" >"$folder/log" 2>&1 </dev/null &
-server=$!
-read -r _
-kill "-$signal" "$server" 2>/dev/null
-wait "$server" 2>/dev/null
+start() {
+    "$@" >>"$folder/log" 2>&1 </dev/null &
+    server=$!
+}
+stop() {
+    kill "-$signal" "$server" 2>/dev/null
+    wait "$server" 2>/dev/null
+}
+: >"$folder/log"
+start "$@"
+while read -r word; do
+    case $word in
+        stop) stop ;;
+        start) start "$@" ;;
+    esac
+done
+stop
 rm -rf "$folder"
 "#;
 
@@ -94,6 +106,12 @@ impl Guardian {
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Tells the guardian to stop the server at once, or to start it again.
+    pub(crate) fn tell(&self, word: &str) {
+        let mut stdin = self.shell.stdin.as_ref().unwrap();
+        writeln!(stdin, "{word}").unwrap();
     }
 
     /// What the server has written into its log.

@@ -49,6 +49,12 @@ pub trait Warehouse: Send + Sync {
 pub trait RunLock: Send {
     /// Tells others what the holder is doing: shown to who is refused.
     fn describe(&mut self, what: &str) -> Result<(), WarehouseError>;
+
+    /// Makes sure that it is still held, and takes it again where it was lost with a connection. [`WarehouseErrorKind::Busy`] where somebody
+    /// else has it by now; who held it meanwhile is told by the lease.
+    fn keep(&mut self) -> Result<(), WarehouseError> {
+        Ok(())
+    }
 }
 
 /// What a connection is for.

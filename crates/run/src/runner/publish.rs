@@ -1,7 +1,6 @@
 //! Publishing what was read, in one transaction.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use thalweg_project::{OnFailure, Source as SourceDefinition, Stream, TableName};
@@ -11,7 +10,7 @@ use thalweg_sql::NodeKind;
 use thalweg_warehouse::ledger::{Microseconds, RejectState};
 use thalweg_warehouse::{Access, Connection, Wait, WarehouseError, WarehouseErrorKind};
 
-use super::{Landed, Run, now, tell_waiting};
+use super::{Committing, Landed, Run, now, tell_waiting};
 use crate::change::Change;
 use crate::database::Database;
 use crate::error::RunError;
@@ -36,8 +35,10 @@ use crate::{check, known, seeds};
 
 /// How often a publication is begun again because others worked on the same tables.
 const MOST_CONFLICTS: u32 = 4;
+/// How often a run goes on after its connection was lost.
+const MOST_LOSSES: u32 = 4;
 /// How long is waited before, times how often it was.
-const PAUSE: Duration = Duration::from_millis(500);
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 impl Run<'_> {
     /// Opens the warehouse, publishes, tells the sources, answers the reports.
@@ -48,35 +49,44 @@ impl Run<'_> {
         landed: Vec<Landed>,
         replayed: &[i64],
     ) -> Result<RunOutcome, RunError> {
-        let warehouse = Arc::clone(&self.warehouse);
-        let observer = self.observer;
-        let wait = Wait { timeout: self.options.lock_timeout, tell: &|message: &str| tell_waiting(observer, message) };
         let _ = self.lock.describe(&format!("run {} (publishing)", self.number));
         fail::fail_point!("run::before-open");
-        let mut connection = match self.kept.take() {
-            Some(connection) => connection,
-            None => warehouse.connect(Access::Write, &wait)?,
+        // It may have been lost while files were read, and nobody missed it.
+        let mut link = match self.first_link() {
+            Err(error) if error.is_lost() => self.reconnect(None, &error)?.0,
+            other => other?,
         };
-        let watch = self.bench.interrupt_when_cancelled(connection.interrupter());
-        let mut conflicts = 0;
+        let (mut conflicts, mut losses) = (0, 0);
         let published = loop {
             let before = (self.notes.clone(), self.failed.clone());
-            match self.publish(connection.as_mut(), seed_source, &landed, replayed) {
+            match self.publish(link.connection.as_mut(), seed_source, &landed, replayed) {
+                // Nothing of it happened, or the ledger says that it did.
+                Err(error) if error.is_lost() && losses < MOST_LOSSES && !self.bench.is_cancelled() => {
+                    losses += 1;
+                    (self.notes, self.failed) = before;
+                    let (state, committed);
+                    (link, state, committed) = self.reconnect(Some(link), &error)?;
+                    match committed {
+                        Some(outcome) => break Ok(outcome),
+                        None if state == RunState::Running => {}
+                        None => break Err(error),
+                    }
+                }
                 // Not the model's error: the run begins again, and this one is computed anew.
                 Err(RunError::Incremental { table, reason }) if !self.in_full.contains_key(&table) => {
-                    connection.rollback()?;
+                    link.connection.rollback()?;
                     fail::fail_point!("run::before-again");
                     (self.notes, self.failed) = before;
                     self.in_full.insert(table, format!("a statement of its incremental refresh failed: {reason}"));
                 }
                 Err(error) if error.is_long_entry() && !self.long_texts => {
-                    connection.rollback()?;
+                    link.connection.rollback()?;
                     (self.notes, self.failed) = before;
                     self.long_texts = true;
                 }
                 // Others worked on the same tables: the run is done again as a whole, a little later each time.
                 Err(error) if error.is_conflict() && conflicts < MOST_CONFLICTS && !self.bench.is_cancelled() => {
-                    connection.rollback()?;
+                    link.connection.rollback()?;
                     conflicts += 1;
                     let message = format!("{error}; beginning the publication again ({conflicts} of {MOST_CONFLICTS})");
                     self.observer.event(&Event::Note { about: self.warehouse.display(), warning: true, message });
@@ -86,11 +96,13 @@ impl Run<'_> {
                 other => break other,
             }
         };
-        let outcome = match published {
+        let mut outcome = match published {
             Ok(outcome) => outcome,
             Err(error) => {
-                connection.rollback()?;
-                if self.bench.is_cancelled() {
+                link.connection.rollback()?;
+                let unknown =
+                    matches!(&error, RunError::Warehouse(inner) if inner.kind == WarehouseErrorKind::CommitUnknown);
+                if self.bench.is_cancelled() && !unknown {
                     return Err(RunError::Cancelled);
                 }
                 let failed_run = match &error {
@@ -101,26 +113,26 @@ impl Run<'_> {
                     _ => false,
                 };
                 if failed_run {
-                    self.record_failure_on(connection.as_mut(), &error.to_string(), &[], &[])?;
+                    self.record_failure_on(link.connection.as_mut(), &error.to_string(), &[], &[])?;
                 }
                 return Err(error);
             }
         };
-        let mut outcome = outcome;
-        let after = self
-            .after(connection.as_mut(), sources, &mut outcome)
-            .and_then(|()| self.verify_sample(connection.as_mut(), &mut outcome));
-        // A run that died before it could share what it published leaves that to the next one.
-        let published_at = after.and_then(|()| {
-            let published = self.bench.ledger().published_run(connection.as_mut())?;
-            Ok(published.and_then(|run| run.finished_at))
-        });
-        let published_at = match published_at {
-            Err(_) if self.bench.is_cancelled() => return Err(RunError::CancelledAfter(self.number)),
-            other => other?,
+        let (mut outcome, published_at) = loop {
+            let mut attempt = outcome.clone();
+            match self.afterwards(link.connection.as_mut(), sources, &mut attempt) {
+                Ok(published_at) => break (attempt, published_at),
+                // All of it may be done twice.
+                Err(error) if error.is_lost() && losses < MOST_LOSSES && !self.bench.is_cancelled() => {
+                    losses += 1;
+                    (link, ..) = self.reconnect(Some(link), &error)?;
+                    outcome.notes.append(&mut self.notes);
+                }
+                Err(_) if self.bench.is_cancelled() => return Err(RunError::CancelledAfter(self.number)),
+                Err(error) => return Err(error),
+            }
         };
-        drop(watch);
-        drop(connection);
+        drop(link);
         fail::fail_point!("run::before-share");
         let since = if outcome.state == RunState::Published { None } else { published_at.map(|at| at.0) };
         if (outcome.state == RunState::Published || since.is_some())
@@ -134,6 +146,20 @@ impl Run<'_> {
         }
         outcome.seconds = self.started.elapsed().as_secs_f64();
         Ok(outcome)
+    }
+
+    /// What comes after the publication; when the run that readers see now was finished.
+    fn afterwards(
+        &mut self,
+        connection: &mut dyn Connection,
+        sources: &[Box<dyn Source>],
+        outcome: &mut RunOutcome,
+    ) -> Result<Option<Microseconds>, RunError> {
+        self.after(connection, sources, outcome)?;
+        self.verify_sample(connection, outcome)?;
+        // A run that died before it could share what it published leaves that to the next one.
+        let published = self.bench.ledger().published_run(connection)?;
+        Ok(published.and_then(|run| run.finished_at))
     }
 
     /// The publishing transaction. An error leaves it open, to be rolled back.
@@ -294,11 +320,18 @@ impl Run<'_> {
             };
             drop(publication);
             connection.rollback()?;
-            self.record_failure_on(connection, &message, &outcome.steps, &tests)?;
+            let recorded = self.record_failure_on(connection, &message, &outcome.steps, &tests);
             outcome.state = RunState::Failed;
             outcome.message = Some(message);
             outcome.tests = tests;
-            return Ok(outcome);
+            return match recorded {
+                Ok(()) => Ok(outcome),
+                Err(error) => {
+                    self.committing =
+                        Some(Committing { outcome, unused: Vec::new(), tables: None, definitions_changed: false });
+                    Err(error)
+                }
+            };
         }
         let known_tests = known_tests(&publication, &self.known.tests, &tests);
         publication.keep_indexes()?;
@@ -344,17 +377,52 @@ impl Run<'_> {
         self.bench.check_cancelled()?;
         ledger.check_lease(connection, self.epoch)?;
         fail::fail_point!("run::before-commit");
-        connection.commit()?;
-        fail::fail_point!("run::committed");
-        for (entry, _) in landings.iter().filter(|(entry, base)| base.is_none() && entry.again.is_none()) {
-            self.forget_unused(entry);
-        }
-        connection.settle(definitions_changed).map_err(|error| self.published_but(error))?;
-        fail::fail_point!("run::settled");
-        if !touched_nothing {
-            check::remember_columns(self.bench.folder(), &project.target.name, &tables);
-        }
         outcome.tests = tests;
+        let unused = landings.iter().filter(|(entry, base)| base.is_none() && entry.again.is_none());
+        let committing = Committing {
+            outcome,
+            unused: unused
+                .filter(|(entry, _)| self.is_of_database(entry))
+                .map(|(entry, _)| entry.folder.clone())
+                .collect(),
+            tables: (!touched_nothing).then_some(tables),
+            definitions_changed,
+        };
+        if let Err(error) = connection.commit() {
+            self.committing = Some(committing);
+            return Err(error.into());
+        }
+        self.committed(connection, committing)
+    }
+
+    /// What a commit brings with it.
+    pub(super) fn committed(
+        &self,
+        connection: &mut dyn Connection,
+        committing: Committing,
+    ) -> Result<RunOutcome, RunError> {
+        let Committing { mut outcome, unused, tables, definitions_changed } = committing;
+        if outcome.state == RunState::Failed {
+            return Ok(outcome);
+        }
+        fail::fail_point!("run::committed");
+        for folder in unused {
+            // What a database's stream left in the landing when nothing came of it: keys that were compared, rows that were as before.
+            if let Err(error) = std::fs::remove_dir_all(&folder) {
+                tracing::debug!(%error, folder = %folder.display(), "a landing folder that is not needed stays");
+            }
+        }
+        // It is published, whatever becomes of the connection: the engine's chores are the next run's.
+        if let Err(error) = connection.settle(definitions_changed) {
+            if !matches!(error.kind, WarehouseErrorKind::Lost) {
+                return Err(self.published_but(error).into());
+            }
+            tracing::debug!(%error, "the connection is lost after the commit");
+        }
+        fail::fail_point!("run::settled");
+        if let Some(tables) = tables {
+            check::remember_columns(self.bench.folder(), &self.bench.project().target.name, &tables);
+        }
         if outcome.state == RunState::Published {
             outcome.published_run = Some(self.number);
             self.observer.event(&Event::Published { run: self.number });
@@ -393,14 +461,10 @@ impl Run<'_> {
         })
     }
 
-    /// Removes what a database's stream left in the landing when nothing came of it: keys that were compared, rows that were as before.
-    fn forget_unused(&self, entry: &Landed) {
-        let is_database = match self.bench.compiled().nodes[entry.node].kind {
+    fn is_of_database(&self, entry: &Landed) -> bool {
+        match self.bench.compiled().nodes[entry.node].kind {
             NodeKind::Stream(source, stream) => self.bench.project().sources[source].streams[stream].database.is_some(),
             _ => false,
-        };
-        if is_database && let Err(error) = std::fs::remove_dir_all(&entry.folder) {
-            tracing::debug!(%error, folder = %entry.folder.display(), "a landing folder that is not needed stays");
         }
     }
 

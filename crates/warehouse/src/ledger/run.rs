@@ -77,6 +77,36 @@ impl Ledger {
         if held == 1 { Ok(()) } else { Err(self.fenced(connection, epoch)) }
     }
 
+    /// Takes a lease of our own anew under a higher epoch, so that whatever a connection that was lost still sends is refused. Waits until a
+    /// transaction that checked the lease has ended, so that everything read afterwards is settled. The new epoch;
+    /// [`WarehouseErrorKind::Fenced`] where the lease is not ours any more.
+    pub fn renew_lease(
+        &self,
+        connection: &mut dyn Connection,
+        epoch: i64,
+        holder: &str,
+        acquired_at: Microseconds,
+    ) -> Result<i64, WarehouseError> {
+        // From our epoch or a later one: an earlier attempt may have been committed without our knowing.
+        let renewed = connection.execute(
+            &format!(
+                "update {LEDGER_SCHEMA}.lease set epoch = epoch + 1, checks = checks + 1 \
+                 where project = ? and epoch >= ? and holder = ? and acquired_at = ?"
+            ),
+            &[
+                self.project_value(),
+                Value::BigInt(epoch),
+                Value::Text(holder.to_owned()),
+                Value::Timestamp(acquired_at.0),
+            ],
+        )?;
+        let held: Vec<LeaseRow> = self.select(connection, "", &[])?;
+        match held.first() {
+            Some(lease) if renewed == 1 => Ok(lease.epoch),
+            _ => Err(self.fenced(connection, epoch)),
+        }
+    }
+
     fn fenced(&self, connection: &mut dyn Connection, epoch: i64) -> WarehouseError {
         let holder = self
             .select::<LeaseRow>(connection, "", &[])

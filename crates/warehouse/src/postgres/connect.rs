@@ -17,7 +17,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Every value has one text; no limit ends a session that waits while files are read; plans are not compiled, which takes longer than it
-/// saves for most statements of a refresh.
+/// saves for most statements of a refresh; what a machine that is gone holds, it holds no longer than a minute.
 const SESSION: &str = "set search_path = pg_catalog;\
     set timezone = 'UTC';\
     set datestyle = 'ISO, YMD';\
@@ -30,7 +30,8 @@ const SESSION: &str = "set search_path = pg_catalog;\
     set default_transaction_isolation = 'read committed';\
     set default_transaction_deferrable = off;\
     set default_statistics_target = 20;\
-    set statement_timeout = 0;";
+    set statement_timeout = 0;\
+    set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3;";
 
 /// Limits that not every version has.
 const LIMITS: &str = "select pg_catalog.set_config(name, case name when 'jit' then 'off' else '0' end, false) from pg_catalog.pg_settings \

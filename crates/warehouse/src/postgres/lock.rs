@@ -29,20 +29,34 @@ struct Holder {
 }
 
 pub(super) struct PostgresLock {
-    session: Session,
+    /// `None` where it is lost.
+    session: Option<Session>,
     holder: Holder,
+    warehouse: PostgresWarehouse,
 }
 
 pub(super) fn take(warehouse: &PostgresWarehouse, project: &str, holder: &str) -> Result<PostgresLock, WarehouseError> {
+    let session = locked(warehouse, project)?;
+    let holder = Holder {
+        process: std::process::id(),
+        host: host(),
+        holder: holder.to_owned(),
+        project: project.to_owned(),
+        target: warehouse.target.clone(),
+        since: jiff::Timestamp::now(),
+        doing: "starting".to_owned(),
+    };
+    let mut lock = PostgresLock { session: Some(session), holder, warehouse: warehouse.clone() };
+    lock.tell()?;
+    Ok(lock)
+}
+
+/// A session that has the lock.
+fn locked(warehouse: &PostgresWarehouse, project: &str) -> Result<Session, WarehouseError> {
     let mut session = connect::session(warehouse, APPLICATION)?;
     let key = key(project, &warehouse.schema_prefix);
     let failed = |error: thalweg_postgres::PostgresError| of_statement(&error, None);
-    // A machine that is gone holds its lock no longer than this.
-    let attempt = format!(
-        "set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3; \
-         select pg_catalog.pg_try_advisory_lock({key})"
-    );
-    let answer = session.ask(&attempt).map_err(failed)?;
+    let answer = session.ask(&format!("select pg_catalog.pg_try_advisory_lock({key})")).map_err(failed)?;
     let is_ours = answer.into_iter().flatten().flatten().any(|value| value == "t");
     if !is_ours {
         // The key of a lock of 64 bits is shown in two halves.
@@ -67,24 +81,16 @@ pub(super) fn take(warehouse: &PostgresWarehouse, project: &str, holder: &str) -
             ),
         ));
     }
-    let holder = Holder {
-        process: std::process::id(),
-        host: host(),
-        holder: holder.to_owned(),
-        project: project.to_owned(),
-        target: warehouse.target.clone(),
-        since: jiff::Timestamp::now(),
-        doing: "starting".to_owned(),
-    };
-    let mut lock = PostgresLock { session, holder };
-    lock.tell()?;
-    Ok(lock)
+    Ok(session)
 }
 
 impl PostgresLock {
     fn tell(&mut self) -> Result<(), WarehouseError> {
         let text = serde_json::to_string(&self.holder).unwrap_or_default();
-        let told = self.session.run(&format!("{MARK}{text}\nselect 1"));
+        let Some(session) = &mut self.session else {
+            return Err(WarehouseError::new(WarehouseErrorKind::Lost, "the lock is lost with its connection"));
+        };
+        let told = session.run(&format!("{MARK}{text}\nselect 1"));
         told.map_err(|error| of_statement(&error, None))
     }
 }
@@ -93,6 +99,26 @@ impl RunLock for PostgresLock {
     fn describe(&mut self, what: &str) -> Result<(), WarehouseError> {
         self.holder.doing = what.to_owned();
         self.tell()
+    }
+
+    fn keep(&mut self) -> Result<(), WarehouseError> {
+        if self.tell().is_ok() {
+            return Ok(());
+        }
+        // Before another one asks for it: where the server has not noticed yet that this one is gone, it has it still.
+        self.session = None;
+        self.session = Some(locked(&self.warehouse, &self.holder.project)?);
+        self.tell()
+    }
+}
+
+impl Drop for PostgresLock {
+    /// Gives it up before the session ends, which the server notices a little later: who comes next would find it held.
+    fn drop(&mut self) {
+        let key = key(&self.holder.project, &self.warehouse.schema_prefix);
+        if let Some(session) = self.session.as_mut().filter(|session| !session.is_closed()) {
+            let _ = session.run(&format!("select pg_catalog.pg_advisory_unlock({key})"));
+        }
     }
 }
 

@@ -28,6 +28,7 @@ use crate::contract::{Access, Capabilities, Connection, RunLock, Wait, Warehouse
 use crate::ledger::LEDGER_SCHEMA;
 
 /// A warehouse in a Postgres database.
+#[derive(Clone)]
 pub(crate) struct PostgresWarehouse {
     /// How it is reached; the role owns what runs make.
     connection: PostgresTarget,
