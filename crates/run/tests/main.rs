@@ -4,7 +4,7 @@
 //! * `site` does the same from code; `laws` is asserted after every run, whatever the test is about.
 //! * `history` makes up histories and compares the store with an oracle of its own.
 //! * `tpch` refreshes the queries of TPC-H, `selected` models that are left out of some runs.
-//! * `fencing` and `reading` are about those who work beside a run, `lost` about connections to Postgres that are lost.
+//! * `fencing`, `reading` and `looking` are about those who work beside a run, `lost` about connections to Postgres that are lost.
 
 // A panic is how a test speaks.
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -16,6 +16,7 @@ mod databases;
 mod fencing;
 mod history;
 mod laws;
+mod looking;
 mod lost;
 mod oracle;
 mod reading;

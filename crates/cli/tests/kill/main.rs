@@ -13,6 +13,7 @@ mod first_load;
 mod folder;
 mod held;
 mod history;
+mod on_postgres;
 mod parallel;
 mod program;
 mod project;

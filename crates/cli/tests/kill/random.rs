@@ -12,10 +12,11 @@ use crate::project;
 use crate::state::{State, assert_same, assert_same_state, read_by_people};
 
 /// Numbers that look random and are the same in every run (xorshift).
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
+    /// A number below a limit.
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -145,7 +145,7 @@ fn tables(file: &Path) -> (Tables, Tables) {
 }
 
 /// Files where they arrive, in archives, and of reports.
-fn files(folder: &Path) -> BTreeMap<String, String> {
+pub fn files(folder: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for place in ["incoming", "logs", "out"] {
         list(&folder.join(place), place, &mut found);
