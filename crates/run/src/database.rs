@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use thalweg_project::TableName;
 use thalweg_sql::{Dialect, InvalidName};
-use thalweg_warehouse::{Connection, Rows, Value, WarehouseError, WarehouseErrorKind};
+use thalweg_warehouse::{Connection, DescribedColumn, Rows, Value, ViewDefinition, WarehouseError, WarehouseErrorKind};
 
 use crate::error::RunError;
 use crate::text::{single_integer, text_table};
@@ -46,12 +47,33 @@ pub struct Database<'a> {
     views: Vec<(String, u64)>,
     /// Staged relations, likewise.
     staged: Vec<String>,
+    /// See [`Database::define_coming`].
+    pub coming: Vec<ComingView>,
+    /// Names under which statements would read a view as it was: before such a statement, what is to come is defined.
+    pub watched: Vec<String>,
+}
+
+/// A published view that is to be defined at the end, since readers wait from then on until the commit.
+pub struct ComingView {
+    /// The table it shows.
+    pub table: TableName,
+    /// What it is to be.
+    pub definition: ViewDefinition,
 }
 
 impl<'a> Database<'a> {
     /// Wraps a connection.
     pub fn new(connection: &'a mut dyn Connection, dialect: &'static dyn Dialect) -> Self {
-        Self { connection, dialect, about: String::new(), temporary: Vec::new(), views: Vec::new(), staged: Vec::new() }
+        Self {
+            connection,
+            dialect,
+            about: String::new(),
+            temporary: Vec::new(),
+            views: Vec::new(),
+            staged: Vec::new(),
+            coming: Vec::new(),
+            watched: Vec::new(),
+        }
     }
 
     /// What follows is done for this table, test or report.
@@ -70,8 +92,31 @@ impl<'a> Database<'a> {
         }
     }
 
+    /// Defines the views that are to come, of which a statement needs one.
+    pub fn define_coming(&mut self) -> Result<(), RunError> {
+        self.watched.clear();
+        let coming: Vec<ViewDefinition> =
+            std::mem::take(&mut self.coming).into_iter().map(|view| view.definition).collect();
+        self.connection.define_views(&coming).map_err(|error| self.error(error))
+    }
+
+    fn make_way(&mut self, sql: &str) -> Result<(), RunError> {
+        if self.watched.iter().any(|name| sql.contains(name.as_str())) {
+            tracing::debug!(about = self.about, "views are defined before the end, since they are read");
+            self.define_coming()?;
+        }
+        Ok(())
+    }
+
+    /// The columns a query would have.
+    pub fn describe(&mut self, sql: &str) -> Result<Vec<DescribedColumn>, RunError> {
+        self.make_way(sql)?;
+        self.connection.describe(sql).map_err(|error| self.error(error))
+    }
+
     /// Sends a statement; the number of rows it changed.
     pub fn execute(&mut self, sql: &str) -> Result<u64, RunError> {
+        self.make_way(sql)?;
         tracing::debug!(about = self.about, sql);
         self.connection.execute(sql, &[]).map_err(|error| self.error(error))
     }
@@ -98,6 +143,7 @@ impl<'a> Database<'a> {
 
     /// Sends a query with bound values.
     pub fn query_with(&mut self, sql: &str, parameters: &[Value]) -> Result<Rows, RunError> {
+        self.make_way(sql)?;
         tracing::debug!(about = self.about, sql);
         self.connection.query(sql, parameters).map_err(|error| self.error(error))
     }

@@ -3,6 +3,7 @@
 //! Everything here happens inside one transaction that somebody else begins, commits or rolls back.
 
 pub mod change_log;
+pub mod coming;
 pub mod difference;
 pub mod indexes;
 pub mod missing;

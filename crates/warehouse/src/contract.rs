@@ -148,6 +148,23 @@ pub trait Connection: Send {
     /// names them, and the transaction is to be undone.
     fn define_view(&mut self, schema: &str, view: &str, sql: &str) -> Result<(), WarehouseError>;
 
+    /// Defines several views, in order: all of them, or the error is of the first that cannot be. Where definitions wait for readers, new
+    /// readers wait for no more than moments at a time meanwhile.
+    fn define_views(&mut self, views: &[ViewDefinition]) -> Result<(), WarehouseError> {
+        views.iter().try_for_each(|view| self.define_view(&view.schema, &view.view, &view.sql))
+    }
+
+    /// Runs statements that drop what nobody needs any more, in a transaction of its own; whether that could be done without waiting for
+    /// readers for more than a moment.
+    fn drop_unused(&mut self, statements: &[String]) -> Result<bool, WarehouseError> {
+        self.begin()?;
+        for sql in statements {
+            self.execute(sql, &[])?;
+        }
+        self.commit()?;
+        Ok(true)
+    }
+
     /// The indexes of a schema; none where the warehouse has no indexes.
     fn indexes(&mut self, schema: &str) -> Result<Vec<StandingIndex>, WarehouseError> {
         let _ = schema;
@@ -239,6 +256,17 @@ pub struct DescribedColumn {
     pub name: String,
     /// Its type in the engine's own words.
     pub engine_type: String,
+}
+
+/// A view to be defined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewDefinition {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub view: String,
+    /// Its query.
+    pub sql: String,
 }
 
 /// An index that stands.

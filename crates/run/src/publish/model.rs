@@ -79,6 +79,10 @@ impl Publication<'_> {
             need => need,
         };
         let kind = if facts.model.materialized == Materialized::View { TableKind::View } else { TableKind::Table };
+        if kind == TableKind::Table {
+            facts.sql = self.as_to_come(&facts.sql);
+            facts.written = facts.written.map(|written| self.as_to_come(&written));
+        }
         let mut step = StepOutcome { table: table.to_string(), kind: kind.word().into(), ..StepOutcome::default() };
         if let Some(state) = self.tables.get(&table) {
             step.rows_before = state.rows;
@@ -136,7 +140,7 @@ impl Publication<'_> {
         kind: TableKind,
         step: &mut StepOutcome,
     ) -> Result<(), RunError> {
-        let columns = self.describe(&facts.sql)?;
+        let columns = self.describe(&self.as_to_come(&facts.sql))?;
         match kind {
             TableKind::View => self.refresh_view(facts, columns, step),
             _ => self.refresh_table(node, facts, columns, step),
@@ -287,7 +291,7 @@ impl Publication<'_> {
 
     /// The columns of a model's query; refused when readers could not tell them apart.
     pub(super) fn describe(&mut self, sql: &str) -> Result<Vec<TypedColumn>, RunError> {
-        let described = self.database.connection.describe(sql).map_err(|error| self.database.error(error))?;
+        let described = self.database.describe(sql)?;
         if let Some(problem) = column_problem(described.iter().map(|column| column.name.as_str())) {
             return Err(self.database.error(WarehouseError::new(WarehouseErrorKind::Statement, problem)));
         }

@@ -4,11 +4,12 @@ use thalweg_project::TableName;
 use thalweg_sql::statement::TypedColumn;
 use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list};
 use thalweg_sql::{Dialect, InvalidName};
-use thalweg_warehouse::{Value, WarehouseError, WarehouseErrorKind};
+use thalweg_warehouse::{Connection, Value, ViewDefinition, WarehouseError, WarehouseErrorKind};
 
 use crate::error::RunError;
 use crate::publish::Publication;
 use crate::publish::change_log::log_name;
+use crate::text::text_table;
 
 /// Bytes that names of tables beside a physical one need: `.tombstones`, and an `x` or two of a second version in one run.
 const BESIDE: usize = 14;
@@ -81,10 +82,14 @@ impl Publication<'_> {
         self.claim(table)?;
         let schema = format!("{}{}", self.project.target.schema_prefix, table.schema);
         tracing::debug!(view = %table, sql);
-        let defined = self.database.connection.define_view(&schema, &table.name, sql);
-        defined.map_err(|error| self.database.error(error))?;
         self.definitions_changed = true;
-        Ok(())
+        let definition = ViewDefinition { schema, view: table.name.clone(), sql: sql.to_owned() };
+        let waits = self.database.dialect.definitions_wait_for_readers();
+        if waits && (self.tables.contains_key(table) || !self.database.coming.is_empty()) {
+            return self.postpone(table, definition);
+        }
+        let defined = self.database.connection.define_view(&definition.schema, &definition.view, sql);
+        defined.map_err(|error| self.database.error(error))
     }
 
     /// Makes sure that a new table may be published under its name.
@@ -115,20 +120,39 @@ impl Publication<'_> {
 
     /// Drops what the project no longer has, or what was replaced.
     pub fn drop_physical(&mut self, name: &str) -> Result<(), RunError> {
-        let table = self.physical(name)?;
-        self.database.execute(&format!("drop table if exists {table}"))?;
-        for beside in [tombstones_name(name), log_name(name)] {
-            let beside = self.physical(&beside)?;
-            self.database.execute(&format!("drop table if exists {beside}"))?;
+        for sql in drop_statements(self.database.dialect, name).map_err(|error| self.database.bad_name(error))? {
+            self.database.execute(&sql)?;
         }
         self.definitions_changed = true;
         Ok(())
     }
 }
 
+/// What drops a physical table with what stands beside it.
+pub fn drop_statements(dialect: &dyn Dialect, name: &str) -> Result<Vec<String>, InvalidName> {
+    let all = [name.to_owned(), tombstones_name(name), log_name(name)];
+    all.iter().map(|name| Ok(format!("drop table if exists {}", physical_table(dialect, name)?))).collect()
+}
+
 /// Quoted name of a physical table.
 pub fn physical_table(dialect: &dyn Dialect, name: &str) -> Result<String, InvalidName> {
     Ok(format!("{DATA_SCHEMA}.{}", dialect.quote_identifier(name)?))
+}
+
+/// Physical tables of a project that no ledger row leads to, of whatever target: of one snapshot, in which each table and its row
+/// come and go together.
+pub fn unused(connection: &mut dyn Connection, project: &str) -> Result<Vec<String>, RunError> {
+    let found = connection.query(
+        &format!(
+            "select t.table_name::text as name from information_schema.tables t where t.table_schema = '{DATA_SCHEMA}' \
+             and substr(t.table_name, 1, length(?)) = ? \
+             and not exists (select 1 from thalweg.tables l where l.physical = t.table_name \
+               or l.physical || '.changes' = t.table_name or l.physical || '.tombstones' = t.table_name) order by 1"
+        ),
+        &[Value::Text(format!("{project}.")), Value::Text(format!("{project}."))],
+    )?;
+    let texts = text_table(&found, None)?;
+    Ok(texts.rows.into_iter().flatten().flatten().collect())
 }
 
 /// Name of the table of deleted keys beside a store table.

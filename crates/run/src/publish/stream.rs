@@ -151,6 +151,8 @@ impl Publication<'_> {
                         change = Change::Everything;
                         self.break_log(table)?;
                         self.publish_view(table, &physical, &typed(self.database.dialect, &columns))?;
+                        // Columns were added or are dropped: readers wait for that in any case.
+                        self.database.define_coming()?;
                         self.drop_replaced_columns()?;
                     }
                 }

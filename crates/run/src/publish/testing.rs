@@ -94,7 +94,10 @@ impl Publication<'_> {
     ) -> Result<TestOutcome, RunError> {
         self.database.about(format!("test {}", test.name));
         let started = std::time::Instant::now();
-        let failures = self.failures(index, test, changes_only, now)?;
+        let mut failures = self.failures(index, test, changes_only, now)?;
+        if let Some(failures) = &mut failures {
+            failures.sql = self.as_to_come(&failures.sql);
+        }
         let (mut number, mut first) = (0, TextTable::default());
         if let Some(failures) = &failures {
             let rows = self.database.first_rows(&failures.sql, &failures.parameters, SHOWN_FAILURES + 1)?;

@@ -25,6 +25,7 @@ use crate::outcome::{
 use crate::publish::Publication;
 use crate::publish::change_log::{ChangeLogs, Retention};
 use crate::publish::model::stale_models;
+use crate::publish::physical;
 use crate::publish::refresh::Refreshing;
 use crate::publish::refresh::stages::Stages;
 use crate::publish::stream::{Rebuild, StreamWork, loaded_by, store_fingerprint};
@@ -335,8 +336,11 @@ impl Run<'_> {
         }
         let known_tests = known_tests(&publication, &self.known.tests, &tests);
         publication.keep_indexes()?;
-        for name in std::mem::take(&mut publication.superseded) {
-            publication.drop_physical(&name)?;
+        // Where that waits for readers, it is done when nobody can read them any more: after the commit.
+        if !dialect.definitions_wait_for_readers() {
+            for name in std::mem::take(&mut publication.superseded) {
+                publication.drop_physical(&name)?;
+            }
         }
         // A run that published nothing leaves the logs alone.
         if !publication.touched.is_empty() {
@@ -346,6 +350,7 @@ impl Run<'_> {
         let refreshes = std::mem::take(&mut publication.refreshing.records);
         publication.database.about("");
         publication.database.drop_temporary()?;
+        let coming: Vec<_> = publication.database.coming.drain(..).map(|view| view.definition).collect();
         // A position that moved without a row, such as a file gone to the archive, is nothing that readers could see.
         let nothing = publication.touched.is_empty() && dropped.is_empty() && replayed.is_empty();
         outcome.state = if nothing { RunState::Nothing } else { RunState::Published };
@@ -376,6 +381,7 @@ impl Run<'_> {
         known::finish_run(&ledger, connection, self.number, outcome.state, now(), None)?;
         self.bench.check_cancelled()?;
         ledger.check_lease(connection, self.epoch)?;
+        connection.define_views(&coming)?;
         fail::fail_point!("run::before-commit");
         outcome.tests = tests;
         let unused = landings.iter().filter(|(entry, base)| base.is_none() && entry.again.is_none());
@@ -412,6 +418,7 @@ impl Run<'_> {
                 tracing::debug!(%error, folder = %folder.display(), "a landing folder that is not needed stays");
             }
         }
+        self.clean(connection);
         // It is published, whatever becomes of the connection: the engine's chores are the next run's.
         if let Err(error) = connection.settle(definitions_changed) {
             if !matches!(error.kind, WarehouseErrorKind::Lost) {
@@ -428,6 +435,29 @@ impl Run<'_> {
             self.observer.event(&Event::Published { run: self.number });
         }
         Ok(outcome)
+    }
+
+    /// Drops the physical tables that nothing leads to any more: what this run superseded, and what earlier ones could not drop because
+    /// somebody read it or they died. What cannot be dropped now waits for the next run.
+    fn clean(&self, connection: &mut dyn Connection) {
+        let project = self.bench.project();
+        let dialect = thalweg_sql::dialect_of(&project.target.connection);
+        if !dialect.definitions_wait_for_readers() {
+            return;
+        }
+        let cleaned = physical::unused(connection, &project.name).and_then(|unused| {
+            for name in unused {
+                let sql = physical::physical_table(dialect, &name).map(|table| format!("drop table if exists {table}"));
+                let Ok(sql) = sql else { continue };
+                if !connection.drop_unused(&[sql])? {
+                    tracing::info!(table = name, "somebody reads what is superseded: the next run drops it");
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = cleaned {
+            tracing::info!(%error, "what is superseded stays for now");
+        }
     }
 
     /// Compares a sample of the models that were refreshed, where that is wanted.

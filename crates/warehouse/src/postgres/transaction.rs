@@ -13,8 +13,8 @@ use super::marks::{Translated, first_word};
 use super::rows::Layout;
 use super::{export, stage, view};
 use crate::contract::{
-    Access, Connection, DescribedColumn, Interrupt, Rows, StagedColumn, StandingIndex, Value, WarehouseError,
-    WarehouseErrorKind,
+    Access, Connection, DescribedColumn, Interrupt, Rows, StagedColumn, StandingIndex, Value, ViewDefinition,
+    WarehouseError, WarehouseErrorKind,
 };
 
 /// Rows and bytes of a batch of [`Connection::read`] at most.
@@ -108,7 +108,8 @@ impl PostgresConnection {
         outcome
     }
 
-    fn run(&mut self, sql: &str) -> Result<(), WarehouseError> {
+    /// Runs statements of our own.
+    pub(super) fn run(&mut self, sql: &str) -> Result<(), WarehouseError> {
         let outcome = self.session.run(sql).map_err(|error| of_statement(&error, None));
         self.noted(outcome)
     }
@@ -338,6 +339,23 @@ impl Connection for PostgresConnection {
 
     fn define_view(&mut self, schema: &str, name: &str, sql: &str) -> Result<(), WarehouseError> {
         view::define(self, schema, name, sql)
+    }
+
+    fn define_views(&mut self, views: &[ViewDefinition]) -> Result<(), WarehouseError> {
+        view::define_all(self, views)
+    }
+
+    fn drop_unused(&mut self, statements: &[String]) -> Result<bool, WarehouseError> {
+        self.begin()?;
+        self.run(view::SHORT_PATIENCE)?;
+        for sql in statements {
+            if let Err(error) = self.execute(sql, &[]) {
+                self.rollback()?;
+                return if error.kind == WarehouseErrorKind::Conflict { Ok(false) } else { Err(error) };
+            }
+        }
+        self.commit()?;
+        Ok(true)
     }
 
     fn indexes(&mut self, schema: &str) -> Result<Vec<StandingIndex>, WarehouseError> {

@@ -4,10 +4,17 @@
 //! end. Where it refuses, the view is dropped with the views that read it, and all of them are made again, each with its privileges, owner,
 //! comment and options. Whatever cannot be made again is named, and the transaction is to be rolled back.
 
+use std::time::{Duration, Instant};
+
 use super::transaction::{PostgresConnection, quote};
-use crate::contract::{Connection, WarehouseError, WarehouseErrorKind};
+use crate::contract::{Connection, ViewDefinition, WarehouseError, WarehouseErrorKind};
 
 const SAVEPOINT: &str = "thalweg_view";
+/// Around all definitions of a run.
+const ALL: &str = "thalweg_views";
+/// Whoever comes while a definition waits for a reader waits behind it: no longer than this, and then for a while not at all.
+pub(super) const SHORT_PATIENCE: &str = "set local lock_timeout = '100ms'";
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A view that reads the one to be defined.
 struct Reader {
@@ -18,6 +25,37 @@ struct Reader {
     comment: Option<String>,
     privileges: Vec<String>,
     owned_by_us: bool,
+}
+
+/// Defines several views. Readers that are there are waited for as long as any lock is, in short attempts, between which others come through.
+pub(super) fn define_all(connection: &mut PostgresConnection, views: &[ViewDefinition]) -> Result<(), WarehouseError> {
+    let each = |connection: &mut PostgresConnection| {
+        views.iter().try_for_each(|view| define(connection, &view.schema, &view.view, &view.sql))
+    };
+    if views.is_empty() || !connection.is_in_transaction() {
+        return each(connection);
+    }
+    let setting = "select setting from pg_catalog.pg_settings where name = 'lock_timeout'";
+    let limit: u64 = single(connection, setting)?.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let began = Instant::now();
+    loop {
+        connection.savepoint(ALL)?;
+        connection.run(SHORT_PATIENCE)?;
+        let error = match each(connection) {
+            Ok(()) => {
+                connection.run(&format!("set local lock_timeout = {limit}"))?;
+                return connection.release(ALL);
+            }
+            Err(error) => error,
+        };
+        let is_over = limit > 0 && began.elapsed() >= Duration::from_millis(limit);
+        if error.kind != WarehouseErrorKind::Conflict || is_over {
+            return Err(error);
+        }
+        connection.rollback_to(ALL)?;
+        connection.release(ALL)?;
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// Defines a view, or defines it anew.
@@ -39,7 +77,7 @@ pub(super) fn define(
     connection.savepoint(SAVEPOINT)?;
     match connection.execute(&statement, &[]) {
         Ok(_) => return connection.release(SAVEPOINT),
-        Err(error) if !connection.is_in_dead_transaction() => return Err(error),
+        Err(error) if !connection.is_in_dead_transaction() || is_of_others(&error) => return Err(error),
         Err(error) => {
             connection.rollback_to(SAVEPOINT)?;
             connection.release(SAVEPOINT)?;
@@ -160,7 +198,15 @@ fn single(connection: &mut PostgresConnection, sql: &str) -> Result<Option<Strin
     Ok(connection.ask(sql)?.into_iter().flatten().next().flatten())
 }
 
+/// Whether nothing is wrong with the statement itself.
+fn is_of_others(error: &WarehouseError) -> bool {
+    !matches!(error.kind, WarehouseErrorKind::Statement | WarehouseErrorKind::DeadTransaction)
+}
+
 fn lost(name: &str, reader: &str, error: &WarehouseError) -> WarehouseError {
+    if is_of_others(error) {
+        return WarehouseError::new(error.kind, &error.message);
+    }
     WarehouseError::new(
         WarehouseErrorKind::Statement,
         format!(

@@ -434,7 +434,7 @@ impl Publication<'_> {
         stage: &Stage,
         step: &mut StepOutcome,
     ) -> Result<Result<TableState, String>, RunError> {
-        let described = self.database.connection.describe(&facts.sql).map_err(|error| self.database.error(error))?;
+        let described = self.database.describe(&facts.sql)?;
         if !described.iter().map(|column| &column.name).eq(&stage.columns) {
             return Ok(Err(format!("the columns of its stage {} are called otherwise", stage.name)));
         }

@@ -113,7 +113,7 @@ impl Publication<'_> {
     }
 
     fn is_exact(&mut self, summing: &summed::Summing) -> Result<bool, RunError> {
-        let types = self.database.connection.describe(&summing.probe).map_err(|error| self.database.error(error))?;
+        let types = self.database.describe(&summing.probe)?;
         let dialect = self.database.dialect;
         Ok(summing.is_exact(dialect, types.iter().map(|column| column.engine_type.as_str())))
     }
