@@ -100,12 +100,13 @@ impl Run<'_> {
         let mut outcome = match published {
             Ok(outcome) => outcome,
             Err(error) => {
-                link.connection.rollback()?;
+                let undone = link.connection.rollback();
                 let unknown =
                     matches!(&error, RunError::Warehouse(inner) if inner.kind == WarehouseErrorKind::CommitUnknown);
                 if self.bench.is_cancelled() && !unknown {
                     return Err(RunError::Cancelled);
                 }
+                undone?;
                 let failed_run = match &error {
                     RunError::Warehouse(inner) => {
                         matches!(inner.kind, WarehouseErrorKind::Statement | WarehouseErrorKind::LongEntry)
