@@ -16,6 +16,7 @@ mod databases;
 mod fencing;
 mod history;
 mod laws;
+mod long_texts;
 mod looking;
 mod lost;
 mod oracle;
