@@ -8,7 +8,6 @@ use crate::outcome::{RefreshFigures, Strategy};
 use crate::publish::Publication;
 use crate::publish::change_log::Delta;
 use crate::publish::model::{ModelFacts, is_view, tracked_inputs};
-use crate::publish::refresh::cost::hopeless;
 
 /// What is expected of a model's refresh.
 #[derive(Debug)]
@@ -54,8 +53,9 @@ pub fn expect(
     }
     figures.upstream = Some(upstream);
     let sums = stages.iter().any(|stage| stage.starts_with(SUMS));
-    if facts.model.refresh != RefreshPin::Incremental && !sums && hopeless(upstream, rows) {
-        return in_full(format!("{upstream} rows changed upstream, and it has {rows} itself"), figures);
+    let asked = facts.model.refresh != RefreshPin::Incremental && !sums;
+    if asked && let Some(reason) = publication.in_vain(facts, rows, upstream)? {
+        return in_full(reason, figures);
     }
     let because = match stages.as_slice() {
         [] => None,

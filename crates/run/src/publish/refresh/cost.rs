@@ -1,8 +1,9 @@
 //! Whether it is cheaper to find what changed or to compute everything anew.
 //!
 //! Decided when the number of affected keys is known: in full when they are more than a quarter of all, or when earlier refreshes of
-//! the same query say that it takes longer. Both are looked at only where it matters: a few keys of a small model are not worth the
-//! question.
+//! the same query say that it takes longer. To find the keys may take longer than all of a full refresh, too: where that came to too many
+//! before, and as much changed now, they are not looked for. All that is asked only where it matters: a few keys of a small model are not
+//! worth the question.
 
 use std::collections::HashMap;
 
@@ -22,6 +23,11 @@ const FEW_KEYS: u64 = 1_000;
 const SMALL: u64 = 100_000;
 /// So many changed rows are never looked through when they are more than twice the model's rows.
 const MANY_ROWS: u64 = 100_000;
+
+/// So many of the newest refreshes of a query say what it takes.
+const REMEMBERED: usize = 8;
+/// What a refresh by changes may take beside a full one: that many times as long, and so many seconds.
+const TOLERATED: (f64, f64) = (1.2, 0.02);
 
 /// What refreshes of models cost so far, newest first.
 #[derive(Debug, Default)]
@@ -44,11 +50,37 @@ impl Costs {
         rows.iter().filter(move |row| row.shape == shape)
     }
 
-    /// Seconds that computing a table of so many rows anew is expected to take.
+    /// Seconds that computing a table of so many rows anew is expected to take: the least that it took, for some of them looked for keys
+    /// in vain before.
     pub fn full(&self, table: &TableName, shape: &str, rows: u64) -> Option<f64> {
-        let known = self.of(table, shape).find(|row| row.strategy.starts_with("full"))?;
-        let then = known.rows_after.max(1) as f64;
-        Some(known.seconds * (rows.max(1) as f64 / then).max(0.1))
+        let seconds =
+            |known: &RefreshRow| known.seconds * (rows.max(1) as f64 / known.rows_after.max(1) as f64).max(0.1);
+        self.of(table, shape).filter(|row| in_full(row)).take(REMEMBERED).map(seconds).reduce(f64::min)
+    }
+
+    /// Why the keys that so many changed rows touch need not be looked for, by what came of it before.
+    pub fn in_vain(&self, table: &TableName, shape: &str, upstream: u64, rows: u64) -> Option<String> {
+        let number = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
+        let looked = |row: &&RefreshRow| row.keys.is_some() && row.upstream.is_some();
+        let last = self.of(table, shape).find(looked)?;
+        let (then, keys) = (number(last.upstream)?, number(last.keys)?);
+        let grown = rows / 2 > u64::try_from(last.rows_after).unwrap_or(0);
+        if in_full(last) && upstream >= then / 2 && !grown {
+            let run = last.run;
+            return Some(format!(
+                "{upstream} rows changed upstream; in run {run} {then} touched {keys} keys, too many"
+            ));
+        }
+        let full = self.full(table, shape, rows)?;
+        let alike = |row: &&RefreshRow| {
+            row.strategy == "incremental" && number(row.upstream).is_some_and(|then| then <= upstream.saturating_mul(2))
+        };
+        let took: Vec<f64> = self.of(table, shape).filter(alike).take(REMEMBERED).map(|row| row.seconds).collect();
+        let least = took.iter().copied().reduce(f64::min)?;
+        // A machine may be busy once.
+        (took.len() > 1 && least > full * TOLERATED.0 + TOLERATED.1).then(|| {
+            format!("{upstream} rows changed upstream, which took {least:.2} s at the least; computing it anew takes {full:.2} s")
+        })
     }
 
     /// Seconds that a refresh of so many keys is expected to take; of any number that is usual, without it.
@@ -57,7 +89,7 @@ impl Costs {
             .of(table, shape)
             .filter(|row| row.strategy == "incremental")
             .filter_map(|row| Some((row.keys? as f64, row.seconds)))
-            .take(8)
+            .take(REMEMBERED)
             .collect();
         let least = known.iter().map(|(_, seconds)| *seconds).reduce(f64::min)?;
         let Some(keys) = keys else { return known.first().map(|(_, seconds)| *seconds) };
@@ -68,8 +100,12 @@ impl Costs {
     }
 }
 
+fn in_full(row: &RefreshRow) -> bool {
+    row.strategy.starts_with("full")
+}
+
 /// Whether so much changed upstream that it is not looked at.
-pub fn hopeless(upstream: u64, rows: u64) -> bool {
+fn hopeless(upstream: u64, rows: u64) -> bool {
     upstream > MANY_ROWS && upstream > rows.saturating_mul(2)
 }
 
@@ -98,6 +134,22 @@ impl Publication<'_> {
         })
     }
 
+    /// Why the keys that so many changed rows upstream touch are not looked for.
+    pub fn in_vain(&mut self, facts: &ModelFacts<'_>, rows: u64, upstream: u64) -> Result<Option<String>, RunError> {
+        if hopeless(upstream, rows) {
+            return Ok(Some(format!("{upstream} rows changed upstream, and it has {rows} itself")));
+        }
+        if self.is_small(facts, rows) {
+            return Ok(None);
+        }
+        Ok(self.costs()?.in_vain(&facts.model.table, &facts.fingerprint, upstream, rows))
+    }
+
+    fn is_small(&self, facts: &ModelFacts<'_>, rows: u64) -> bool {
+        let read: u64 = facts.inputs.iter().filter_map(|input| self.tables.get(input)).map(|state| state.rows).sum();
+        rows + read <= SMALL
+    }
+
     /// Why a model is rather computed anew, now that the number of affected keys is known.
     pub(super) fn too_many(
         &mut self,
@@ -115,8 +167,7 @@ impl Publication<'_> {
         if let Some(figures) = &mut step.refresh {
             figures.expected_incremental = incremental;
         }
-        let read: u64 = facts.inputs.iter().filter_map(|input| self.tables.get(input)).map(|state| state.rows).sum();
-        let small = old.rows + read <= SMALL;
+        let small = self.is_small(facts, old.rows);
         if keys <= FEW_KEYS && small {
             return Ok(None);
         }
@@ -217,6 +268,35 @@ mod tests {
         assert!((0.05..0.2).contains(&little), "{little}");
         assert!((8.0..12.0).contains(&much), "{much}");
         assert_eq!(costs.incremental(&table, "s", None), Some(0.1));
+    }
+
+    #[test]
+    fn what_was_in_vain_is_not_tried_again() {
+        let table = TableName::new("m", "a");
+        let row = |strategy: &str, keys: Option<i64>, upstream: Option<i64>, seconds: f64| RefreshRow {
+            upstream,
+            ..row(strategy, keys, seconds)
+        };
+        let first = row("full", None, None, 0.3);
+        let asked = |rows: &[RefreshRow], upstream: u64, now: u64| {
+            Costs::new(rows.to_vec()).in_vain(&table, "s", upstream, now).is_some()
+        };
+        assert!(!asked(std::slice::from_ref(&first), 500, 1_000));
+        // Too many keys were touched, and about as many would be.
+        let vain = row("full_difference", Some(900), Some(500), 2.0);
+        assert!(asked(&[vain.clone(), first.clone()], 500, 1_000));
+        assert!(asked(&[row("full", None, Some(500), 0.3), vain.clone(), first.clone()], 400, 1_000));
+        assert!(!asked(&[vain.clone(), first.clone()], 100, 1_000));
+        assert!(!asked(&[vain.clone(), first.clone()], 500, 5_000));
+        assert_eq!(Costs::new(vec![vain, first.clone()]).full(&table, "s", 1_000), Some(0.3));
+        // It was done, and took longer than all of it.
+        let slow = row("incremental", Some(10), Some(500), 0.9);
+        assert!(!asked(&[slow.clone(), first.clone()], 500, 1_000));
+        assert!(asked(&[slow.clone(), slow.clone(), first.clone()], 500, 1_000));
+        assert!(!asked(&[slow.clone(), slow.clone(), first.clone()], 100, 1_000));
+        assert!(!asked(&[slow.clone(), slow.clone(), first.clone()], 500, 9_000));
+        let fast = row("incremental", Some(10), Some(500), 0.35);
+        assert!(!asked(&[slow, fast, first], 500, 1_000));
     }
 
     #[test]

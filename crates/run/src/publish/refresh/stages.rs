@@ -16,7 +16,7 @@ use thalweg_sql::statement::{Sameness, TypedColumn};
 
 use super::inputs::Gathered;
 use super::shapes::{Full, KnownTables};
-use super::{Attempt, Refreshed, cost, generated};
+use super::{Attempt, Refreshed, generated};
 use crate::change::Change;
 use crate::error::RunError;
 use crate::outcome::{Counts, RefreshFigures, StepOutcome, Strategy};
@@ -329,8 +329,8 @@ impl Publication<'_> {
             figures.upstream = Some(upstream);
         }
         let pinned = facts.model.refresh == RefreshPin::Incremental;
-        if !pinned && cost::hopeless(upstream, old.rows) {
-            return Ok(Attempt::InFull(format!("{upstream} rows changed upstream, and it has {} itself", old.rows)));
+        if !pinned && let Some(reason) = self.in_vain(facts, old.rows, upstream)? {
+            return Ok(Attempt::InFull(reason));
         }
         self.by_keys(facts, shape, &inputs, old, columns, step, pinned)
     }
