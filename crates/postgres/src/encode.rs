@@ -133,7 +133,7 @@ impl RowEncoder {
         Self { encoders, is_begun: false }
     }
 
-    /// Writes the rows of a batch. What stands in `out` after an error is no whole row and must not be sent.
+    /// Writes the rows of a batch. After an error of one row, those before it stand in `out`, and nothing of it.
     pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), Unstorable> {
         if !std::mem::replace(&mut self.is_begun, true) {
             begin(out);
@@ -148,9 +148,13 @@ impl RowEncoder {
         }
         let count = i16::try_from(columns.len()).map_err(|_| refused(0, None, "is one of too many".to_owned()))?;
         for row in 0..batch.num_rows() {
+            let begin = out.len();
             out.extend_from_slice(&count.to_be_bytes());
             for (index, values) in columns.iter().enumerate() {
-                values.write(row, out).map_err(|reason| refused(index, Some(row), reason))?;
+                if let Err(reason) = values.write(row, out) {
+                    out.truncate(begin);
+                    return Err(refused(index, Some(row), reason));
+                }
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ pub mod staging;
 pub mod store;
 pub mod stream;
 pub mod testing;
+pub mod unstorable;
 
 use std::collections::BTreeMap;
 

@@ -173,9 +173,14 @@ pub trait Connection: Send {
 
     /// Makes the rows of landing files readable under a temporary name, as often as wished, until [`Connection::unstage`] or the
     /// end of the connection. A column that a file does not have is NULL there; each value is cast to the given type. The relation
-    /// has the given columns in the given order, then [`FILE_COLUMN`] and [`RECORD_COLUMN`]. A value that the warehouse cannot hold is
-    /// [`WarehouseErrorKind::Unstorable`], and nothing is staged.
-    fn stage(&mut self, name: &str, files: &[PathBuf], columns: &[StagedColumn]) -> Result<(), WarehouseError>;
+    /// has the given columns in the given order, then [`FILE_COLUMN`] and [`RECORD_COLUMN`]. Rows with a value
+    /// that the warehouse cannot hold are left out of it and handed back.
+    fn stage(
+        &mut self,
+        name: &str,
+        files: &[PathBuf],
+        columns: &[StagedColumn],
+    ) -> Result<Vec<LeftOut>, WarehouseError>;
 
     /// Forgets a staged relation.
     fn unstage(&mut self, name: &str) -> Result<(), WarehouseError>;
@@ -291,6 +296,19 @@ pub struct StagedColumn {
     pub in_files: Vec<usize>,
 }
 
+/// A record that was not staged, because it holds what the warehouse cannot: a NUL character in a text, for instance.
+#[derive(Debug, Clone)]
+pub struct LeftOut {
+    /// Its [`FILE_COLUMN`].
+    pub file: i32,
+    /// Its [`RECORD_COLUMN`].
+    pub record: i64,
+    /// Which value, and why.
+    pub reason: String,
+    /// The record: one row with the columns that were to be staged.
+    pub row: RecordBatch,
+}
+
 /// Something went wrong in the warehouse: what failed, on which object, what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -340,11 +358,4 @@ pub enum WarehouseErrorKind {
     Incompatible,
     /// The disk is full or the file cannot be read or written.
     Storage,
-    /// A record that is to be staged holds what the warehouse cannot: a NUL character in a text, for instance.
-    Unstorable {
-        /// Its [`FILE_COLUMN`].
-        file: i32,
-        /// Its [`RECORD_COLUMN`].
-        record: i64,
-    },
 }

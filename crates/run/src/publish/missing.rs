@@ -149,6 +149,7 @@ impl Publication<'_> {
                     .collect(),
             })
             .collect();
+        // A key that the warehouse cannot hold is that of no row in it.
         self.database.connection.stage(&name, &files, &staged).map_err(|error| self.database.error(error))?;
         Ok(name)
     }

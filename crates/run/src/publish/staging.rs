@@ -11,7 +11,7 @@ use thalweg_source::landing::{unify, widest};
 use thalweg_sql::statement::RowCondition;
 use thalweg_sql::statement::relation::{FILE_COLUMN, MATCHES_COLUMN, RECORD_COLUMN, qualified};
 use thalweg_sql::{Dialect, InvalidName};
-use thalweg_warehouse::StagedColumn;
+use thalweg_warehouse::{LeftOut, StagedColumn};
 
 use crate::database::Database;
 use crate::error::RunError;
@@ -25,6 +25,8 @@ pub struct Staged {
     pub conditions: Vec<RowCondition>,
     /// An expression, by the alias `s`, for a row as it landed, where values are converted.
     pub raw: Option<String>,
+    /// Rows that the warehouse cannot hold, which are not in the relation.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// The columns a store table has when these landed for its stream: the selected ones, with the types that are declared now.
@@ -76,12 +78,13 @@ pub fn stage(database: &mut Database<'_>, columns: &[Column], extract: &ExtractF
                 .collect(),
         });
     }
-    database.connection.stage(&name, &files, &staged).map_err(|error| database.error(error))?;
+    let left_out = database.connection.stage(&name, &files, &staged).map_err(|error| database.error(error))?;
     if converted.is_empty() {
-        return Ok(Staged { relation: name, conditions: Vec::new(), raw: None });
+        return Ok(Staged { relation: name, conditions: Vec::new(), raw: None, left_out });
     }
-    conversion(database.dialect, &name, columns, &converted, extract.has_matches())
-        .map_err(|error| database.bad_name(error))
+    let staged = conversion(database.dialect, &name, columns, &converted, extract.has_matches())
+        .map_err(|error| database.bad_name(error))?;
+    Ok(Staged { left_out, ..staged })
 }
 
 /// The type of a column in the files of an extract, if it has values there.
@@ -126,6 +129,7 @@ fn conversion(
         relation: format!("(select {} from {stage} l)", selected.join(", ")),
         conditions,
         raw: Some("s._thalweg_landed".to_owned()),
+        left_out: Vec::new(),
     })
 }
 

@@ -9,8 +9,8 @@ use thalweg_source::landing::unify;
 use thalweg_sql::statement::condition::row_condition;
 use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
 use thalweg_sql::statement::{Merge, RowCondition, Sameness, TypedColumn};
-use thalweg_warehouse::StagedColumn;
 use thalweg_warehouse::ledger::{RejectKind, RejectSource};
+use thalweg_warehouse::{LeftOut, StagedColumn, WarehouseError, WarehouseErrorKind};
 
 use crate::change::Change;
 use crate::error::RunError;
@@ -21,6 +21,7 @@ use crate::publish::missing::ListedKeys;
 use crate::publish::physical::tombstones_name;
 use crate::publish::staging::stage;
 use crate::publish::testing::{self, KnownTest};
+use crate::publish::unstorable;
 use crate::table_state::typed;
 
 /// One extract, to be merged.
@@ -136,7 +137,9 @@ impl Publication<'_> {
         let dialect = self.database.dialect;
         let staged = stage(&mut self.database, columns, extract)?;
         let stage = staged.relation;
-        let stage = match extract.again.as_ref().and_then(|again| again.filter.as_ref()) {
+        let filter = extract.again.as_ref().and_then(|again| again.filter.as_ref());
+        let left_out = self.left_out(&staged.left_out, filter.map(String::as_str))?;
+        let stage = match filter {
             Some(filter) => format!("(select s.* from {stage} s where {filter})"),
             None => stage,
         };
@@ -168,8 +171,12 @@ impl Publication<'_> {
             later: None,
         };
         let mut counts = Counts { read: extract.read, rejected: extract.rejected, ..Counts::default() };
-        self.count_staged(stream, &merge.stage, extract)?;
-        counts.rejected += self.reject_staged(stream, &merge, extract)?;
+        let left = match &left_out {
+            Some(rows) => self.insert_rejects(stream, extract, RejectKind::Merge, rows)?,
+            None => 0,
+        };
+        self.count_staged(stream, &merge.stage, extract, left)?;
+        counts.rejected += left + self.reject_staged(stream, &merge, extract)?;
         self.keep_source_rejects(stream, extract)?;
         let usable = counts.read - counts.rejected;
         if usable == 0 && !extract.tells_missing(stream) {
@@ -321,8 +328,14 @@ impl Publication<'_> {
     }
 
     /// What was counted while reading must lie in the landing: unchanged rows are what is left over later.
-    fn count_staged(&mut self, stream: &Stream, stage: &str, extract: &ExtractFiles) -> Result<(), RunError> {
-        let staged = self.database.count(&format!("select count(*) from {stage} s"))?;
+    fn count_staged(
+        &mut self,
+        stream: &Stream,
+        stage: &str,
+        extract: &ExtractFiles,
+        left_out: u64,
+    ) -> Result<(), RunError> {
+        let staged = left_out + self.database.count(&format!("select count(*) from {stage} s"))?;
         if staged + extract.rejected == extract.read {
             return Ok(());
         }
@@ -368,6 +381,18 @@ impl Publication<'_> {
         Ok(later)
     }
 
+    /// A relation of the rows that the warehouse cannot hold, as rejects; `None` where there is none. With a filter, those that it lets through.
+    fn left_out(&mut self, left_out: &[LeftOut], filter: Option<&str>) -> Result<Option<String>, RunError> {
+        let rows = unstorable::left_out(self.database.dialect, left_out).map_err(|error| {
+            let message = format!("a row that cannot be stored cannot be told: {error}");
+            self.database.error(WarehouseError::new(WarehouseErrorKind::Statement, message))
+        })?;
+        Ok(match (rows, filter) {
+            (Some(rows), Some(filter)) => Some(format!("(select s.* from {rows} s where {filter})")),
+            (rows, _) => rows,
+        })
+    }
+
     /// Keeps staged rows that must not be loaded: a NULL in the key, a quarantine test. Their number.
     fn reject_staged(&mut self, stream: &Stream, merge: &Merge<'_>, extract: &ExtractFiles) -> Result<u64, RunError> {
         let Some(select) = merge.rejected_rows().map_err(|error| self.database.bad_name(error))? else { return Ok(0) };
@@ -385,11 +410,15 @@ impl Publication<'_> {
             column("reason", ColumnType::Text),
             column("raw", ColumnType::Text),
         ];
-        self.database
+        let left_out = self
+            .database
             .connection
             .stage(&name, std::slice::from_ref(file), &columns)
             .map_err(|error| self.database.error(error))?;
-        let kept = self.insert_rejects(stream, extract, RejectKind::Read, &name)?;
+        let mut kept = self.insert_rejects(stream, extract, RejectKind::Read, &name)?;
+        if let Some(rows) = unstorable::rejected_records(self.database.dialect, &left_out) {
+            kept += self.insert_rejects(stream, extract, RejectKind::Read, &rows)?;
+        }
         if kept != *number {
             return Err(RunError::Unbalanced {
                 table: stream.table.to_string(),

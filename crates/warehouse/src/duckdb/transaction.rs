@@ -11,7 +11,7 @@ use thalweg_duck::ErrorKind;
 use super::error::of_statement;
 use super::{export, stage};
 use crate::contract::{
-    Connection, DescribedColumn, Interrupt, Rows, StagedColumn, Value, WarehouseError, WarehouseErrorKind,
+    Connection, DescribedColumn, Interrupt, LeftOut, Rows, StagedColumn, Value, WarehouseError, WarehouseErrorKind,
 };
 
 /// A connection to the DuckDB file. The file is closed when the last one is dropped.
@@ -104,8 +104,14 @@ impl Connection for DuckDbConnection {
         self.execute(&format!("create or replace view {name} as {sql}"), &[]).map(drop)
     }
 
-    fn stage(&mut self, name: &str, files: &[PathBuf], columns: &[StagedColumn]) -> Result<(), WarehouseError> {
-        stage::stage(&mut self.inner, name, files, columns)
+    fn stage(
+        &mut self,
+        name: &str,
+        files: &[PathBuf],
+        columns: &[StagedColumn],
+    ) -> Result<Vec<LeftOut>, WarehouseError> {
+        stage::stage(&mut self.inner, name, files, columns)?;
+        Ok(Vec::new())
     }
 
     fn unstage(&mut self, name: &str) -> Result<(), WarehouseError> {

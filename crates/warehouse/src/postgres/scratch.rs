@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::transaction::PostgresConnection;
 use crate::contract::{
-    Connection, DescribedColumn, Interrupt, Rows, StagedColumn, Value, WarehouseError, WarehouseErrorKind,
+    Connection, DescribedColumn, Interrupt, LeftOut, Rows, StagedColumn, Value, WarehouseError, WarehouseErrorKind,
 };
 
 const SAVEPOINT: &str = "thalweg_trial";
@@ -80,7 +80,12 @@ impl Connection for Trial {
         self.tried(|connection| connection.define_view(schema, view, sql))
     }
 
-    fn stage(&mut self, name: &str, files: &[PathBuf], columns: &[StagedColumn]) -> Result<(), WarehouseError> {
+    fn stage(
+        &mut self,
+        name: &str,
+        files: &[PathBuf],
+        columns: &[StagedColumn],
+    ) -> Result<Vec<LeftOut>, WarehouseError> {
         self.tried(|connection| connection.stage(name, files, columns))
     }
 

@@ -12,7 +12,7 @@ use thalweg_sql::dialect::postgres::Postgres;
 
 use super::error::of_statement;
 use super::transaction::{SENT_BYTES, encoder, quote};
-use crate::contract::{FILE_COLUMN, RECORD_COLUMN, StagedColumn, WarehouseError, WarehouseErrorKind};
+use crate::contract::{FILE_COLUMN, LeftOut, RECORD_COLUMN, StagedColumn, WarehouseError, WarehouseErrorKind};
 use crate::duckdb;
 
 /// Makes the empty table, in place of one of the same name.
@@ -41,7 +41,8 @@ pub(super) fn fill(
     name: &str,
     files: &[PathBuf],
     columns: &[StagedColumn],
-) -> Result<(), WarehouseError> {
+) -> Result<Vec<LeftOut>, WarehouseError> {
+    let mut left_out = Vec::new();
     let table = format!("pg_temp.{}", quote(name));
     let wrong = |error: PostgresError| failed(name, of_statement(&error, None));
     if !files.is_empty() {
@@ -57,7 +58,15 @@ pub(super) fn fill(
         let documents: Vec<&str> = columns.iter().filter(is_document).map(|column| column.name.as_str()).collect();
         let mut bytes = Vec::with_capacity(SENT_BYTES + SENT_BYTES / 4);
         let read = duckdb::read_staged(reader, name, &documents, &mut |batch| {
-            encoder.write(batch, &mut bytes).map_err(|unstorable| failed(name, unstorable_row(batch, &unstorable)))?;
+            let mut rest = batch.clone();
+            loop {
+                let Err(unstorable) = encoder.write(&rest, &mut bytes) else { break };
+                let left = unstorable_row(&rest, &unstorable).map_err(|error| failed(name, error))?;
+                // What comes before it is written.
+                let row = unstorable.row.unwrap_or_default();
+                rest = rest.slice(row + 1, rest.num_rows() - row - 1);
+                left_out.push(left);
+            }
             if bytes.len() >= SENT_BYTES {
                 let full = std::mem::replace(&mut bytes, Vec::with_capacity(SENT_BYTES + SENT_BYTES / 4));
                 copy.send(full).map_err(wrong)?;
@@ -71,25 +80,33 @@ pub(super) fn fill(
         copy.send(bytes).map_err(wrong)?;
         copy.finish().map_err(wrong)?;
     }
-    session.run(&format!("analyze {table}")).map_err(wrong)
+    session.run(&format!("analyze {table}")).map_err(wrong)?;
+    Ok(left_out)
 }
 
-/// The file and record whose value cannot be stored, which the caller may leave out.
-fn unstorable_row(batch: &RecordBatch, unstorable: &Unstorable) -> WarehouseError {
-    let schema = batch.schema();
-    let name = schema.fields().get(unstorable.column).map_or("?", |field| field.name().as_str());
+/// The row whose value cannot be stored; an error where it is not one row.
+fn unstorable_row(batch: &RecordBatch, unstorable: &Unstorable) -> Result<LeftOut, WarehouseError> {
     let width = batch.num_columns();
     let place = unstorable.row.filter(|_| width >= 2).and_then(|row| {
         let file = batch.column(width - 2).as_primitive_opt::<Int32Type>()?.value(row);
-        Some((file, batch.column(width - 1).as_primitive_opt::<Int64Type>()?.value(row)))
+        Some((row, file, batch.column(width - 1).as_primitive_opt::<Int64Type>()?.value(row)))
     });
-    match place {
-        None => WarehouseError::new(WarehouseErrorKind::Statement, format!("column `{name}` {}", unstorable.reason)),
-        Some((file, record)) => WarehouseError::new(
-            WarehouseErrorKind::Unstorable { file, record },
-            format!("column `{name}` of record {record} in file {file} {}", unstorable.reason),
-        ),
-    }
+    let told = unstorable_value(batch, unstorable);
+    let Some((row, file, record)) = place else { return Err(told) };
+    let columns: Vec<usize> = (0..width - 2).collect();
+    let row = batch.slice(row, 1).project(&columns).map_err(|error| {
+        WarehouseError::new(
+            WarehouseErrorKind::Statement,
+            format!("record {record} in file {file} cannot be read: {error}"),
+        )
+    })?;
+    Ok(LeftOut { file, record, reason: told.message, row })
+}
+
+fn unstorable_value(batch: &RecordBatch, unstorable: &Unstorable) -> WarehouseError {
+    let schema = batch.schema();
+    let name = schema.fields().get(unstorable.column).map_or("?", |field| field.name().as_str());
+    WarehouseError::new(WarehouseErrorKind::Statement, format!("column `{name}` {}", unstorable.reason))
 }
 
 fn failed(name: &str, mut error: WarehouseError) -> WarehouseError {

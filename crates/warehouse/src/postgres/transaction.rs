@@ -13,7 +13,7 @@ use super::marks::{Translated, first_word};
 use super::rows::Layout;
 use super::{export, stage, view};
 use crate::contract::{
-    Access, Connection, DescribedColumn, Interrupt, Rows, StagedColumn, StandingIndex, Value, ViewDefinition,
+    Access, Connection, DescribedColumn, Interrupt, LeftOut, Rows, StagedColumn, StandingIndex, Value, ViewDefinition,
     WarehouseError, WarehouseErrorKind,
 };
 
@@ -375,7 +375,12 @@ impl Connection for PostgresConnection {
         Ok(found.into_iter().filter_map(index).collect())
     }
 
-    fn stage(&mut self, name: &str, files: &[PathBuf], columns: &[StagedColumn]) -> Result<(), WarehouseError> {
+    fn stage(
+        &mut self,
+        name: &str,
+        files: &[PathBuf],
+        columns: &[StagedColumn],
+    ) -> Result<Vec<LeftOut>, WarehouseError> {
         self.check()?;
         let begun = Instant::now();
         self.writing(|connection| {
