@@ -13,21 +13,21 @@ use crate::site::{Site, ask, options};
 
 /// One file.
 #[derive(Debug, Clone)]
-struct File {
+pub struct File {
     records: Vec<Record>,
     has_extra: bool,
 }
 
 /// What comes before one run: new files, and some that came before.
 #[derive(Debug, Clone)]
-struct Delivery {
+pub struct Delivery {
     files: Vec<File>,
     again: Vec<usize>,
 }
 
 /// A model made from a template.
 #[derive(Debug, Clone)]
-struct Model {
+pub struct Model {
     template: usize,
     input: usize,
     other: usize,
@@ -55,12 +55,12 @@ fn file() -> impl Strategy<Value = File> {
     })
 }
 
-fn delivery() -> impl Strategy<Value = Delivery> {
+pub fn delivery() -> impl Strategy<Value = Delivery> {
     (prop::collection::vec(file(), 0..4), prop::collection::vec(0_usize..8, 0..2))
         .prop_map(|(files, again)| Delivery { files, again })
 }
 
-fn model() -> impl Strategy<Value = Model> {
+pub fn model() -> impl Strategy<Value = Model> {
     (0_usize..6, 0_usize..8, 0_usize..8, 0_usize..4, 0_u8..3).prop_map(|(template, input, other, kind, bound)| Model {
         template,
         input,
@@ -169,13 +169,13 @@ fn check_models(connection: &mut dyn Connection, models: &[Model], rows: &BTreeM
         if model.kind == 3 {
             continue;
         }
-        let wanted = ask(connection, &format!("{with} select id, v from {name} order by all"));
-        let found = ask(connection, &format!("select id, v from pres.{name} order by all"));
+        let wanted = ask(connection, &format!("{with} select id, v from {name} order by 1, 2"));
+        let found = ask(connection, &format!("select id, v from pres.{name} order by 1, 2"));
         assert_eq!(found, wanted, "pres.{name}: {sql}");
     }
 }
 
-fn keyed(declared: Declared, deliveries: &[Delivery], models: &[Model]) {
+pub fn keyed(declared: Declared, deliveries: &[Delivery], models: &[Model]) {
     let site = Site::new(&[("thalweg.yml", "name: shop\n"), ("sources/web.yml", &source(declared))]);
     std::fs::create_dir_all(site.project.path().join("incoming")).unwrap();
     for (index, model) in models.iter().enumerate() {
@@ -248,7 +248,7 @@ fn bag_rows(rows: &[(u8, Option<u8>)]) -> Vec<Vec<Option<String>>> {
     rows
 }
 
-fn bag(replace: bool, deliveries: &[Vec<(u8, Option<u8>)>]) {
+pub fn bag(replace: bool, deliveries: &[Vec<(u8, Option<u8>)>]) {
     let disposition = if replace { "replace" } else { "append" };
     let source = format!(
         "type: files\npath: incoming\nstreams:\n  items: {{ files: \"*.csv\", ready: renamed, write_disposition: {disposition} }}\n"
@@ -295,7 +295,7 @@ fn bag(replace: bool, deliveries: &[Vec<(u8, Option<u8>)>]) {
             },
         };
         assert_eq!(step.counts, wanted);
-        let found = site.ask("select * from store.items order by all");
+        let found = site.ask("select * from store.items");
         let mut found: Vec<_> = found;
         found.sort();
         assert_eq!(found, bag_rows(&held));

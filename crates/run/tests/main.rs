@@ -2,9 +2,9 @@
 //!
 //! * `cases/` are histories of a project as text: what was delivered and done, and what came of it.
 //! * `site` does the same from code; `laws` is asserted after every run, whatever the test is about.
-//! * `history` makes up histories and compares the store with an oracle of its own.
+//! * `history` makes up histories and compares the store with an oracle of its own; `histories` plays some in Postgres.
 //! * `tpch` refreshes the queries of TPC-H, `selected` models that are left out of some runs.
-//! * `fencing`, `reading` and `looking` are about those who work beside a run, `lost` about connections to Postgres that are lost.
+//! * `fencing`, `reading`, `looking` and `waiting` are about those who work beside a run, `lost` about connections to Postgres that are lost.
 
 // A panic is how a test speaks.
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -14,6 +14,7 @@ mod cases;
 #[cfg(unix)]
 mod databases;
 mod fencing;
+mod histories;
 mod history;
 mod laws;
 mod long_texts;
@@ -27,3 +28,4 @@ mod selected;
 mod site;
 mod tpch;
 mod transcript;
+mod waiting;

@@ -21,13 +21,13 @@ struct Row {
 }
 
 #[derive(Debug, Clone)]
-enum Act {
+pub enum Act {
     Deliver(Vec<(Option<u8>, i8, u8, bool)>),
     Test(bool),
     Replay,
 }
 
-fn act() -> impl Strategy<Value = Act> {
+pub fn act() -> impl Strategy<Value = Act> {
     let row = (prop::option::weighted(0.95, 1_u8..4), -2_i8..3, 0_u8..4, prop::bool::weighted(0.25));
     prop_oneof![
         3 => prop::collection::vec(row, 1..6).prop_map(Act::Deliver),
@@ -72,7 +72,7 @@ fn expected(rows: &[Row], sequence: bool, marks: bool) -> Vec<Vec<Option<String>
         .collect()
 }
 
-fn play(sequence: bool, marks: bool, acts: &[Act]) {
+pub fn play(sequence: bool, marks: bool, acts: &[Act]) {
     let site = Site::new(&[
         ("thalweg.yml", "name: shop\n"),
         ("sources/web.yml", &source(sequence, marks, true)),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use thalweg_testkit::{MariadbServer, PostgresServer};
 
 use super::server::Database;
+use crate::site::on_postgres;
 
 const WRITERS: u64 = 6;
 const ROWS: u64 = 2_000;
@@ -71,8 +72,8 @@ impl Drop for StopWriters<'_> {
     }
 }
 
-fn race(database: &Database) {
-    let seconds = setting("THALWEG_RACE_SECONDS", 6);
+fn race(database: &Database, seconds: u64) {
+    let seconds = setting("THALWEG_RACE_SECONDS", seconds);
     let hold = setting("THALWEG_RACE_HOLD", 400);
     database.run(
         "create table t (id bigint primary key, n integer, updated MOMENT, is_deleted smallint not null default 0)",
@@ -108,10 +109,20 @@ fn race(database: &Database) {
 
 #[test]
 fn nothing_is_lost_on_postgres() {
-    race(&Database::Postgres(PostgresServer::shared().database()));
+    race(&Database::Postgres(PostgresServer::shared().database()), 6);
 }
 
 #[test]
 fn nothing_is_lost_on_mariadb() {
-    race(&Database::Mariadb(MariadbServer::shared().database()));
+    race(&Database::Mariadb(MariadbServer::shared().database()), 6);
+}
+
+#[test]
+fn nothing_is_lost_between_postgres_and_postgres() {
+    on_postgres(|| race(&Database::Postgres(PostgresServer::shared().database()), 3));
+}
+
+#[test]
+fn nothing_is_lost_between_mariadb_and_postgres() {
+    on_postgres(|| race(&Database::Mariadb(MariadbServer::shared().database()), 3));
 }
