@@ -59,8 +59,7 @@ pub(super) fn fill(
         let mut bytes = Vec::with_capacity(SENT_BYTES + SENT_BYTES / 4);
         let read = duckdb::read_staged(reader, name, &documents, &mut |batch| {
             let mut rest = batch.clone();
-            loop {
-                let Err(unstorable) = encoder.write(&rest, &mut bytes) else { break };
+            while let Err(unstorable) = encoder.write(&rest, &mut bytes) {
                 let left = unstorable_row(&rest, &unstorable).map_err(|error| failed(name, error))?;
                 // What comes before it is written.
                 let row = unstorable.row.unwrap_or_default();
