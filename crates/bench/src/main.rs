@@ -101,6 +101,9 @@ enum Bench {
         /// Where the tables lie.
         #[arg(long, value_enum, default_value = "duckdb")]
         warehouse: Warehouse,
+        /// A folder for the project, which is left behind; a temporary one when not given.
+        #[arg(long, value_name = "PATH")]
+        folder: Option<PathBuf>,
         #[command(flatten)]
         options: Options,
     },
@@ -152,7 +155,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Refresh { lines, percent, which, warehouse: Warehouse::Postgres, slowest, options } => {
             refresh::postgres::run(lines, &percent, which.unwrap_or(refresh::Which::Lines), slowest, &options)
         }
-        Bench::Tpch { scale, warehouse, options } => tpch::run(scale, warehouse, &options),
+        Bench::Tpch { scale, warehouse, folder, options } => tpch::run(scale, warehouse, folder.as_deref(), &options),
         Bench::NothingNew(options) => build_of_many::nothing_new(&options),
         Bench::Validate(options) => build_of_many::validate(&options),
         Bench::Help(options) => start_up::run(&options),

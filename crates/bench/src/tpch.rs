@@ -32,12 +32,12 @@ struct Step {
     seconds: f64,
 }
 
-/// Measures a first build, refreshes after changes, and a build in full.
-pub fn run(scale: f64, warehouse: Warehouse, options: &Options) -> anyhow::Result<()> {
+/// Measures a first build, refreshes after changes, and a build in full. The project is left behind in a `folder`, where one is given.
+pub fn run(scale: f64, warehouse: Warehouse, folder: Option<&Path>, options: &Options) -> anyhow::Result<()> {
     let program = program(options)?;
     let work = tempfile::tempdir()?;
     let talk = work.path().join("talk");
-    let project = work.path().join("project");
+    let project = folder.map_or_else(|| work.path().join("project"), Path::to_owned);
     match warehouse {
         Warehouse::Duckdb => {
             let database = Database::File(project.join("warehouse.duckdb"));

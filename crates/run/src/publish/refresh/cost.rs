@@ -71,6 +71,12 @@ impl Costs {
                 "{upstream} rows changed upstream; in run {run} {then} touched {keys} keys, too many"
             ));
         }
+        self.took_longer(table, shape, upstream, rows)
+    }
+
+    /// Why a table is rather computed anew, by how long refreshes after no more changes took.
+    pub fn took_longer(&self, table: &TableName, shape: &str, upstream: u64, rows: u64) -> Option<String> {
+        let number = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
         let full = self.full(table, shape, rows)?;
         let alike = |row: &&RefreshRow| {
             row.strategy == "incremental" && number(row.upstream).is_some_and(|then| then <= upstream.saturating_mul(2))
@@ -143,6 +149,19 @@ impl Publication<'_> {
             return Ok(None);
         }
         Ok(self.costs()?.in_vain(&facts.model.table, &facts.fingerprint, upstream, rows))
+    }
+
+    /// Why a table is rather computed anew than changed by what so many changed rows add and take away.
+    pub fn sums_took_longer(
+        &mut self,
+        facts: &ModelFacts<'_>,
+        rows: u64,
+        upstream: u64,
+    ) -> Result<Option<String>, RunError> {
+        if self.is_small(facts, rows) {
+            return Ok(None);
+        }
+        Ok(self.costs()?.took_longer(&facts.model.table, &facts.fingerprint, upstream, rows))
     }
 
     fn is_small(&self, facts: &ModelFacts<'_>, rows: u64) -> bool {

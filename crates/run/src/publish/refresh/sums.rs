@@ -183,6 +183,10 @@ impl Publication<'_> {
         if changed > read / 2 && changed > self.refreshing.large_groups.rows {
             return Ok(Attempt::InFull(format!("{changed} rows changed in what it reads, which has {read}")));
         }
+        // Of groups that are quickly computed anew, many may be touched by few rows.
+        if let Some(reason) = self.sums_took_longer(facts, old.rows, changed)? {
+            return Ok(Attempt::InFull(reason));
+        }
         let mut inputs = gathered.inputs.clone();
         let linear = |name: &Vec<String>| !inputs.changed.contains_key(name) || summing.linear.contains(name);
         if let (Ok(shape), false) = (given.shape, names.iter().all(linear)) {
