@@ -114,6 +114,11 @@ impl<'a> Database<'a> {
         self.connection.describe(sql).map_err(|error| self.error(error))
     }
 
+    /// What statements are sent for at present.
+    pub fn about_now(&self) -> String {
+        self.about.clone()
+    }
+
     /// Sends a statement; the number of rows it changed.
     pub fn execute(&mut self, sql: &str) -> Result<u64, RunError> {
         self.make_way(sql)?;
@@ -231,6 +236,11 @@ impl<'a> Database<'a> {
         self.views.push((name.clone(), rows));
         self.execute(&format!("create temporary view {name} as {select}"))?;
         Ok(name)
+    }
+
+    /// Whether a relation is a view of [`Database::make_view`].
+    pub fn is_view(&self, relation: &str) -> bool {
+        self.views.iter().any(|(name, _)| name == relation)
     }
 
     /// The number of rows of a relation, which is counted where it is not known.

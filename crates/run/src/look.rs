@@ -252,6 +252,7 @@ pub fn looking<'a>(
         steps: Vec::new(),
         notes: Vec::new(),
         refused: Vec::new(),
+        indexed: std::collections::BTreeSet::new(),
         definitions_changed: false,
         next_extract: known.next_extract,
         observer,

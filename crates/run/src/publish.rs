@@ -16,7 +16,7 @@ pub mod stream;
 pub mod testing;
 pub mod unstorable;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thalweg_project::{Project, TableName};
 use thalweg_sql::Compiled;
@@ -77,6 +77,8 @@ pub struct Publication<'a> {
     pub notes: Vec<OutcomeNote>,
     /// Streams of which rows are gone at the source that were not deleted, because they were too many.
     pub refused: Vec<FailedStream>,
+    /// Names of the indexes that were made before everything was loaded.
+    pub indexed: BTreeSet<String>,
     /// Whether tables or views were created or dropped.
     pub definitions_changed: bool,
     /// The next free `thalweg.extracts.id`.

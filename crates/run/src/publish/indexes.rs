@@ -69,29 +69,7 @@ impl Publication<'_> {
                 kept.insert(name);
                 continue;
             }
-            let mut types = self.column_types(&wanted.physical);
-            types.insert(RUN_COLUMN.to_owned(), self.database.dialect.type_name(&ColumnType::BigInt));
-            if let Some(missing) = wanted.columns.iter().find(|column| !types.contains_key(*column)) {
-                self.database.about(wanted.physical.clone());
-                return Err(self.database.error(WarehouseError::new(
-                    WarehouseErrorKind::Statement,
-                    format!(
-                        "there is no column `{missing}` for an index: change `indexes` or `primary_key` of the model"
-                    ),
-                )));
-            }
-            let columns: Vec<(String, String)> =
-                wanted.columns.iter().filter_map(|column| Some((column.clone(), types.get(column)?.clone()))).collect();
-            let table = self.physical(&wanted.physical)?;
-            let index = NewIndex {
-                name: &name,
-                table: &table,
-                columns: &columns,
-                unique: wanted.unique,
-                after_run: wanted.after_run,
-            };
-            self.database.about(wanted.physical.clone());
-            if self.make_index(&index)? {
+            if self.make_wanted(&wanted, &name)? {
                 kept.insert(name);
             }
         }
@@ -106,6 +84,51 @@ impl Publication<'_> {
             self.database.execute(&format!("drop index if exists {index}"))?;
         }
         Ok(())
+    }
+
+    /// Makes the indexes by which a model looks up rows of tables that this run made: the others come when everything is loaded, but
+    /// without these a query that looks up row by row reads whole tables each time.
+    pub fn index_inputs(&mut self, node: usize) -> Result<(), RunError> {
+        let dialect = self.database.dialect;
+        let shape = self.shape(node);
+        let (true, Ok(shape)) = (dialect.has_indexes(), shape.as_ref()) else { return Ok(()) };
+        let longest = dialect.longest_name().unwrap_or(usize::MAX);
+        let mut wanted: BTreeSet<Wanted> = BTreeSet::new();
+        for name in shape.tables() {
+            let state = self.table_of_parts(name).and_then(|table| self.tables.get(&table));
+            let Some(state) = state.filter(|state| state.created_run == self.run && !state.physical.is_empty()) else {
+                continue;
+            };
+            for columns in shape.lookups(dialect, name) {
+                wanted.insert(Wanted { physical: state.physical.clone(), columns, unique: false, after_run: None });
+            }
+        }
+        let about = self.database.about_now();
+        for wanted in without_covered(wanted) {
+            let name = wanted.name(longest);
+            if !self.indexed.contains(&name) && self.make_wanted(&wanted, &name)? {
+                self.indexed.insert(name);
+            }
+        }
+        self.database.about(about);
+        Ok(())
+    }
+
+    fn make_wanted(&mut self, wanted: &Wanted, name: &str) -> Result<bool, RunError> {
+        let mut types = self.column_types(&wanted.physical);
+        types.insert(RUN_COLUMN.to_owned(), self.database.dialect.type_name(&ColumnType::BigInt));
+        self.database.about(wanted.physical.clone());
+        if let Some(missing) = wanted.columns.iter().find(|column| !types.contains_key(*column)) {
+            return Err(self.database.error(WarehouseError::new(
+                WarehouseErrorKind::Statement,
+                format!("there is no column `{missing}` for an index: change `indexes` or `primary_key` of the model"),
+            )));
+        }
+        let columns: Vec<(String, String)> =
+            wanted.columns.iter().filter_map(|column| Some((column.clone(), types.get(column)?.clone()))).collect();
+        let table = self.physical(&wanted.physical)?;
+        let (unique, after_run) = (wanted.unique, wanted.after_run);
+        self.make_index(&NewIndex { name, table: &table, columns: &columns, unique, after_run })
     }
 
     /// Makes an index; whether there can be one.

@@ -258,6 +258,7 @@ impl Publication<'_> {
             self.claim(table)?;
             let physical = self.physical_name(table);
             let quoted = self.physical(&physical)?;
+            self.index_inputs(node)?;
             let inserted = self.database.execute(&format!("create table {quoted} as {select}"))?;
             self.database.analyze(&quoted, false)?;
             self.publish_view(table, &physical, &columns)?;

@@ -1,6 +1,6 @@
 //! Publishing what was read, in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use thalweg_project::{OnFailure, Source as SourceDefinition, Stream, TableName};
@@ -205,6 +205,7 @@ impl Run<'_> {
             steps: Vec::new(),
             notes: Vec::new(),
             refused: Vec::new(),
+            indexed: BTreeSet::new(),
             definitions_changed: false,
             next_extract: self.known.next_extract,
             observer: self.observer,

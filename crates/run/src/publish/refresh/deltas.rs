@@ -29,6 +29,9 @@ pub struct Rows {
 /// So many changed rows are compared by the columns that a reader looks at.
 const COMPARED: u64 = 20_000;
 
+/// So many changed rows are copied, so that reading them again costs nothing and their number is plain to see.
+const COPIED: u64 = 200_000;
+
 /// Tells rows that are gone from those that came.
 const GONE: &str = "_thalweg_gone";
 
@@ -109,11 +112,13 @@ impl Publication<'_> {
             if before.starts_with('(') { String::new() } else { format!(" where d.{RUN_COLUMN} <= {seen}") };
         let mut relations = [before, after];
         for (relation, what) in relations.iter_mut().zip(["gone", "came"]) {
-            // A subquery would be computed at each of its uses.
-            if relation.starts_with('(') {
+            // A subquery would be computed at each of its uses, and so would a view, of which no engine guesses how few rows it has.
+            let is_view = self.database.is_view(relation);
+            if relation.starts_with('(') || (is_view && self.database.rows_of(relation)? <= COPIED) {
                 let columns = self.tables.get(table).map(|state| state.columns.clone()).unwrap_or_default();
                 let names = columns.iter().map(|column| column.name.as_str());
-                let columns = self.database.name(column_list(self.database.dialect, "d", names))?;
+                let own = (is_view && what == "gone").then_some(RUN_COLUMN);
+                let columns = self.database.name(column_list(self.database.dialect, "d", names.chain(own)))?;
                 let name = self.database.temporary(what);
                 number += self.database.make_counted(&name, &format!("select {columns} from {relation} d"))?;
                 *relation = name;
