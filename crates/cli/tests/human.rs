@@ -127,9 +127,21 @@ fn plans() {
     steps.extend(
         (0..12).map(|n| planned(&format!("pres.t{n}"), "table", Strategy::Unchanged, false, "nothing changed")),
     );
-    let plan = Plan { run: 13, resumes: false, steps, removed: vec!["pres.old".into()] };
+    let index = |columns: &[&str], unique, dropped: Option<&str>| thalweg_run::PlannedIndex {
+        table: "pres.orders".into(),
+        columns: columns.iter().map(|&column| column.into()).collect(),
+        unique,
+        dropped: dropped.map(Into::into),
+    };
+    let indexes = vec![
+        index(&["customer_id", "day"], false, None),
+        index(&["id"], true, None),
+        index(&[], false, Some("i_0f_day")),
+    ];
+    let plan = Plan { run: 13, resumes: false, steps, removed: vec!["pres.old".into()], indexes };
     check("plan", &plan::draw(&Page::plain(), &plan));
-    let resumed = Plan { resumes: true, removed: Vec::new(), steps: plan.steps[2..5].to_vec(), ..plan };
+    let resumed =
+        Plan { resumes: true, removed: Vec::new(), indexes: Vec::new(), steps: plan.steps[2..5].to_vec(), ..plan };
     check("plan_resumed", &plan::draw(&Page::plain(), &resumed));
 }
 

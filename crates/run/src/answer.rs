@@ -39,6 +39,23 @@ pub struct Plan {
     pub steps: Vec<PlanStep>,
     /// Tables in the warehouse that the project no longer has.
     pub removed: Vec<String>,
+    /// Indexes that would be made or dropped, where the warehouse has any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<PlannedIndex>,
+}
+
+/// An index that a build would make or drop.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct PlannedIndex {
+    /// The table, or the stage of a model.
+    pub table: String,
+    /// Its columns, where it is made.
+    pub columns: Vec<String>,
+    /// Whether no two rows may have the same values there.
+    pub unique: bool,
+    /// Its name, where it is dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<String>,
 }
 
 /// What a build would do with one table.

@@ -17,6 +17,7 @@ use crate::outcome::{RunState, Strategy, TestOutcome};
 use crate::plan::{Expected, expect};
 use crate::publish::Publication;
 use crate::publish::change_log::{ChangeLogs, Retention};
+use crate::publish::indexes::first_indexes;
 use crate::publish::model::{Need, facts, need, stale_models};
 use crate::publish::refresh::Refreshing;
 use crate::publish::refresh::stages::Stages;
@@ -179,7 +180,19 @@ pub fn plan(bench: &Workbench, options: &BuildOptions) -> Result<Plan, RunError>
             steps.push(PlanStep { refresh, ..step(bench, node, kind, strategy, depends, reason) });
         }
     }
-    Ok(Plan { run, resumes, steps, removed: removed(bench, &known) })
+    let has_indexes = thalweg_sql::dialect_of(&project.target.connection).has_indexes();
+    let mut indexes: Vec<PlannedIndex> = match &mut publication {
+        Some(publication) => publication.planned_indexes()?,
+        None if has_indexes => first_indexes(project).collect(),
+        None => Vec::new(),
+    };
+    let chosen = |table: &str| {
+        let nodes = compiled.nodes.iter().zip(&choice.nodes);
+        let mut of_table = nodes.filter(|(node, _)| table == node.id.to_string());
+        of_table.next().is_none_or(|(_, chosen)| *chosen)
+    };
+    indexes.retain(|index| chosen(&index.table));
+    Ok(Plan { run, resumes, steps, removed: removed(bench, &known), indexes })
 }
 
 fn step(bench: &Workbench, node: usize, kind: &str, strategy: Strategy, depends: bool, reason: String) -> PlanStep {

@@ -31,6 +31,7 @@ cases! {
     incremental_definitions,
     incremental_left_out,
     incremental_pinned,
+    indexes,
     json_nul,
     json_rows,
     max_rejects,

@@ -47,7 +47,17 @@ pub fn plan(plan: &Plan) -> String {
             let upstream = upstream.map(|rows| format!(", changed rows upstream {rows}")).unwrap_or_default();
             format!("  {} {depends}{} ({}){upstream}", step.table, word(&step.strategy), step.reason)
         });
-    lines.collect::<Vec<_>>().join("\n")
+    let indexes = plan.indexes.iter().map(|index| match &index.dropped {
+        // Its name holds a hash of the table's.
+        Some(name) => format!("  index of {}: drop the one of {}", index.table, &name["i_0123456789abcdef_".len()..]),
+        None => format!(
+            "  index of {}: {}({})",
+            index.table,
+            if index.unique { "unique " } else { "" },
+            index.columns.join(", ")
+        ),
+    });
+    lines.chain(indexes).collect::<Vec<_>>().join("\n")
 }
 
 /// How a model is refreshed.

@@ -10,12 +10,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use thalweg_project::{ColumnType, TableName, WriteDisposition};
+use thalweg_project::{ColumnType, Materialized, Project, TableName, WriteDisposition};
 use thalweg_sql::refresh::Shape;
 use thalweg_sql::statement::relation::RUN_COLUMN;
 use thalweg_sql::{NewIndex, NodeKind};
 use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
 
+use crate::answer::PlannedIndex;
 use crate::error::RunError;
 use crate::publish::Publication;
 use crate::publish::physical::DATA_SCHEMA;
@@ -52,6 +53,33 @@ impl Wanted {
     }
 }
 
+/// What is to be made and dropped.
+struct IndexChanges {
+    /// Names and what they are to be.
+    missing: Vec<(String, Wanted)>,
+    /// Names and their physical tables.
+    gone: BTreeMap<String, String>,
+}
+
+/// The indexes that a table has from its first build on, by its definition alone.
+pub fn first_indexes(project: &Project) -> impl Iterator<Item = PlannedIndex> {
+    let index = |table: &TableName, columns: &Columns, unique: bool| PlannedIndex {
+        table: table.to_string(),
+        columns: columns.clone(),
+        unique,
+        dropped: None,
+    };
+    let streams = project.sources.iter().flat_map(|source| &source.streams);
+    let streams = streams.filter(|stream| stream.write_disposition != WriteDisposition::Append);
+    let streams = streams.map(move |stream| index(&stream.table, &stream.primary_key, false));
+    let models = project.models.iter().filter(|model| model.materialized == Materialized::Table);
+    let models = models.flat_map(move |model| {
+        let declared = model.indexes.iter().map(|declared| index(&model.table, &declared.columns, declared.unique));
+        declared.chain([index(&model.table, &model.primary_key, false)]).collect::<Vec<_>>()
+    });
+    streams.chain(models).filter(|index| !index.columns.is_empty())
+}
+
 impl Publication<'_> {
     /// Makes the indexes that are missing, and drops those that nobody needs any more.
     pub fn keep_indexes(&mut self) -> Result<(), RunError> {
@@ -59,27 +87,11 @@ impl Publication<'_> {
         if !self.database.dialect.has_indexes() || !(self.definitions_changed || asked) {
             return Ok(());
         }
-        let longest = self.database.dialect.longest_name().unwrap_or(usize::MAX);
-        let standing = self.database.connection.indexes(DATA_SCHEMA).map_err(|error| self.database.error(error))?;
-        let standing: BTreeMap<String, String> = standing.into_iter().map(|index| (index.name, index.table)).collect();
-        let mut kept: BTreeSet<String> = BTreeSet::new();
-        for wanted in self.wanted_indexes() {
-            let name = wanted.name(longest);
-            if standing.contains_key(&name) {
-                kept.insert(name);
-                continue;
-            }
-            if self.make_wanted(&wanted, &name)? {
-                kept.insert(name);
-            }
+        let IndexChanges { missing, gone } = self.index_changes()?;
+        for (name, wanted) in missing {
+            self.make_wanted(&wanted, &name)?;
         }
-        let own: BTreeSet<&str> = self.physical_tables().collect();
-        let gone: Vec<String> = standing
-            .into_iter()
-            .filter(|(name, table)| name.starts_with("i_") && own.contains(table.as_str()) && !kept.contains(name))
-            .map(|(name, _)| name)
-            .collect();
-        for name in gone {
+        for (name, _) in gone {
             let index = self.physical(&name)?;
             self.database.execute(&format!("drop index if exists {index}"))?;
         }
@@ -129,6 +141,57 @@ impl Publication<'_> {
         let table = self.physical(&wanted.physical)?;
         let (unique, after_run) = (wanted.unique, wanted.after_run);
         self.make_index(&NewIndex { name, table: &table, columns: &columns, unique, after_run })
+    }
+
+    /// What is wanted and does not stand, and what stands and is not wanted.
+    fn index_changes(&mut self) -> Result<IndexChanges, RunError> {
+        let longest = self.database.dialect.longest_name().unwrap_or(usize::MAX);
+        let standing = self.database.connection.indexes(DATA_SCHEMA).map_err(|error| self.database.error(error))?;
+        let mut gone: BTreeMap<String, String> = standing.into_iter().map(|index| (index.name, index.table)).collect();
+        let mut missing = Vec::new();
+        for wanted in self.wanted_indexes() {
+            let name = wanted.name(longest);
+            if gone.remove(&name).is_none() {
+                missing.push((name, wanted));
+            }
+        }
+        let own: BTreeSet<&str> = self.physical_tables().collect();
+        gone.retain(|name, table| name.starts_with("i_") && own.contains(table.as_str()));
+        Ok(IndexChanges { missing, gone })
+    }
+
+    /// The indexes that a run would make or drop, on the tables that stand; and, of those that were never built, on their keys and what
+    /// people ask for: what refreshes look up there is known when they are built.
+    pub fn planned_indexes(&mut self) -> Result<Vec<PlannedIndex>, RunError> {
+        if !self.database.dialect.has_indexes() {
+            return Ok(Vec::new());
+        }
+        let IndexChanges { missing, gone } = self.index_changes()?;
+        let states = self.tables.iter().chain(self.stages.all());
+        let names: BTreeMap<&str, String> =
+            states.map(|(table, state)| (state.physical.as_str(), table.to_string())).collect();
+        let name_of = |physical: &str| names.get(physical).cloned().unwrap_or_else(|| physical.to_owned());
+        let mut planned: Vec<PlannedIndex> = missing
+            .into_iter()
+            .map(|(_, wanted)| PlannedIndex {
+                table: name_of(&wanted.physical),
+                columns: wanted.columns,
+                unique: wanted.unique,
+                dropped: None,
+            })
+            .collect();
+        planned.extend(gone.into_iter().map(|(name, physical)| PlannedIndex {
+            table: name_of(&physical),
+            columns: Vec::new(),
+            unique: false,
+            dropped: Some(name),
+        }));
+        planned.extend(first_indexes(self.project).filter(|index| {
+            let is_built = |table: &TableName| table.to_string() == index.table;
+            !self.tables.keys().any(is_built)
+        }));
+        planned.sort();
+        Ok(planned)
     }
 
     /// Makes an index; whether there can be one.

@@ -88,6 +88,8 @@ impl Publication<'_> {
             step.rows_before = state.rows;
             step.rows_after = state.rows;
         }
+        // Another text looks rows up by other columns.
+        self.definitions_changed |= matches!(need, Need::Rebuild(_)) && self.database.dialect.has_indexes();
         let changed_only = matches!(need, Need::Refresh(_));
         let reason = match need {
             Need::Current => {

@@ -214,6 +214,7 @@ impl Run<'_> {
             publication.drop_text_indexes()?;
         }
         let removed = removed_tables(&publication);
+        publication.definitions_changed |= !removed.is_empty() && dialect.has_indexes();
         let mut dropped = Vec::new();
         if self.options.drop_removed {
             // Views go before what they read.

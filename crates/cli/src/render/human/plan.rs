@@ -30,6 +30,14 @@ pub fn draw(page: &Page, plan: &Plan) -> String {
             page.paint.faint(format!("{} with nothing to do", counted(idle as u64, "table")))
         ));
     }
+    for index in &plan.indexes {
+        let what = match (&index.dropped, index.unique) {
+            (Some(name), _) => format!("drop {name}, which nothing needs any more"),
+            (None, true) => format!("make unique ({})", index.columns.join(", ")),
+            (None, false) => format!("make ({})", index.columns.join(", ")),
+        };
+        text.push_str(&format!("{}: {} {what}\n", page.paint.faint("index"), index.table));
+    }
     for table in &plan.removed {
         text.push_str(&format!(
             "{}: {table} is no longer in the project; drop it with `thalweg build --drop-removed`\n",
