@@ -184,10 +184,16 @@ fn assert_settles(step: &Step, shop: &Shop) {
 #[track_caller]
 fn all_or_nothing(before: &Tables, after: &State, shop: &Shop) -> bool {
     let seen = shop.published();
-    if let (Some(old), Some(new)) = (difference(before, &seen), difference(&after.published, &seen)) {
+    // Versions that are superseded go after the commit, or with the next build.
+    let left = |name: &String| {
+        name.starts_with("thalweg_data.") && before.contains_key(name) && !after.published.contains_key(name)
+    };
+    let shown: Tables =
+        seen.iter().filter(|(name, _)| !left(name)).map(|(name, rows)| (name.clone(), rows.clone())).collect();
+    if let (Some(old), Some(new)) = (difference(before, &seen), difference(&after.published, &shown)) {
         panic!("readers see something between.\nAgainst before:\n{old}Against after:\n{new}");
     }
-    seen == after.published
+    shown == after.published
 }
 
 /// The places a build is killed at: one hit of every failpoint, and some statements.
