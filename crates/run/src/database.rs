@@ -83,9 +83,10 @@ impl<'a> Database<'a> {
 
     /// An error of the warehouse, with the table it happened at.
     pub fn error(&self, error: WarehouseError) -> RunError {
+        use WarehouseErrorKind::{DeadTransaction, Interrupted, LimitExceeded, Statement};
         match error.kind {
-            WarehouseErrorKind::Interrupted => RunError::Cancelled,
-            WarehouseErrorKind::Statement | WarehouseErrorKind::DeadTransaction if !self.about.is_empty() => {
+            Interrupted => RunError::Cancelled,
+            Statement | DeadTransaction | LimitExceeded if !self.about.is_empty() => {
                 RunError::Table { table: self.about.clone(), error }
             }
             _ => RunError::Warehouse(error),

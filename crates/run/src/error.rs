@@ -76,9 +76,10 @@ impl RunError {
         matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == WarehouseErrorKind::Conflict)
     }
 
-    /// Whether a text is longer than an entry of an index can be.
-    pub fn is_long_entry(&self) -> bool {
-        matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == WarehouseErrorKind::LongEntry)
+    /// Whether a limit of the engine was passed: most likely, a text is longer than an entry of an index can be.
+    pub fn is_limit_exceeded(&self) -> bool {
+        use WarehouseErrorKind::LimitExceeded;
+        matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == LimitExceeded)
     }
 
     /// Whether the connection to the warehouse is lost.
@@ -92,7 +93,7 @@ impl RunError {
         match self {
             Self::Table { .. } | Self::Incremental { .. } | Self::Unbalanced { .. } | Self::Stopped(_) => 1,
             Self::Warehouse(error) => match error.kind {
-                WarehouseErrorKind::Statement | WarehouseErrorKind::LongEntry | WarehouseErrorKind::Fenced => 1,
+                WarehouseErrorKind::Statement | WarehouseErrorKind::LimitExceeded | WarehouseErrorKind::Fenced => 1,
                 _ => 2,
             },
             _ => 2,

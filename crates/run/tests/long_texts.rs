@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use thalweg_run::RunState;
+use thalweg_warehouse::Access;
 
 use crate::laws;
-use crate::site::{Site, on_postgres};
+use crate::site::{Site, described, on_postgres};
 
 /// A text that no server makes shorter by compressing it.
 fn long(seed: u64) -> String {
@@ -53,6 +54,9 @@ fn a_long_text_arrives_later() {
     on_postgres(|| {
         let site = site("name,no,amount\na,1,1\nb,1,2\n");
         assert_eq!(site.build().unwrap().state, RunState::Published);
+        let mut connection = site.connect(Access::Write).unwrap();
+        connection.execute("create index by_hand on thalweg_data.\"shop.store.names.v1\" (title)", &[]).unwrap();
+        drop(connection);
         let before = kinds(&site);
         assert!(before.iter().any(|kind| kind[0].as_deref() == Some("btree")), "{before:?}");
         site.put("incoming/lines2.csv", format!("name,no,amount\n{},1,40\n{0},2,100\na,2,7\n", long(1)));
@@ -60,6 +64,8 @@ fn a_long_text_arrives_later() {
         assert_eq!(outcome.state, RunState::Published);
         assert_eq!(total(&site), "150 of 9000");
         laws::assert_verified(&site);
+        let by_hand = site.ask("select count(*)::text from pg_catalog.pg_class c where c.relname = 'by_hand'");
+        assert_eq!(by_hand, [[Some("1".to_owned())]], "an index of somebody's own stays");
         // What holds a long text is hashed or held by its other columns; the table of short names has its tree again.
         let after = kinds(&site);
         assert_ne!(after, before);
@@ -80,5 +86,15 @@ fn a_long_text_is_there_from_the_beginning() {
         assert_eq!(site.build().unwrap().state, RunState::Published);
         assert_eq!(total(&site), "3 of 9000");
         laws::assert_verified(&site);
+    });
+}
+
+#[test]
+fn a_limit_that_a_model_passes_is_its_error() {
+    on_postgres(|| {
+        let site = site("name,no,amount\na,1,1\n");
+        site.put("models/mart/totals.sql", "select name, repeat('x', 2000000000) as amount from store.lines");
+        let error = described(&site.build().unwrap_err());
+        assert!(error.contains("mart.totals") && error.contains("requested length too large"), "{error}");
     });
 }

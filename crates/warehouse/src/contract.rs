@@ -83,8 +83,6 @@ pub struct Capabilities {
     pub transactional_ddl: bool,
     /// A failed statement can be undone without the rest of the transaction.
     pub savepoints: bool,
-    /// Indexes make lookups cheap.
-    pub indexes: bool,
     /// A staged relation reads the files anew at each use, instead of holding a copy.
     pub stages_in_place: bool,
 }
@@ -277,12 +275,12 @@ pub struct ViewDefinition {
 /// An index that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandingIndex {
-    /// Whether whole texts are in it, which may be too long for it one day.
-    pub holds_texts: bool,
     /// Its name.
     pub name: String,
     /// The table it is of.
     pub table: String,
+    /// Whether whole texts are in it, which may be too long for it one day.
+    pub holds_texts: bool,
 }
 
 /// A column of a staged relation.
@@ -346,8 +344,9 @@ pub enum WarehouseErrorKind {
     /// Somebody else worked on the same tables (a deadlock, a lock that was waited for too long, a serialisation failure): nothing is
     /// wrong, and the transaction may be done again as a whole.
     Conflict,
-    /// A text is longer than an entry of an index can be: the index has to be another.
-    LongEntry,
+    /// A limit of the engine was passed. Where a statement writes rows or makes an index, that is most likely a text longer than an entry of
+    /// the index can be, and the index has to be another.
+    LimitExceeded,
     /// The connection is lost, and the transaction with it: nothing of it happened.
     Lost,
     /// Nobody knows whether the commit happened: read the ledger.

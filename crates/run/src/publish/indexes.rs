@@ -156,7 +156,7 @@ impl Publication<'_> {
             }
         }
         let own: BTreeSet<&str> = self.physical_tables().collect();
-        gone.retain(|name, table| name.starts_with("i_") && own.contains(table.as_str()));
+        gone.retain(|name, table| is_ours(name, table, &own));
         Ok(IndexChanges { missing, gone })
     }
 
@@ -206,7 +206,7 @@ impl Publication<'_> {
         self.database.savepoint(SAVEPOINT)?;
         match self.database.execute(&statement) {
             Ok(_) => {}
-            Err(error) if error.is_long_entry() => {
+            Err(error) if error.is_limit_exceeded() => {
                 self.database.rollback_to(SAVEPOINT)?;
                 self.database.execute(&otherwise)?;
             }
@@ -219,9 +219,10 @@ impl Publication<'_> {
     /// Drops the indexes in which a text may be too long, to be made again as they can be when everything is there.
     pub fn drop_text_indexes(&mut self) -> Result<(), RunError> {
         let standing = self.database.connection.indexes(DATA_SCHEMA).map_err(|error| self.database.error(error))?;
-        let own: BTreeSet<String> = self.physical_tables().map(str::to_owned).collect();
-        for index in standing.iter().filter(|index| index.holds_texts && own.contains(&index.table)) {
-            let index = self.physical(&index.name)?;
+        let own: BTreeSet<&str> = self.physical_tables().collect();
+        let held = standing.into_iter().filter(|index| index.holds_texts && is_ours(&index.name, &index.table, &own));
+        for name in held.map(|index| index.name).collect::<Vec<_>>() {
+            let index = self.physical(&name)?;
             self.database.execute(&format!("drop index if exists {index}"))?;
         }
         self.definitions_changed = true;
@@ -320,6 +321,11 @@ impl Publication<'_> {
     fn table_of_parts(&self, name: &[String]) -> Option<TableName> {
         self.tables.keys().find(|table| self.published_parts(table) == name).cloned()
     }
+}
+
+/// Whether an index was made here, on one of these tables: people may have made others on them by hand.
+fn is_ours(name: &str, table: &str, own: &BTreeSet<&str>) -> bool {
+    name.starts_with("i_") && own.contains(table)
 }
 
 /// Without those that another one begins with: it serves for them, too.

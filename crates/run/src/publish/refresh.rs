@@ -221,6 +221,8 @@ fn set_keys(step: &mut StepOutcome, keys: u64) {
 /// An error of a statement that was made here.
 pub fn generated(table: &TableName, error: RunError) -> RunError {
     match error {
+        // The whole publication is tried without the indexes that hold texts first.
+        limit @ RunError::Table { .. } if limit.is_limit_exceeded() => limit,
         RunError::Table { error, .. } => {
             RunError::Incremental { table: table.clone(), reason: first_line(&error.message) }
         }

@@ -80,7 +80,8 @@ impl Run<'_> {
                     (self.notes, self.failed) = before;
                     self.in_full.insert(table, format!("a statement of its incremental refresh failed: {reason}"));
                 }
-                Err(error) if error.is_long_entry() && !self.long_texts => {
+                // No statement's error yet: the indexes that hold texts may be in the way.
+                Err(error) if error.is_limit_exceeded() && !self.long_texts => {
                     link.connection.rollback()?;
                     (self.notes, self.failed) = before;
                     self.long_texts = true;
@@ -109,7 +110,7 @@ impl Run<'_> {
                 undone?;
                 let failed_run = match &error {
                     RunError::Warehouse(inner) => {
-                        matches!(inner.kind, WarehouseErrorKind::Statement | WarehouseErrorKind::LongEntry)
+                        matches!(inner.kind, WarehouseErrorKind::Statement | WarehouseErrorKind::LimitExceeded)
                     }
                     RunError::Table { .. } | RunError::Incremental { .. } | RunError::Unbalanced { .. } => true,
                     _ => false,

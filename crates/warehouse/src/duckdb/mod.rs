@@ -39,13 +39,7 @@ impl DuckDbWarehouse {
 
 impl Warehouse for DuckDbWarehouse {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            transactions: true,
-            transactional_ddl: true,
-            savepoints: false,
-            indexes: true,
-            stages_in_place: true,
-        }
+        Capabilities { transactions: true, transactional_ddl: true, savepoints: false, stages_in_place: true }
     }
 
     fn display(&self) -> String {

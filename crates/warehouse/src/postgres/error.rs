@@ -17,7 +17,9 @@ pub(super) fn of_statement(error: &PostgresError, sql: Option<&Translated<'_>>) 
     let told = error.message.strip_prefix("postgres ").and_then(|told| told.split_once(": ")).map(|(_, told)| told);
     let message = match kind {
         WarehouseErrorKind::Interrupted => "the statement was stopped".to_owned(),
-        WarehouseErrorKind::Statement if advice.is_none() => told.unwrap_or(&error.message).to_owned(),
+        WarehouseErrorKind::Statement | WarehouseErrorKind::LimitExceeded if advice.is_none() => {
+            told.unwrap_or(&error.message).to_owned()
+        }
         _ => advice.map_or_else(|| error.message.clone(), |advice| format!("{}; {advice}", error.message)),
     };
     WarehouseError {
@@ -59,7 +61,7 @@ fn decide(code: &str) -> (WarehouseErrorKind, Option<&'static str>) {
         }
         "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => (Kind::Lost, Some("run again")),
         "53100" => (Kind::Storage, Some("the server's disk is full: make room and run again")),
-        "54000" => (Kind::LongEntry, None),
+        "54000" => (Kind::LimitExceeded, None),
         "53200" => (Kind::Storage, Some("the server lacks memory: lower its `work_mem`, and run again")),
         "42501" => (Kind::Statement, Some("grant the role what is missing: `thalweg grants` writes a script")),
         _ => match code.get(..2) {
@@ -86,6 +88,7 @@ mod tests {
             ("57P01", WarehouseErrorKind::Lost),
             ("08006", WarehouseErrorKind::Lost),
             ("53100", WarehouseErrorKind::Storage),
+            ("54000", WarehouseErrorKind::LimitExceeded),
             ("", WarehouseErrorKind::Statement),
         ] {
             assert_eq!(decide(code).0, expected, "{code}");

@@ -62,13 +62,7 @@ pub(crate) fn scratch(warehouse: &PostgresWarehouse) -> Result<Box<dyn Connectio
 
 impl Warehouse for PostgresWarehouse {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            transactions: true,
-            transactional_ddl: true,
-            savepoints: true,
-            indexes: true,
-            stages_in_place: false,
-        }
+        Capabilities { transactions: true, transactional_ddl: true, savepoints: true, stages_in_place: false }
     }
 
     fn display(&self) -> String {

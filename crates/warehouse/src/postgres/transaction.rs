@@ -369,8 +369,8 @@ impl Connection for PostgresConnection {
         ))?;
         let index = |row: Vec<Option<String>>| {
             let mut cells = row.into_iter();
-            let (name, table) = (cells.next()??, cells.next()??);
-            Some(StandingIndex { holds_texts: matches!(cells.next()??.as_str(), "t" | "true"), name, table })
+            let (name, table, holds_texts) = (cells.next()??, cells.next()??, cells.next()?? == "t");
+            Some(StandingIndex { name, table, holds_texts })
         };
         Ok(found.into_iter().filter_map(index).collect())
     }

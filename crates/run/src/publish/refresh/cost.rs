@@ -60,7 +60,6 @@ impl Costs {
 
     /// Why the keys that so many changed rows touch need not be looked for, by what came of it before.
     pub fn in_vain(&self, table: &TableName, shape: &str, upstream: u64, rows: u64) -> Option<String> {
-        let number = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
         let looked = |row: &&RefreshRow| row.keys.is_some() && row.upstream.is_some();
         let last = self.of(table, shape).find(looked)?;
         let (then, keys) = (number(last.upstream)?, number(last.keys)?);
@@ -76,7 +75,6 @@ impl Costs {
 
     /// Why a table is rather computed anew, by how long refreshes after no more changes took.
     pub fn took_longer(&self, table: &TableName, shape: &str, upstream: u64, rows: u64) -> Option<String> {
-        let number = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
         let full = self.full(table, shape, rows)?;
         let alike = |row: &&RefreshRow| {
             row.strategy == "incremental" && number(row.upstream).is_some_and(|then| then <= upstream.saturating_mul(2))
@@ -104,6 +102,10 @@ impl Costs {
         let each = (largest.1 - least).max(largest.1 * 0.5) / largest.0.max(1.0);
         Some(least.max(least * 0.5 + each * keys as f64))
     }
+}
+
+fn number(number: Option<i64>) -> Option<u64> {
+    number.and_then(|number| u64::try_from(number).ok())
 }
 
 fn in_full(row: &RefreshRow) -> bool {
