@@ -53,6 +53,11 @@ impl Database {
         self.connection.execute(sql, &[]).map(|_| ())
     }
 
+    /// Whether the engine rewrites plans, as it does unless told otherwise.
+    pub fn optimize(&mut self, optimize: bool) -> Result<(), EngineError> {
+        self.run(if optimize { "pragma enable_optimizer" } else { "pragma disable_optimizer" })
+    }
+
     /// Begins a case: all of it is one transaction, as a run of the program is.
     pub fn begin(&mut self) -> Result<(), EngineError> {
         self.connection.begin()
