@@ -34,8 +34,8 @@ mod weight;
 
 pub use clock::{ClockChange, ClockChanges, clock_name};
 pub use relation::{
-    Aggregate, Apply, ApplyKind, ColumnId, Expression, InputTable, InputTables, Join, JoinKind, Kind, Obstacle,
-    OutputColumn, Relation, Scalar, SetOperator, Tree, TreeTable, Window,
+    Aggregate, Apply, ApplyKind, ColumnId, Expression, Grouping, InputTable, InputTables, Join, JoinKind, Kind,
+    Obstacle, OutputColumn, Relation, Scalar, SetOperator, Tree, TreeTable, Window,
 };
 pub use rule::{Rule, SwitchedOff};
 pub use shape::{ChangedInput, Discovery, Fresh, Inputs, Restriction, Shape, Statement};

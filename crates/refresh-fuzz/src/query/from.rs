@@ -64,6 +64,9 @@ impl Generator<'_> {
                 ],
             };
         }
+        if depth > 0 && self.choices.chance(2) {
+            return if self.choices.chance(50) { self.recursion() } else { self.pivot() };
+        }
         let source = if !self.ctes.is_empty() && self.choices.chance(60) {
             // The latest are the likeliest: steps build on one another.
             let back = self.choices.weighted(&[(4, 0), (2, 1), (1, 2), (1, 3)]).min(self.ctes.len() - 1);
@@ -78,6 +81,40 @@ impl Generator<'_> {
         self.feature("derived table");
         let alias = self.name("d");
         Item { sql: format!("({}) as {alias}", text.sql), qualifier: alias, fields: text.fields }
+    }
+
+    /// Numbers counted up from those of a table.
+    fn recursion(&mut self) -> Item {
+        let source = self.choices.pick(&self.sources).clone();
+        let Some(number) = source.fields.iter().find(|field| field.family == Family::Integer).cloned() else {
+            return self.named(&source, None, &Scope::default());
+        };
+        self.feature("recursion");
+        let (cte, alias, column) = (self.name("r"), self.name("d"), quoted(&number.name));
+        let sql = format!(
+            "(with recursive {cte}(n) as (select {column} from {} union select n + 1 from {cte} where n < 3) select n from {cte}) as {alias}",
+            source.sql
+        );
+        Item { sql, qualifier: alias, fields: vec![Field { name: "n".into(), family: Family::Integer }] }
+    }
+
+    /// Rows of a table counted by a number, with a column for each of some numbers.
+    fn pivot(&mut self) -> Item {
+        let source = self.choices.pick(&self.sources).clone();
+        let mut exact = source.fields.iter().filter(|field| field.family.is_exact());
+        let number = source.fields.iter().find(|field| field.family == Family::Integer);
+        let (Some(number), Some(group)) = (number, exact.find(|field| Some(*field) != number)) else {
+            return self.named(&source, None, &Scope::default());
+        };
+        self.feature("pivot");
+        let (alias, number, by) = (self.name("d"), quoted(&number.name), quoted(&group.name));
+        let sql = format!(
+            "(pivot (select {by}, {number} from {}) on {number} in (0, 1) using count(*) group by {by}) as {alias}",
+            source.sql
+        );
+        let counts = ["0", "1"].map(|name| Field { name: name.into(), family: Family::Integer });
+        let fields = std::iter::once(group.clone()).chain(counts).collect();
+        Item { sql, qualifier: alias, fields }
     }
 
     fn named(&mut self, source: &Source, outer: Option<&Scope>, beside: &Scope) -> Item {

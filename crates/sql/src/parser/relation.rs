@@ -51,7 +51,7 @@ pub fn parse_relation(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables
     parse_within(sql, dialect, inputs, false)
 }
 
-/// As [`parse_relation`], with the pieces of selects that group and only count and add ([`crate::refresh::Aggregate::summed`]).
+/// As [`parse_relation`], with what selects group by in the text, and the pieces of those that only count and add ([`crate::refresh::Aggregate`]).
 pub fn parse_summed(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables) -> Result<Tree, Obstacle> {
     parse_within(sql, dialect, inputs, true)
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 pub struct Block {
     /// What it is.
     pub kind: BlockKind,
-    /// The query, without the parentheses around it; the whole query for [`BlockKind::Limited`].
+    /// The query, without the parentheses around it; the whole query for [`BlockKind::Limited`] and [`BlockKind::Whole`].
     pub span: Range<usize>,
     /// The CTEs it needs, each `name as (...)`, in order.
     pub ctes: Vec<Range<usize>>,
@@ -27,6 +27,8 @@ pub enum BlockKind {
     Value,
     /// The whole query, of which LIMIT keeps the first rows.
     Limited(Limited),
+    /// The whole query.
+    Whole,
 }
 
 /// How LIMIT chooses rows.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::columns::{Columns, ids};
 use super::push::{coalesced_pair, equalities};
-use super::relation::{ColumnId, JoinKind, Kind, Obstacle, Relation, Scalar, Tree};
+use super::relation::{ColumnId, Grouping, JoinKind, Kind, Obstacle, Relation, Scalar, Tree};
 
 /// K as positions in the output, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +86,30 @@ pub(super) fn choose(tree: &Tree, columns: &Columns, declared: &[String]) -> Res
         positions: plain,
         reason: "all columns that come from tables unchanged: no key and no group is among the output".to_owned(),
     })
+}
+
+/// Whether a column of the output is known before anything is computed.
+pub(super) fn any_known(tree: &Tree) -> bool {
+    let columns = Columns::of(tree);
+    tree.root.columns.iter().any(|column| columns.is_known(column.id))
+}
+
+/// The groups of the select at the top, whose columns tell its rows apart.
+pub(super) fn hidden_groups(tree: &Tree) -> Option<&Grouping> {
+    let columns = Columns::of(tree);
+    let mut relation = &tree.root;
+    loop {
+        relation = match &relation.kind {
+            Kind::Filter { input, .. } | Kind::Project { input, .. } => input,
+            Kind::Window(window) => &window.input,
+            Kind::Apply(apply) => &apply.left,
+            Kind::Aggregate(aggregate) => {
+                let known = aggregate.groups.iter().all(|(group, _)| columns.is_known(*group));
+                return aggregate.written.as_ref().filter(|_| known);
+            }
+            _ => return None,
+        };
+    }
 }
 
 /// The output columns that are the coalesced key of the uppermost full join.

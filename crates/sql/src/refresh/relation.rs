@@ -260,6 +260,17 @@ pub struct Aggregate {
     pub span: Range<usize>,
     /// The pieces of its text, where its aggregates all follow from counts and sums of finer groups.
     pub summed: Option<Box<Summed>>,
+    /// What its groups are in the text, where that was asked for and is known.
+    pub written: Option<Grouping>,
+}
+
+/// `GROUP BY` as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grouping {
+    /// The end of the word SELECT.
+    pub list: usize,
+    /// The expressions, one for each group.
+    pub keys: Vec<Range<usize>>,
 }
 
 /// Window functions of one select.

@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::block::{Block, BlockKind, Limited, OrderBy};
 use super::columns::{Columns, Definition};
+use super::key::{any_known, hidden_groups};
 use super::relation::{ColumnId, InputTable, InputTables, Kind, Relation, Scalar, Tree};
 use super::restricted::replaced;
 use super::summed::Summing;
 use super::weight::{Weighed, Weight, weigh};
 use crate::dialect::{Dialect, InvalidName};
-use crate::parser::{parse_blocks, parse_relation};
+use crate::parser::{parse_blocks, parse_relation, parse_summed};
 
 /// The schema under which texts name stages; no table that a user's text can name stands there.
 pub const STAGE_SCHEMA: &str = "thalweg_data";
@@ -26,6 +27,9 @@ const MOST: usize = 12;
 const DEPTH: usize = 4;
 /// How many ways to split a model are looked at.
 const TRIALS: usize = 400;
+
+/// Names of columns that tell rows apart and that nobody asked for: with a number.
+const HIDDEN_KEY: &str = "_thalweg_key_";
 
 /// Functions whose answer depends on the order of rows.
 const ORDERED: &[&str] = &[
@@ -196,6 +200,8 @@ struct TakenOut {
     raw: String,
     /// The names of its columns.
     columns: Vec<String>,
+    /// How many of them, the first, are not the user's: nothing that is asked for tells its rows apart.
+    hidden: usize,
     tree: Tree,
 }
 
@@ -265,7 +271,7 @@ impl Splitter<'_> {
         out: &TakenOut,
         (stages, depth, reason): (&[Part], usize, &str),
     ) -> Option<Candidate> {
-        let TakenOut { raw, columns, tree } = out;
+        let TakenOut { raw, columns, hidden, tree } = out;
         let known = stages.iter().find(|part| part.raw == *raw);
         let mut parts = Vec::new();
         let mut cost = 0;
@@ -302,7 +308,7 @@ impl Splitter<'_> {
                 name
             }
         };
-        let rest = self.without(text, places, &name, columns).ok()?;
+        let rest = self.without(text, places, &name, columns.get(*hidden..)?).ok()?;
         Some(Candidate { stages: parts, rest, cost })
     }
 
@@ -313,6 +319,7 @@ impl Splitter<'_> {
             block.name.to_lowercase().chars().filter(|one| one.is_ascii_alphanumeric() || *one == '_').collect();
         let name = match (&block.kind, plain.as_str()) {
             (BlockKind::Limited(_), _) => "unlimited",
+            (BlockKind::Whole, _) => "groups",
             (BlockKind::Value, _) => "value",
             (BlockKind::Table, "") => "part",
             (BlockKind::Table, name) => name,
@@ -335,22 +342,56 @@ impl Splitter<'_> {
             ctes.push(text.get(cte.clone())?);
         }
         let with = if ctes.is_empty() { String::new() } else { format!("with {}\n", ctes.join(",\n")) };
-        let raw = if ctes.is_empty() { piece.to_owned() } else { format!("{with}select q.* from ({piece}\n) q") };
-        let tree = self.read(&raw)?;
+        let mut raw = if ctes.is_empty() { piece.to_owned() } else { format!("{with}select q.* from ({piece}\n) q") };
+        let mut tree = self.read(&raw)?;
         if !tree.clock.is_empty() || tree.tables.is_empty() {
             return None;
         }
+        let keyed = self.with_hidden_key(&raw, &tree);
+        let hidden = keyed.as_ref().map_or(0, |(_, keyed)| keyed.names.len() - tree.names.len());
+        if block.kind == BlockKind::Whole && hidden == 0 {
+            return None;
+        }
         if block.kind == BlockKind::Value {
-            let columns: Vec<String> = (0..tree.names.len()).map(|index| format!("value_{index}")).collect();
+            let own = keyed.iter().flat_map(|(_, keyed)| keyed.names.iter().take(hidden).cloned());
+            let columns: Vec<String> = own.chain((0..tree.names.len()).map(|index| format!("value_{index}"))).collect();
             let list: Result<Vec<String>, InvalidName> =
                 columns.iter().map(|column| self.dialect.quote_identifier(column)).collect();
-            let raw = format!("{with}select q.* from ({piece}\n) q({})", list.ok()?.join(", "));
+            let list = list.ok()?.join(", ");
+            let raw = match keyed {
+                Some((raw, _)) => format!("select q.* from ({raw}\n) q({list})"),
+                None => format!("{with}select q.* from ({piece}\n) q({list})"),
+            };
             let tree = self.read(&raw)?;
-            return Some(TakenOut { raw, columns, tree });
+            return Some(TakenOut { raw, columns, hidden, tree });
+        }
+        if let Some(keyed) = keyed {
+            (raw, tree) = keyed;
         }
         let mut taken = BTreeSet::new();
         let distinct = tree.names.iter().all(|name| !name.is_empty() && taken.insert(name.to_lowercase()));
-        distinct.then(|| TakenOut { raw, columns: tree.names.clone(), tree })
+        distinct.then(|| TakenOut { raw, columns: tree.names.clone(), hidden, tree })
+    }
+
+    /// A text with the columns it groups by before its others, where none of those tells its rows apart before they are computed.
+    fn with_hidden_key(&self, text: &str, tree: &Tree) -> Option<(String, Tree)> {
+        if any_known(tree) {
+            return None;
+        }
+        let names = &tree.names;
+        let inputs = WithStages { inputs: self.inputs, stages: self.stages.borrow().clone() };
+        let tree = parse_summed(text, self.dialect, &inputs).ok()?;
+        let grouping = hidden_groups(&tree)?;
+        let mut list = Vec::with_capacity(grouping.keys.len());
+        for (key, number) in grouping.keys.iter().zip(1..) {
+            let name = self.dialect.quote_identifier(&format!("{HIDDEN_KEY}{number}")).ok()?;
+            list.push(format!("{} as {name},", text.get(key.clone())?.trim()));
+        }
+        let keyed = replaced(text, vec![(grouping.list..grouping.list, list.join(" "))]);
+        let tree = self.read(&keyed)?;
+        // What stands in the midst of the query does not come out of it.
+        let hidden = tree.names.len().checked_sub(names.len()).filter(|hidden| *hidden == grouping.keys.len())?;
+        (tree.names.get(hidden..)? == names).then_some((keyed, tree))
     }
 
     /// The text with a select from the stage in the places of the block.

@@ -269,7 +269,7 @@ fn surroundings(
     let inner = blocks
         .iter()
         .filter(within)
-        .filter(|block| !matches!(block.kind, BlockKind::Limited(_)))
+        .filter(|block| !matches!(block.kind, BlockKind::Limited(_) | BlockKind::Whole))
         .min_by_key(|block| block.span.len());
     let span = inner.map_or(0..text.len(), |block| block.span.clone());
     // Around the query there is nothing but its order: anything else could not be read.

@@ -53,8 +53,12 @@ fn blocks(sql: &str, dialect: &dyn Dialect) -> Vec<Block> {
         .cloned()
         .collect();
     let mut finder = Finder { sql, positions: &positions, tokens, dialect, env: Vec::new(), blocks: Vec::new() };
-    if let Some(limited) = finder.limited(&reading.tree, reading.facts.body.clone()) {
+    let whole = reading.facts.body.clone();
+    if let Some(limited) = finder.limited(&reading.tree, whole.clone()) {
         finder.blocks.push(limited);
+    } else if finder.reads_as(whole.clone(), &reading.tree) {
+        let name = String::new();
+        finder.blocks.push(Block { kind: BlockKind::Whole, span: whole, ctes: Vec::new(), name, ordered: false });
     }
     finder.query(&reading.tree, 0);
     finder.blocks

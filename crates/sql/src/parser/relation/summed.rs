@@ -18,8 +18,8 @@ use super::scope::{Found, parts, same};
 use super::select::{Block, aggregates, holds_window, is_for_groups, is_grouped_by_all, ordinal};
 use crate::dialect::Grammar;
 use crate::parser::facts::unescaped;
-use crate::refresh::ColumnId;
 use crate::refresh::summed::{Piece, PieceKind, Summed};
+use crate::refresh::{ColumnId, Grouping};
 
 /// Where the clauses of a select stand.
 struct Clauses {
@@ -86,6 +86,18 @@ impl<'a> Reader<'a> {
             group_by: clauses.group_by,
             keys,
             pieces,
+        })
+    }
+
+    /// Where a select that groups has its list, and what it groups by; `None` for grouping sets, or where it has no groups.
+    pub(super) fn grouping(&mut self, select: &'a Select, block: &Block<'a, '_>) -> Option<Grouping> {
+        let groups = block.groups.as_ref().filter(|groups| !groups.pairs.is_empty() && groups.sets.len() == 1)?;
+        if block.mode != Mode::Whole || select.distinct.is_some() || groups.sets.first()?.len() != groups.pairs.len() {
+            return None;
+        }
+        Some(Grouping {
+            list: self.places.range(select.select_token.0.span).end,
+            keys: self.summed_keys(select, block)?,
         })
     }
 
