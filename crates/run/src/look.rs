@@ -261,7 +261,6 @@ pub fn looking<'a>(
         clocks: known.clocks,
         clocks_now: BTreeMap::new(),
         superseded: Vec::new(),
-        replaced_columns: Vec::new(),
         steps: Vec::new(),
         notes: Vec::new(),
         refused: Vec::new(),

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thalweg_project::{Project, TableName};
 use thalweg_sql::Compiled;
+use thalweg_warehouse::ViewDefinition;
 use thalweg_warehouse::ledger::Ledger;
 
 use crate::change::Change;
@@ -69,8 +70,6 @@ pub struct Publication<'a> {
     pub clocks_now: BTreeMap<TableName, ClockValues>,
     /// Physical tables that are no longer needed once this is published.
     pub superseded: Vec<String>,
-    /// Columns of store tables that others have taken the place of: quoted table, and the column.
-    pub replaced_columns: Vec<(String, String)>,
     /// What was done.
     pub steps: Vec<StepOutcome>,
     /// What a person should know.
@@ -125,12 +124,18 @@ impl Publication<'_> {
     /// Drops a table or view the project no longer has.
     pub fn drop_table(&mut self, table: &TableName) -> Result<(), RunError> {
         self.database.about(table.to_string());
-        let view = self.published(table)?;
-        self.database.execute(&format!("drop view if exists {view}"))?;
-        if let Some(state) = self.tables.remove(table)
-            && !state.physical.is_empty()
-        {
-            self.drop_physical(&state.physical)?;
+        let state = self.tables.remove(table);
+        let physical = state.map(|state| state.physical).filter(|physical| !physical.is_empty());
+        if self.database.dialect.definitions_wait_for_readers() {
+            let schema = format!("{}{}", self.project.target.schema_prefix, table.schema);
+            self.postpone(table, ViewDefinition { schema, view: table.name.clone(), sql: None })?;
+            self.superseded.extend(physical);
+        } else {
+            let view = self.published(table)?;
+            self.database.execute(&format!("drop view if exists {view}"))?;
+            if let Some(physical) = physical {
+                self.drop_physical(&physical)?;
+            }
         }
         self.drop_stages(table, |_| true)?;
         self.break_log(table)?;

@@ -135,11 +135,6 @@ pub trait Dialect: Debug + Send + Sync {
         true
     }
 
-    /// Whether the type of a column can be changed while a view reads it.
-    fn alters_below_views(&self) -> bool {
-        true
-    }
-
     /// Whether a view or table is defined anew or dropped only when nobody reads it any more, and nobody can read it from then to the
     /// end of the transaction.
     fn definitions_wait_for_readers(&self) -> bool {

@@ -146,10 +146,19 @@ pub trait Connection: Send {
     /// names them, and the transaction is to be undone.
     fn define_view(&mut self, schema: &str, view: &str, sql: &str) -> Result<(), WarehouseError>;
 
-    /// Defines several views, in order: all of them, or the error is of the first that cannot be. Where definitions wait for readers, new
-    /// readers wait for no more than moments at a time meanwhile.
+    /// Defines several views, in order, and then drops those that are to go: all of it, or the error is of the first that cannot be. Where
+    /// definitions wait for readers, new readers wait for no more than moments at a time meanwhile.
     fn define_views(&mut self, views: &[ViewDefinition]) -> Result<(), WarehouseError> {
-        views.iter().try_for_each(|view| self.define_view(&view.schema, &view.view, &view.sql))
+        for view in views {
+            if let Some(sql) = &view.sql {
+                self.define_view(&view.schema, &view.view, sql)?;
+            }
+        }
+        for view in views.iter().filter(|view| view.sql.is_none()) {
+            let [schema, name] = [&view.schema, &view.view].map(|name| name.replace('"', "\"\""));
+            self.execute(&format!("drop view if exists \"{schema}\".\"{name}\""), &[])?;
+        }
+        Ok(())
     }
 
     /// Runs statements that drop what nobody needs any more, in a transaction of its own; whether that could be done without waiting for
@@ -261,15 +270,15 @@ pub struct DescribedColumn {
     pub engine_type: String,
 }
 
-/// A view to be defined.
+/// A view to be defined, or dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewDefinition {
     /// Its schema.
     pub schema: String,
     /// Its name.
     pub view: String,
-    /// Its query.
-    pub sql: String,
+    /// Its query; `None` where it is to be dropped, if it is there.
+    pub sql: Option<String>,
 }
 
 /// An index that stands.

@@ -1,7 +1,7 @@
 //! Views that are defined at the end of a publication, and how they are read before.
 //!
 //! Where definitions wait for readers, readers wait for definitions from then on until the commit. So a published view that stands is
-//! defined anew when everything else is done. What reads it in the run itself is told what it will be, by its text; a statement of
+//! defined anew, or dropped, when everything else is done. What reads it in the run itself is told what it will be, by its text; a statement of
 //! which that cannot be told has everything defined before it ([`crate::database::Database::watched`]).
 
 use thalweg_project::TableName;
@@ -57,7 +57,7 @@ impl Publication<'_> {
             let coming = self.database.coming.iter().find(|view| is_meant(&view.table));
             if let Some(view) = coming {
                 // A view that is to come may read others.
-                return Some(Replacement::Subquery(self.with_coming(&view.definition.sql)?));
+                return Some(Replacement::Subquery(self.with_coming(view.definition.sql.as_ref()?)?));
             }
             let (view, _) =
                 self.tables.iter().find(|(table, state)| state.kind == TableKind::View && is_meant(table))?;

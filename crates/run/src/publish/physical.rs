@@ -83,7 +83,7 @@ impl Publication<'_> {
         let schema = format!("{}{}", self.project.target.schema_prefix, table.schema);
         tracing::debug!(view = %table, sql);
         self.definitions_changed = true;
-        let definition = ViewDefinition { schema, view: table.name.clone(), sql: sql.to_owned() };
+        let definition = ViewDefinition { schema, view: table.name.clone(), sql: Some(sql.to_owned()) };
         let waits = self.database.dialect.definitions_wait_for_readers();
         if waits && (self.tables.contains_key(table) || !self.database.coming.is_empty()) {
             return self.postpone(table, definition);

@@ -20,6 +20,7 @@ use crate::publish::difference::NewContents;
 use crate::publish::missing::ListedKeys;
 use crate::publish::physical::tombstones_name;
 use crate::publish::staging::stage;
+use crate::publish::stream::keeps_tombstones;
 use crate::publish::testing::{self, KnownTest};
 use crate::publish::unstorable;
 use crate::table_state::typed;
@@ -143,14 +144,11 @@ impl Publication<'_> {
             Some(filter) => format!("(select s.* from {stage} s where {filter})"),
             None => stage,
         };
-        let has_tombstones = stream.sequence_by.is_some()
-            && stream.soft_delete.is_some()
-            && stream.write_disposition == WriteDisposition::Merge;
         let mut merge = Merge {
             dialect,
             stage,
             target: self.physical(physical)?,
-            tombstones: if has_tombstones { Some(self.physical(&tombstones_name(physical))?) } else { None },
+            tombstones: if keeps_tombstones(stream) { Some(self.physical(&tombstones_name(physical))?) } else { None },
             columns: typed(dialect, columns),
             key: match stream.write_disposition {
                 WriteDisposition::Append => Vec::new(),

@@ -17,6 +17,7 @@ use crate::publish::physical::tombstones_name;
 use crate::publish::staging::wanted_columns;
 use crate::publish::store::{Again, ExtractFiles, merged_columns};
 use crate::table_state::{StateColumn, TableKind, TableState, typed};
+use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
 
 /// What is to be done with a stream's table.
 pub struct StreamWork<'a> {
@@ -145,15 +146,13 @@ impl Publication<'_> {
             }
             match &state {
                 Some(state) => {
-                    physical = state.physical.clone();
-                    created_run = state.created_run;
-                    if self.alter(work.stream, &physical, &known, &columns)? {
+                    if alike(&known, &columns) {
+                        (physical, created_run) = (state.physical.clone(), state.created_run);
+                    } else {
                         change = Change::Everything;
                         self.break_log(table)?;
+                        (physical, created_run) = self.with_columns(work.stream, state, &known, &columns)?;
                         self.publish_view(table, &physical, &typed(self.database.dialect, &columns))?;
-                        // Columns were added or are dropped: readers wait for that in any case.
-                        self.database.define_coming()?;
-                        self.drop_replaced_columns()?;
                     }
                 }
                 None => {
@@ -252,15 +251,8 @@ impl Publication<'_> {
         self.claim(&stream.table)?;
         let types = typed(self.database.dialect, columns);
         self.create_store_table(physical, &types)?;
-        if let (Some(sequence), Some(_), WriteDisposition::Merge) =
-            (&stream.sequence_by, &stream.soft_delete, stream.write_disposition)
-        {
-            let wanted: Vec<_> = stream
-                .primary_key
-                .iter()
-                .chain([sequence])
-                .filter_map(|name| types.iter().find(|column| column.name == *name).cloned())
-                .collect();
+        if keeps_tombstones(stream) {
+            let wanted = typed(self.database.dialect, &tombstone_columns(stream, columns));
             let definitions = self.definitions(&wanted)?.join(", ");
             let table = self.physical(&tombstones_name(physical))?;
             self.database.execute(&format!("create table {table} ({definitions})"))?;
@@ -268,73 +260,104 @@ impl Publication<'_> {
         Ok(())
     }
 
-    /// Adds columns and widens types; whether anything had to be done.
-    fn alter(
+    /// Gives a store table more columns and wider types: the physical table that has them, and since which run there is one of its name. Where
+    /// nobody could read the table any more until the commit, its rows move to a new one.
+    fn with_columns(
         &mut self,
         stream: &Stream,
-        physical: &str,
+        state: &TableState,
         known: &[Column],
         wanted: &[Column],
-    ) -> Result<bool, RunError> {
-        let table = self.physical(physical)?;
-        let dialect = self.database.dialect;
-        let mut altered = false;
+    ) -> Result<(String, i64), RunError> {
+        self.definitions_changed = true;
+        let tombstones = if keeps_tombstones(stream) { tombstone_columns(stream, wanted) } else { Vec::new() };
+        if self.database.dialect.definitions_wait_for_readers() {
+            let physical = self.free_name(&stream.table, Some(state));
+            self.create(stream, &physical, wanted)?;
+            self.move_rows(&state.physical, &physical, known, wanted, &STORE_BOOKKEEPING)?;
+            if !tombstones.is_empty() {
+                let (old, new) = (tombstones_name(&state.physical), tombstones_name(&physical));
+                self.move_rows(&old, &new, known, &tombstones, &[])?;
+            }
+            let table = self.physical(&physical)?;
+            self.database.analyze(&table, false)?;
+            self.superseded.push(state.physical.clone());
+            return Ok((physical, self.run));
+        }
+        let table = self.physical(&state.physical)?;
         for column in wanted {
-            let name = self.database.name(dialect.quote_identifier(&column.name))?;
-            let type_name = dialect.type_name(&column.column_type);
+            let name = self.database.name(self.database.dialect.quote_identifier(&column.name))?;
+            let type_name = self.database.dialect.type_name(&column.column_type);
             match known.iter().find(|old| old.name == column.name) {
                 None => {
                     self.database.execute(&format!("alter table {table} add column {name} {type_name}"))?;
-                    altered = true;
                 }
                 Some(old) if old.column_type != column.column_type => {
-                    self.change_type(physical, &column.name, &type_name)?;
-                    let buried = stream.sequence_by.is_some() && stream.soft_delete.is_some();
-                    let part =
-                        stream.primary_key.contains(&column.name) || stream.sequence_by.as_ref() == Some(&column.name);
-                    if buried && part && stream.write_disposition == WriteDisposition::Merge {
-                        let tombstones = self.physical(&tombstones_name(physical))?;
+                    self.database.execute(&format!("alter table {table} alter column {name} type {type_name}"))?;
+                    if tombstones.iter().any(|kept| kept.name == column.name) {
+                        let tombstones = self.physical(&tombstones_name(&state.physical))?;
                         self.database.execute(&format!(
                             "alter table {tombstones} alter column {name} type {type_name} using cast({name} as {type_name})"
                         ))?;
                     }
-                    altered = true;
                 }
                 Some(_) => {}
             }
         }
-        self.definitions_changed |= altered;
-        Ok(altered)
+        Ok((state.physical.clone(), state.created_run))
+    }
+
+    /// Copies the rows of a table into one with other columns, or with types that hold all of its values.
+    fn move_rows(
+        &mut self,
+        from: &str,
+        to: &str,
+        known: &[Column],
+        wanted: &[Column],
+        bookkeeping: &[&str],
+    ) -> Result<(), RunError> {
+        let dialect = self.database.dialect;
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for column in wanted {
+            let Some(old) = known.iter().find(|old| old.name == column.name) else { continue };
+            let name = self.database.name(dialect.quote_identifier(&column.name))?;
+            values.push(if old.column_type == column.column_type {
+                name.clone()
+            } else {
+                format!("cast(cast({name} as text) as {})", dialect.type_name(&column.column_type))
+            });
+            names.push(name);
+        }
+        for name in bookkeeping {
+            names.push((*name).to_owned());
+            values.push((*name).to_owned());
+        }
+        let (from, to) = (self.physical(from)?, self.physical(to)?);
+        let (names, values) = (names.join(", "), values.join(", "));
+        self.database.execute(&format!("insert into {to} ({names}) select {values} from {from}"))?;
+        Ok(())
     }
 }
 
-impl Publication<'_> {
-    /// Gives a column of a store table another type, which holds all of its values.
-    fn change_type(&mut self, physical: &str, column: &str, type_name: &str) -> Result<(), RunError> {
-        let dialect = self.database.dialect;
-        let table = self.physical(physical)?;
-        let name = self.database.name(dialect.quote_identifier(column))?;
-        if dialect.alters_below_views() {
-            self.database.execute(&format!("alter table {table} alter column {name} type {type_name}"))?;
-            return Ok(());
-        }
-        // A new column takes the place of the old one, which stays until no view reads it any more.
-        let old = format!("_thalweg_replaced_{}", self.replaced_columns.len());
-        self.database.execute(&format!("alter table {table} rename column {name} to {old}"))?;
-        self.database.execute(&format!("alter table {table} add column {name} {type_name}"))?;
-        self.database.execute(&format!(
-            "update {table} set {name} = cast(cast({old} as text) as {type_name}) where {old} is not null"
-        ))?;
-        self.replaced_columns.push((table, old));
-        Ok(())
-    }
+/// What store tables have beside the columns of their streams.
+const STORE_BOOKKEEPING: [&str; 3] = [RUN_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN];
 
-    fn drop_replaced_columns(&mut self) -> Result<(), RunError> {
-        for (table, column) in std::mem::take(&mut self.replaced_columns) {
-            self.database.execute(&format!("alter table {table} drop column {column}"))?;
-        }
-        Ok(())
-    }
+/// Whether a table has all columns that are wanted, with their types.
+fn alike(known: &[Column], wanted: &[Column]) -> bool {
+    let same =
+        |column: &Column| known.iter().any(|old| old.name == column.name && old.column_type == column.column_type);
+    wanted.iter().all(same)
+}
+
+/// Whether deleted keys are remembered beside a stream's table.
+pub fn keeps_tombstones(stream: &Stream) -> bool {
+    stream.sequence_by.is_some() && stream.soft_delete.is_some() && stream.write_disposition == WriteDisposition::Merge
+}
+
+/// The columns by which deleted keys are remembered: the key, and what orders its rows.
+fn tombstone_columns(stream: &Stream, columns: &[Column]) -> Vec<Column> {
+    let names = stream.primary_key.iter().chain(&stream.sequence_by);
+    names.filter_map(|name| columns.iter().find(|column| column.name == *name).cloned()).collect()
 }
 
 /// The files of a manifest, to be merged.

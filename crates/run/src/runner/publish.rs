@@ -202,7 +202,6 @@ impl Run<'_> {
             clocks: self.known.clocks.clone(),
             clocks_now: BTreeMap::new(),
             superseded: Vec::new(),
-            replaced_columns: Vec::new(),
             steps: Vec::new(),
             notes: Vec::new(),
             refused: Vec::new(),

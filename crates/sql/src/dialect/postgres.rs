@@ -255,10 +255,6 @@ impl Dialect for Postgres {
         false
     }
 
-    fn alters_below_views(&self) -> bool {
-        false
-    }
-
     fn definitions_wait_for_readers(&self) -> bool {
         true
     }

@@ -27,10 +27,19 @@ struct Reader {
     owned_by_us: bool,
 }
 
-/// Defines several views. Readers that are there are waited for as long as any lock is, in short attempts, between which others come through.
+/// Defines several views, and drops those that are to go. Readers that are there are waited for as long as any lock is, in short attempts, between which others come through.
 pub(super) fn define_all(connection: &mut PostgresConnection, views: &[ViewDefinition]) -> Result<(), WarehouseError> {
     let each = |connection: &mut PostgresConnection| {
-        views.iter().try_for_each(|view| define(connection, &view.schema, &view.view, &view.sql))
+        for view in views {
+            if let Some(sql) = &view.sql {
+                define(connection, &view.schema, &view.view, sql)?;
+            }
+        }
+        for view in views.iter().filter(|view| view.sql.is_none()) {
+            let name = format!("{}.{}", quote(&view.schema), quote(&view.view));
+            connection.execute(&format!("drop view if exists {name}"), &[])?;
+        }
+        Ok(())
     };
     if views.is_empty() || !connection.is_in_transaction() {
         return each(connection);

@@ -29,8 +29,11 @@ pub struct Rows {
 /// So many changed rows are compared by the columns that a reader looks at.
 const COMPARED: u64 = 20_000;
 
-/// So many changed rows are copied, so that reading them again costs nothing and their number is plain to see.
+/// So many changed rows are copied, so that reading them again costs nothing and their number is plain to see: where so many models read
+/// them that this is cheaper than to compute them each time, of which only the columns that are read are computed, or where the engine plans
+/// badly without their number.
 const COPIED: u64 = 200_000;
+const MANY_READERS: usize = 3;
 
 /// Tells rows that are gone from those that came.
 const GONE: &str = "_thalweg_gone";
@@ -110,11 +113,13 @@ impl Publication<'_> {
         let seen = consumed.unwrap_or_default();
         let was_there =
             if before.starts_with('(') { String::new() } else { format!(" where d.{RUN_COLUMN} <= {seen}") };
+        let readers = self.compiled.node(table).map_or(0, |node| self.compiled.readers[node].len());
+        let worth_it = readers >= MANY_READERS || !self.database.dialect.knows_row_counts();
         let mut relations = [before, after];
         for (relation, what) in relations.iter_mut().zip(["gone", "came"]) {
             // A subquery would be computed at each of its uses, and so would a view, of which no engine guesses how few rows it has.
             let is_view = self.database.is_view(relation);
-            if relation.starts_with('(') || (is_view && self.database.rows_of(relation)? <= COPIED) {
+            if relation.starts_with('(') || (is_view && worth_it && self.database.rows_of(relation)? <= COPIED) {
                 let columns = self.tables.get(table).map(|state| state.columns.clone()).unwrap_or_default();
                 let names = columns.iter().map(|column| column.name.as_str());
                 let own = (is_view && what == "gone").then_some(RUN_COLUMN);
