@@ -100,6 +100,49 @@ fn nobody_waits_before_everything_else_is_done() {
     });
 }
 
+/// The same where a store table gets a column and a wider type, and where what the project no longer has is dropped.
+#[test]
+fn nobody_waits_for_columns_and_drops_before_everything_else_is_done() {
+    struct Looking<'a>(&'a Site);
+    impl thalweg_run::Observer for Looking<'_> {
+        fn event(&self, event: &thalweg_run::Event) {
+            let word = serde_json::to_value(event).unwrap()["event"].as_str().unwrap().to_owned();
+            if word == "step_finished" {
+                let look = "set lock_timeout = '200ms'; select sum(id), (select sum(n) from pres.sums) from store.a";
+                assert_eq!(self.0.database().run(look), "3|3", "{event:?}");
+            }
+        }
+    }
+    on_postgres(|| {
+        let site = Site::new(&[
+            ("thalweg.yml", "name: shop\n"),
+            (
+                "sources/web.yml",
+                "type: files\npath: incoming\ndefaults: { ready: renamed, primary_key: id, sequence_by: at, soft_delete: gone }\n\
+                 streams: { a: { files: \"a*.csv\" } }\n",
+            ),
+            ("models/pres/sums.sql", "select g, sum(n) as n from store.a group by g"),
+            ("models/pres/all.sql", "select * from store.a"),
+            ("incoming/a1.csv", "id,g,n,at,gone\n1,1,1,1,false\n2,1,2,1,false\n3,1,3,2,true\n"),
+        ]);
+        assert_eq!(site.build().unwrap().state, RunState::Published);
+        let mut options = options(Command::Build);
+        options.drop_removed = true;
+        site.project.put("incoming/a2.csv", "id,g,n,at,gone,note\n2,1,2.5,2,false,new\n3,1,4,1,false,late\n");
+        site.project.remove("models/pres/sums.sql");
+        let outcome = site.build_with(&options, &Looking(&site)).unwrap();
+        assert_eq!(outcome.state, RunState::Published);
+        let database = site.database();
+        // What was deleted is still known to have been.
+        assert_eq!(database.run("select id, n, note from store.a order by id"), "1|1.0|\n2|2.5|new");
+        assert_eq!(database.run("select id, n, note from pres.all order by id"), "1|1.0|\n2|2.5|new");
+        let left = "select string_agg(tablename, ' ' order by tablename) from pg_tables where tablename like 'shop.%'";
+        assert_eq!(database.run(left), "shop.pres.all.v2 shop.store.a.v2 shop.store.a.v2.tombstones");
+        assert_eq!(database.run("select count(*) from pg_views where schemaname = 'pres'"), "1");
+        assert_eq!(site.build().unwrap().state, RunState::Nothing);
+    });
+}
+
 /// Somebody reads what is superseded when the run is done: it stays, and the next run drops it.
 #[test]
 fn what_is_superseded_and_read_goes_with_the_next_run() {
