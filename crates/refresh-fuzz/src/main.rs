@@ -23,6 +23,9 @@ Random queries and histories: each refresh beside the full answer.
 --show N        print the query of one case and stop
 ";
 
+/// How often a run says how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
 fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
@@ -70,7 +73,16 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     };
     let mut database = Database::open()?;
     let (start, limit) = (Instant::now(), Duration::from_secs_f64(minutes * 60.0));
+    let mut told = start;
     let (tally, failures) = fuzz(&mut database, seed, attempts, &change, |tally, failed| {
+        if told.elapsed() >= TOLD_EVERY {
+            told = Instant::now();
+            eprintln!(
+                "seed {seed}, {:.0} s: {} refreshes, {failed} failures",
+                start.elapsed().as_secs_f64(),
+                tally.refreshes()
+            );
+        }
         tally.cases < cases && failed < most && start.elapsed() < limit
     });
     println!("seed {seed}, {:.1} s", start.elapsed().as_secs_f64());
