@@ -1,6 +1,6 @@
 //! Queries for the engine: published names in the place of logical ones, ephemeral models in the place of their names.
 
-use thalweg_project::{Materialized, Project, TableName};
+use thalweg_project::{Materialized, Model, Project, TableName};
 
 use super::resolve::Resolved;
 use super::{Node, NodeKind, SYSTEM_SCHEMA, SYSTEM_TABLES, materialized};
@@ -39,7 +39,23 @@ impl Rewriter<'_> {
         else {
             return Ok(None);
         };
-        self.text_with(&self.project.models[index].sql, query, tables, views, done)
+        let model = &self.project.models[index];
+        let text = self.text_with(&model.sql, query, tables, views, done)?;
+        text.map(|text| self.without_old_rows(text, model)).transpose().map_err(SpliceError::from)
+    }
+
+    /// A model's query as the condition says that `retention:` means: then old rows go from a table in the same way in every warehouse, and
+    /// everything that follows what a query reads of the time follows it.
+    fn without_old_rows(&self, text: String, model: &Model) -> Result<String, InvalidName> {
+        let Some(partitioning) = &model.partitioning else { return Ok(text) };
+        let Some(retention) = partitioning.retention else { return Ok(text) };
+        let column = self.dialect.quote_identifier(&partitioning.column)?;
+        Ok(format!(
+            "select kept.* from ({text}\n) kept where kept.{column} is null or kept.{column} >= \
+             cast(date_trunc('{}', current_date - interval '{}') as date)",
+            partitioning.unit.word(),
+            retention.interval()
+        ))
     }
 
     /// Any text with SQL; `None` when one of the ephemeral models it reads has a mistake.

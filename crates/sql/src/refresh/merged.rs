@@ -5,7 +5,7 @@
 
 use super::summed::{ROWS, Summing};
 use crate::dialect::{Dialect, InvalidName};
-use crate::statement::difference::ROW_COLUMN;
+use crate::statement::row::ROW_COLUMN;
 use crate::statement::relation::{RUN_COLUMN, column_list};
 
 /// How the columns begin that hold what a row was.
