@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thalweg_project::diagnostic::nearest;
-use thalweg_project::{Diagnostic, Location, Materialized, Project, RefreshPin, Severity, TableName, TestKind, locate};
+use thalweg_project::{
+    Diagnostic, Location, Materialized, Partitioning, Project, RefreshPin, Severity, TableName, TestKind, locate,
+};
 use thalweg_sql::refresh::{InputTable, InputTables, Shape};
 use thalweg_sql::{Compiled, Dialect, NodeKind, dialect_of};
 use thalweg_warehouse::{Connection, DescribedColumn, WarehouseError};
@@ -238,6 +240,9 @@ impl Checker<'_> {
         for name in model.primary_key.iter().chain(model.indexes.iter().flat_map(|index| &index.columns)) {
             self.check_column(&model.table, &names, name, &model.location);
         }
+        if let Some(partitioning) = &model.partitioning {
+            self.check_partitions(&model.table, &columns, partitioning);
+        }
         let stands = !self.is_asked_for(node)
             || self
                 .dialect
@@ -248,6 +253,21 @@ impl Checker<'_> {
         }
         if model.refresh == RefreshPin::Incremental && model.materialized == Materialized::Table {
             self.check_pin(node, model);
+        }
+    }
+
+    /// What a table is cut into partitions by must be one of its columns, with dates or points in time.
+    fn check_partitions(&mut self, table: &TableName, columns: &[DescribedColumn], partitioning: &Partitioning) {
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        self.check_column(table, &names, &partitioning.column, &partitioning.location);
+        let mut named = columns.iter().filter(|column| column.name.eq_ignore_ascii_case(&partitioning.column));
+        if let Some(column) = named.find(|column| !self.dialect.is_time(&column.engine_type)) {
+            let message = format!(
+                "{table} cannot be cut into ranges of `{}`, which is of type {}",
+                column.name, column.engine_type
+            );
+            let mistake = Diagnostic::error("bad-partitions", message, partitioning.location.clone());
+            self.diagnostics.push(mistake.with_help("name a column with dates or points in time"));
         }
     }
 

@@ -56,7 +56,8 @@ impl Reader<'_> {
             let message = format!("`partitions_ahead` of the model `{table}` is {ahead}, and at most {MOST_AHEAD}");
             self.partition_mistake(message, "write a smaller number, or a longer unit", places("partitions_ahead"));
         }
-        let without = |index: &&Index| index.unique && !index.columns.iter().any(|one| one.eq_ignore_ascii_case(&column));
+        let without =
+            |index: &&Index| index.unique && !index.columns.iter().any(|one| one.eq_ignore_ascii_case(&column));
         if let Some(index) = indexes.iter().find(without) {
             let message = format!(
                 "the unique index ({}) of the model `{table}` is without `{column}`, by which its table is partitioned",

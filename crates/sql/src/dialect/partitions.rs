@@ -45,6 +45,13 @@ pub trait Partitions: Debug + Send + Sync {
     /// that have not four digits, are left out.
     fn first_days(&self, relation: &str, column: &str, unit: CalendarUnit) -> Result<String, InvalidName>;
 
+    /// A query that has a row where so much lies in the rest of a table that [`Partitions::add_range`], which reads it, would keep readers
+    /// waiting for more than a moment.
+    fn find_too_large(&self, rest: &str) -> String;
+
+    /// A query for the number of partitions that a transaction may make, with their indexes.
+    fn room(&self) -> &'static str;
+
     /// Statements that make an empty table with the columns of another, with the partitions that hold what is in no range.
     fn create(&self, table: &PartitionedTable, like: &str) -> Result<Vec<String>, InvalidName>;
 

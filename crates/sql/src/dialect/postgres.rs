@@ -6,8 +6,8 @@ mod partitions;
 
 use thalweg_project::ColumnType;
 
-use super::portable::{between, instead_for_postgres};
 use super::partitions::Partitions;
+use super::portable::{between, instead_for_postgres};
 use super::{Dialect, Grammar, InvalidName, NewIndex};
 use crate::statement::relation::RUN_COLUMN;
 

@@ -14,6 +14,9 @@ use crate::dialect::{Dialect, InvalidName};
 const FIRST_DAY: &str = "0001-01-01";
 const LAST_DAY: &str = "9999-01-01";
 
+/// Bytes that are read in about a tenth of a second.
+const READ_IN_A_MOMENT: u64 = 64 << 20;
+
 fn bounds(range: &RangePartition) -> String {
     let from = range.from.as_ref().map_or_else(|| "minvalue".to_owned(), |day| format!("'{day}'"));
     format!("for values from ({from}) to ('{}')", range.until)
@@ -35,6 +38,20 @@ impl Partitions for Postgres {
              where r.{column} >= date '{FIRST_DAY}' and r.{column} < date '{LAST_DAY}' order by 1",
             unit.word()
         ))
+    }
+
+    fn find_too_large(&self, rest: &str) -> String {
+        format!(
+            "select 'too large' as answer where pg_catalog.pg_relation_size({}) > {READ_IN_A_MOMENT}",
+            self.literal_text(rest)
+        )
+    }
+
+    /// The server has so many locks for all its transactions; a partition takes one, and one for each of its indexes and of what holds its
+    /// long values: about eight.
+    fn room(&self) -> &'static str {
+        "select cast(current_setting('max_locks_per_transaction') as bigint) \
+         * (cast(current_setting('max_connections') as bigint) + cast(current_setting('max_prepared_transactions') as bigint)) / 16 as room"
     }
 
     fn create(&self, table: &PartitionedTable, like: &str) -> Result<Vec<String>, InvalidName> {
