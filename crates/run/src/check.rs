@@ -215,7 +215,9 @@ impl Checker<'_> {
 
     fn check_model(&mut self, node: usize, index: usize) {
         let model = &self.project.models[index];
-        let Some(sql) = self.compiled.compiled_sql(node) else { return };
+        // The condition of a retention is ours, and what is wrong with its column is told of `partition_by`.
+        let sql = self.compiled.all_rows_sql(node).or(self.compiled.compiled_sql(node));
+        let Some(sql) = sql else { return };
         if !self.known(&self.compiled.stored_inputs(self.project, node)) {
             self.unchecked.push(format!("{}: a table it reads was never loaded", model.table));
             return;
@@ -258,17 +260,27 @@ impl Checker<'_> {
 
     /// What a table is cut into partitions by must be one of its columns, with dates or points in time.
     fn check_partitions(&mut self, table: &TableName, columns: &[DescribedColumn], partitioning: &Partitioning) {
-        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-        self.check_column(table, &names, &partitioning.column, &partitioning.location);
-        let mut named = columns.iter().filter(|column| column.name.eq_ignore_ascii_case(&partitioning.column));
-        if let Some(column) = named.find(|column| !self.dialect.is_time(&column.engine_type)) {
-            let message = format!(
-                "{table} cannot be cut into ranges of `{}`, which is of type {}",
-                column.name, column.engine_type
-            );
-            let mistake = Diagnostic::error("bad-partitions", message, partitioning.location.clone());
-            self.diagnostics.push(mistake.with_help("name a column with dates or points in time"));
-        }
+        let names = || columns.iter().map(|column| column.name.as_str());
+        let (code, message, help) = match columns.iter().find(|column| column.name == partitioning.column) {
+            Some(column) if self.dialect.is_time(&column.engine_type) => return,
+            Some(column) => (
+                "bad-partitions",
+                format!(
+                    "{table} cannot be cut into ranges of `{}`, which is of type {}",
+                    column.name, column.engine_type
+                ),
+                "name a column with dates or points in time".to_owned(),
+            ),
+            None => (
+                "unknown-column",
+                format!("{table} has no column `{}`", partitioning.column),
+                match nearest(&partitioning.column, names()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("its columns are {}", names().collect::<Vec<_>>().join(", ")),
+                },
+            ),
+        };
+        self.diagnostics.push(Diagnostic::error(code, message, partitioning.location.clone()).with_help(help));
     }
 
     /// A model that is pinned to incremental refreshes must be one that can be refreshed so.

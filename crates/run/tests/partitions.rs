@@ -275,13 +275,17 @@ fn old_rows_go_as_time_goes_on() {
         };
         assert_eq!(ids(&site), "1 10 11 12 13 20 21 22 23", "three months and the one that goes on");
         // A month ago one more was kept.
-        let physical =
-            site.ask("select physical from thalweg.tables where table_name = 'pres.sales'")[0][0].clone().unwrap();
         let mut connection = site.connect(thalweg_warehouse::Access::Write).unwrap();
-        let old =
-            [(14, month(4)), (24, month(4).last_of_month())].map(|(id, day)| format!("({id}, date '{day}', 1, 1)"));
-        connection.execute(&format!("insert into thalweg_data.\"{physical}\" values {}", old.join(", ")), &[]).unwrap();
-        connection.execute("update thalweg.tables set rows = rows + 2 where table_name = 'pres.sales'", &[]).unwrap();
+        for table in ["sales", "days"] {
+            let old = [(14, month(4)), (24, month(4).last_of_month())].map(|(id, day)| match table {
+                "sales" => format!("({id}, date '{day}', 1, 1)"),
+                _ => format!("(date '{day}', 1, 1, 1)"),
+            });
+            let insert = format!("insert into thalweg_data.\"shop.pres.{table}.v1\" values {}", old.join(", "));
+            connection.execute(&insert, &[]).unwrap();
+            let count = format!("update thalweg.tables set rows = rows + 2 where table_name = 'pres.{table}'");
+            connection.execute(&count, &[]).unwrap();
+        }
         drop(connection);
         set_clock(&site, month(1));
         laws::assert_verified(&site);
@@ -289,8 +293,10 @@ fn old_rows_go_as_time_goes_on() {
     };
     let go_on = |site: &Site| {
         let outcome = built(site);
-        let step = step(&outcome, "pres.sales");
-        assert_eq!((step.strategy, step.counts.deleted_missing), (Strategy::Incremental, 2), "{step:?}");
+        for table in ["pres.sales", "pres.days"] {
+            let step = step(&outcome, table);
+            assert_eq!((step.strategy, step.counts.deleted_missing), (Strategy::Incremental, 2), "{step:?}");
+        }
         laws::assert_verified(site);
         assert_eq!(built(site).state, RunState::Nothing);
     };
@@ -373,11 +379,11 @@ fn a_changed_definition_is_a_new_version_beside_the_old_one() {
         built(&site);
         let without = site.database().run(
             "select c.relname from pg_partition_tree('thalweg_data.\"shop.pres.sales.v4\"') t join pg_class c on c.oid = t.relid \
-             where t.isleaf and (select count(*) from pg_index i where i.indrelid = t.relid) <> 3",
+             where t.isleaf and (select count(*) from pg_index i where i.indrelid = t.relid) <> 4",
         );
         assert_eq!(without, "");
         let own = site.database().run("select count(*) from pg_indexes where tablename = 'shop.pres.sales.v4'");
-        assert_eq!(own, "3", "two that are asked for, and the one by which days look sales up");
+        assert_eq!(own, "4", "two that are asked for, one by which days look sales up, and one for what came since");
         assert_eq!(built(&site).state, RunState::Nothing);
         laws::assert_verified(&site);
         let left = site.database().run(
@@ -406,8 +412,10 @@ fn a_row_of_a_partition_is_found_and_explained() {
 #[test]
 fn a_column_that_cannot_say_when_is_a_mistake() {
     let wrong = |config: &str| {
-        let site = site(config);
+        let site = site("primary_key: id");
         site.put("incoming/sales1.csv", first_sales());
+        built(&site);
+        site.put("models/pres/pres.yml", models(config));
         let found = site.build().map(|outcome| outcome.state);
         let open = OpenOptions::default();
         let validation = Workbench::validate(site.project.path(), &open).unwrap();
@@ -420,10 +428,17 @@ fn a_column_that_cannot_say_when_is_a_mistake() {
         (found.map_err(|error| described(&error)), messages, marked)
     };
     let (found, messages, marked) = wrong("partition_by: \"range(sold_at, month)\"");
-    assert_eq!(found, Ok(RunState::Published), "without partitions it has no effect");
+    assert_eq!(found, Ok(RunState::Nothing), "without partitions it has no effect");
     assert_eq!(messages, ["pres.sales has no column `sold_at`"]);
     assert_eq!(marked.as_deref(), Some("\"range(sold_at, month)\""));
+    let (found, ..) = wrong("partition_by: \"range(amount, month)\", retention: 1 year");
+    let error = found.unwrap_err();
+    assert!(error.contains("its column `amount` is of type BIGINT"), "{error}");
     on_postgres(|| {
+        let (found, messages, _) = wrong("partition_by: \"range(Sold_on, month)\", retention: 1 year");
+        let error = found.unwrap_err();
+        assert!(error.contains("there is no column `Sold_on` for its partitions"), "{error}");
+        assert_eq!(messages, ["pres.sales has no column `Sold_on`"]);
         let (found, messages, _) = wrong("partition_by: \"range(amount, month)\"");
         let error = found.unwrap_err();
         assert!(error.contains("its column `amount` is of type bigint"), "{error}");

@@ -143,6 +143,7 @@ impl Publication<'_> {
         kind: TableKind,
         step: &mut StepOutcome,
     ) -> Result<(), RunError> {
+        self.check_retention(node, facts.model)?;
         let columns = self.describe(&self.as_to_come(&facts.sql))?;
         match kind {
             TableKind::View => self.refresh_view(facts, columns, step),

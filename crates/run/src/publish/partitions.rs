@@ -143,6 +143,15 @@ impl Publication<'_> {
         Ok(rows)
     }
 
+    /// Refuses a model with a retention whose column cannot say how old a row is.
+    pub fn check_retention(&mut self, node: usize, model: &Model) -> Result<(), RunError> {
+        let (Some(partitioning), Some(sql)) = (&model.partitioning, self.compiled.all_rows_sql(node)) else {
+            return Ok(());
+        };
+        let columns = self.describe(&self.as_to_come(sql))?;
+        self.check_partition_column(partitioning, &columns)
+    }
+
     fn check_partition_column(&self, partitioning: &Partitioning, columns: &[TypedColumn]) -> Result<(), RunError> {
         let problem = match columns.iter().find(|column| column.name == partitioning.column) {
             None => format!("there is no column `{}` for its partitions", partitioning.column),

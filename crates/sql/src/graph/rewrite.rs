@@ -1,6 +1,6 @@
 //! Queries for the engine: published names in the place of logical ones, ephemeral models in the place of their names.
 
-use thalweg_project::{Materialized, Model, Project, TableName};
+use thalweg_project::{Materialized, Project, TableName};
 
 use super::resolve::Resolved;
 use super::{Node, NodeKind, SYSTEM_SCHEMA, SYSTEM_TABLES, materialized};
@@ -39,23 +39,22 @@ impl Rewriter<'_> {
         else {
             return Ok(None);
         };
-        let model = &self.project.models[index];
-        let text = self.text_with(&model.sql, query, tables, views, done)?;
-        text.map(|text| self.without_old_rows(text, model)).transpose().map_err(SpliceError::from)
+        self.text_with(&self.project.models[index].sql, query, tables, views, done)
     }
 
     /// A model's query as the condition says that `retention:` means: then old rows go from a table in the same way in every warehouse, and
-    /// everything that follows what a query reads of the time follows it.
-    fn without_old_rows(&self, text: String, model: &Model) -> Result<String, InvalidName> {
-        let Some(partitioning) = &model.partitioning else { return Ok(text) };
-        let Some(retention) = partitioning.retention else { return Ok(text) };
+    /// everything that follows what a query reads of the time follows it. `None` without a retention.
+    pub(super) fn without_old_rows(&self, node: usize, text: &str) -> Result<Option<String>, InvalidName> {
+        let NodeKind::Model(index) = self.nodes[node].kind else { return Ok(None) };
+        let Some(partitioning) = &self.project.models[index].partitioning else { return Ok(None) };
+        let Some(retention) = partitioning.retention else { return Ok(None) };
         let column = self.dialect.quote_identifier(&partitioning.column)?;
-        Ok(format!(
+        Ok(Some(format!(
             "select kept.* from ({text}\n) kept where kept.{column} is null or kept.{column} >= \
              cast(date_trunc('{}', current_date - interval '{}') as date)",
             partitioning.unit.word(),
             retention.interval()
-        ))
+        )))
     }
 
     /// Any text with SQL; `None` when one of the ephemeral models it reads has a mistake.
