@@ -105,7 +105,8 @@ impl Publication<'_> {
             return self.database.execute(&format!("create table {quoted} as {select}"));
         };
         self.check_partition_column(layout.partitioning, columns)?;
-        let new = self.database.make_named("new", select)?;
+        let new = self.database.temporary("new");
+        self.database.execute(&format!("create temporary table {new} as {select}"))?;
         let today = keeping::today(self.database.connection)?;
         let held = keeping::held(self.database.connection, &layout, &new)?;
         let room = match self.partition_room {
