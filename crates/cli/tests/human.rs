@@ -138,10 +138,27 @@ fn plans() {
         index(&["id"], true, None),
         index(&[], false, Some("i_0f_day")),
     ];
-    let plan = Plan { run: 13, resumes: false, steps, removed: vec!["pres.old".into()], indexes };
+    let partition = |from: Option<&str>, until: Option<&str>, dropped: bool| thalweg_run::PlannedPartition {
+        table: "pres.orders".into(),
+        from: from.map(Into::into),
+        until: until.map(Into::into),
+        dropped,
+    };
+    let partitions = vec![
+        partition(None, None, true),
+        partition(Some("2023-11-01"), Some("2023-12-01"), true),
+        partition(Some("2026-12-01"), Some("2027-01-01"), false),
+    ];
+    let plan = Plan { run: 13, resumes: false, steps, removed: vec!["pres.old".into()], indexes, partitions };
     check("plan", &plan::draw(&Page::plain(), &plan));
-    let resumed =
-        Plan { resumes: true, removed: Vec::new(), indexes: Vec::new(), steps: plan.steps[2..5].to_vec(), ..plan };
+    let resumed = Plan {
+        resumes: true,
+        removed: Vec::new(),
+        indexes: Vec::new(),
+        partitions: Vec::new(),
+        steps: plan.steps[2..5].to_vec(),
+        ..plan
+    };
     check("plan_resumed", &plan::draw(&Page::plain(), &resumed));
 }
 

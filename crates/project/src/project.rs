@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::matches_wildcard;
-use crate::{ColumnType, DatabaseOptions, DatabaseSettings, Diagnostic, Location, Secret, TableName};
+use crate::{ColumnType, DatabaseOptions, DatabaseSettings, Diagnostic, Location, Partitioning, Secret, TableName};
 
 /// A project, resolved for one target.
 #[derive(Debug, Clone)]
@@ -397,6 +397,8 @@ pub struct Model {
     pub primary_key: Vec<String>,
     /// Indexes that people ask for, where the warehouse has some.
     pub indexes: Vec<Index>,
+    /// How its table is cut into partitions, where the warehouse has some, and how long its rows are kept.
+    pub partitioning: Option<Partitioning>,
     /// Tags, for selectors.
     pub tags: Vec<String>,
     /// Description, for people.

@@ -42,6 +42,22 @@ pub struct Plan {
     /// Indexes that would be made or dropped, where the warehouse has any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub indexes: Vec<PlannedIndex>,
+    /// Partitions that would be made or dropped, as far as that is known, where the warehouse has any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<PlannedPartition>,
+}
+
+/// A partition that a build would make, or drop because it is past and empty.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct PlannedPartition {
+    /// The table.
+    pub table: String,
+    /// Its first day; absent where it holds everything before.
+    pub from: Option<String>,
+    /// The first day that is not of it; absent where that is not known.
+    pub until: Option<String>,
+    /// Whether it is dropped.
+    pub dropped: bool,
 }
 
 /// An index that a build would make or drop.

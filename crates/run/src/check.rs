@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thalweg_project::diagnostic::nearest;
-use thalweg_project::{Diagnostic, Location, Materialized, Project, RefreshPin, Severity, TableName, TestKind, locate};
+use thalweg_project::{
+    Diagnostic, Location, Materialized, Partitioning, Project, RefreshPin, Severity, TableName, TestKind, locate,
+};
 use thalweg_sql::refresh::{InputTable, InputTables, Shape};
 use thalweg_sql::{Compiled, Dialect, NodeKind, dialect_of};
 use thalweg_warehouse::{Connection, DescribedColumn, WarehouseError};
@@ -213,7 +215,9 @@ impl Checker<'_> {
 
     fn check_model(&mut self, node: usize, index: usize) {
         let model = &self.project.models[index];
-        let Some(sql) = self.compiled.compiled_sql(node) else { return };
+        // The condition of a retention is ours, and what is wrong with its column is told of `partition_by`.
+        let sql = self.compiled.all_rows_sql(node).or(self.compiled.compiled_sql(node));
+        let Some(sql) = sql else { return };
         if !self.known(&self.compiled.stored_inputs(self.project, node)) {
             self.unchecked.push(format!("{}: a table it reads was never loaded", model.table));
             return;
@@ -238,6 +242,9 @@ impl Checker<'_> {
         for name in model.primary_key.iter().chain(model.indexes.iter().flat_map(|index| &index.columns)) {
             self.check_column(&model.table, &names, name, &model.location);
         }
+        if let Some(partitioning) = &model.partitioning {
+            self.check_partitions(&model.table, &columns, partitioning);
+        }
         let stands = !self.is_asked_for(node)
             || self
                 .dialect
@@ -249,6 +256,31 @@ impl Checker<'_> {
         if model.refresh == RefreshPin::Incremental && model.materialized == Materialized::Table {
             self.check_pin(node, model);
         }
+    }
+
+    /// What a table is cut into partitions by must be one of its columns, with dates or points in time.
+    fn check_partitions(&mut self, table: &TableName, columns: &[DescribedColumn], partitioning: &Partitioning) {
+        let names = || columns.iter().map(|column| column.name.as_str());
+        let (code, message, help) = match columns.iter().find(|column| column.name == partitioning.column) {
+            Some(column) if self.dialect.is_time(&column.engine_type) => return,
+            Some(column) => (
+                "bad-partitions",
+                format!(
+                    "{table} cannot be cut into ranges of `{}`, which is of type {}",
+                    column.name, column.engine_type
+                ),
+                "name a column with dates or points in time".to_owned(),
+            ),
+            None => (
+                "unknown-column",
+                format!("{table} has no column `{}`", partitioning.column),
+                match nearest(&partitioning.column, names()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("its columns are {}", names().collect::<Vec<_>>().join(", ")),
+                },
+            ),
+        };
+        self.diagnostics.push(Diagnostic::error(code, message, partitioning.location.clone()).with_help(help));
     }
 
     /// A model that is pinned to incremental refreshes must be one that can be refreshed so.

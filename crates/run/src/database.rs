@@ -306,7 +306,7 @@ impl<'a> Database<'a> {
     }
 
     /// A name that no engine takes, as an error of this table.
-    pub fn name(&self, quoted: Result<String, InvalidName>) -> Result<String, RunError> {
+    pub fn name<T>(&self, quoted: Result<T, InvalidName>) -> Result<T, RunError> {
         quoted.map_err(|error| self.bad_name(error))
     }
 

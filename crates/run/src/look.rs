@@ -19,6 +19,7 @@ use crate::publish::Publication;
 use crate::publish::change_log::{ChangeLogs, Retention};
 use crate::publish::indexes::first_indexes;
 use crate::publish::model::{Need, facts, need, stale_models};
+use crate::publish::partitions::planned::first_partitions;
 use crate::publish::refresh::Refreshing;
 use crate::publish::refresh::stages::Stages;
 use crate::publish::stream::store_fingerprint;
@@ -186,13 +187,22 @@ pub fn plan(bench: &Workbench, options: &BuildOptions) -> Result<Plan, RunError>
         None if has_indexes => first_indexes(project).collect(),
         None => Vec::new(),
     };
+    let mut partitions: Vec<PlannedPartition> = match &mut publication {
+        Some(publication) => publication.planned_partitions()?,
+        None => {
+            let dialect = thalweg_sql::dialect_of(&project.target.connection);
+            let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+            first_partitions(project, dialect, &known.tables, today)
+        }
+    };
     let chosen = |table: &str| {
         let nodes = compiled.nodes.iter().zip(&choice.nodes);
         let mut of_table = nodes.filter(|(node, _)| table == node.id.to_string());
         of_table.next().is_none_or(|(_, chosen)| *chosen)
     };
     indexes.retain(|index| chosen(&index.table));
-    Ok(Plan { run, resumes, steps, removed: removed(bench, &known), indexes })
+    partitions.retain(|partition| chosen(&partition.table));
+    Ok(Plan { run, resumes, steps, removed: removed(bench, &known), indexes, partitions })
 }
 
 fn step(bench: &Workbench, node: usize, kind: &str, strategy: Strategy, depends: bool, reason: String) -> PlanStep {
@@ -265,6 +275,7 @@ pub fn looking<'a>(
         notes: Vec::new(),
         refused: Vec::new(),
         indexed: std::collections::BTreeSet::new(),
+        partition_room: None,
         definitions_changed: false,
         next_extract: known.next_extract,
         observer,

@@ -8,6 +8,7 @@ pub mod difference;
 pub mod indexes;
 pub mod missing;
 pub mod model;
+pub mod partitions;
 pub mod physical;
 pub mod refresh;
 pub mod staging;
@@ -78,6 +79,8 @@ pub struct Publication<'a> {
     pub refused: Vec<FailedStream>,
     /// Names of the indexes that were made before everything was loaded.
     pub indexed: BTreeSet<String>,
+    /// How many more partitions may be made in this transaction, once it was asked.
+    pub partition_room: Option<usize>,
     /// Whether tables or views were created or dropped.
     pub definitions_changed: bool,
     /// The next free `thalweg.extracts.id`.

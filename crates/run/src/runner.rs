@@ -1,6 +1,7 @@
 //! One run, from its lock to its last report.
 
 mod after;
+mod cleaning;
 mod publish;
 mod read;
 mod reconnect;

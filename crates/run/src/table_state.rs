@@ -94,6 +94,11 @@ impl StateColumn {
 }
 
 impl TableState {
+    /// How the table of a model is cut into partitions: a part of its fingerprint. `None` where it is not.
+    pub fn layout(&self) -> Option<&str> {
+        (self.kind == TableKind::Table).then(|| self.fingerprint.split('-').nth(2)).flatten()
+    }
+
     /// The columns of a store table or seed.
     pub fn source_columns(&self) -> Vec<Column> {
         self.columns.iter().map(StateColumn::to_column).collect()

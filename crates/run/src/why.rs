@@ -8,6 +8,7 @@ use serde::Serialize;
 use thalweg_project::TableName;
 use thalweg_sql::NodeKind;
 use thalweg_sql::refresh::{ChangedInput, Discovery, Inputs, Shape};
+use thalweg_sql::statement::RowIdentifier;
 use thalweg_sql::statement::change_log::CHANGED_RUN_COLUMN;
 use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list, qualified};
 use thalweg_warehouse::Value;
@@ -139,9 +140,14 @@ impl Search<'_> {
         let key = self.key(table, &state, key)?;
         let (condition, parameters) = self.condition(&key)?;
         let physical = self.publication.physical(&state.physical)?;
-        let identifier = self.publication.database.dialect.row_identifier();
+        let rows = self.row_identifier(&state);
         let found = self.publication.database.query_with(
-            &format!("select cast(t.{identifier} as varchar) from {physical} t where {condition} order by t.{identifier} limit {}", SHOWN + 1),
+            &format!(
+                "select {} as identifier from {physical} t where {condition} order by {} limit {}",
+                rows.as_text("t"),
+                rows.list("t"),
+                SHOWN + 1
+            ),
             &parameters,
         )?;
         let found = crate::text::text_table(&found, None).map_err(|error| self.publication.database.error(error))?;
@@ -277,20 +283,24 @@ impl Search<'_> {
         ))
     }
 
+    fn row_identifier(&self, state: &TableState) -> RowIdentifier {
+        RowIdentifier::of_table(self.publication.database.dialect, state.layout().is_some())
+    }
+
     /// A row that stands in a table, by its identifier.
     fn stored_row(&mut self, table: &TableName, row: &str, depth: usize) -> Result<RowOrigin, RunError> {
         let Some(state) = self.publication.tables.get(table).cloned() else {
             return Err(RunError::NotFound(format!("{table} was never built")));
         };
         let physical = self.publication.physical(&state.physical)?;
-        let identifier = self.publication.database.dialect.row_identifier();
-        let wanted = self.publication.database.dialect.row_literal(row);
+        let wanted = self.row_identifier(&state).is_text(self.publication.database.dialect, "t", row);
         let stored = matches!(state.kind, TableKind::Store | TableKind::Seed);
         let place = if stored { format!(", t.{ORIGIN_COLUMN}, t.{RECORD_COLUMN}") } else { String::new() };
         let columns = self.declared(&state, "t")?;
-        let mut answer = self.publication.database.texts(&format!(
-            "select {columns}, t.{RUN_COLUMN}{place} from {physical} t where t.{identifier} = {wanted}"
-        ))?;
+        let mut answer = self
+            .publication
+            .database
+            .texts(&format!("select {columns}, t.{RUN_COLUMN}{place} from {physical} t where {wanted}"))?;
         let mut cells = answer.rows.pop().unwrap_or_default();
         let mut number = || cells.pop().flatten().and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
         let (record, origin) = if stored { (number(), number()) } else { (0, 0) };
@@ -355,13 +365,10 @@ impl Search<'_> {
         };
         let wanted = self.publication.database.temporary("wanted");
         let physical = self.publication.physical(&state.physical)?;
-        let identifier = self.publication.database.dialect.row_identifier();
-        let row = self.publication.database.dialect.row_literal(row);
+        let row = self.row_identifier(state).is_text(self.publication.database.dialect, "t", row);
         let names = shape.key_columns().iter().map(String::as_str);
         let columns = self.publication.database.name(column_list(self.publication.database.dialect, "t", names))?;
-        self.publication
-            .database
-            .make(&wanted, &format!("select {columns} from {physical} t where t.{identifier} = {row}"))?;
+        self.publication.database.make(&wanted, &format!("select {columns} from {physical} t where {row}"))?;
         let mut inputs = Inputs::default();
         let mut stored = Vec::new();
         for input in tracked_inputs(self.publication.project, self.publication.compiled, node) {
@@ -409,9 +416,9 @@ impl Search<'_> {
         name: &str,
     ) -> Result<u64, RunError> {
         let physical = self.publication.physical(&state.physical)?;
-        let identifier = self.publication.database.dialect.row_identifier();
+        let identifier = self.row_identifier(state).as_text("t");
         let mut parts = vec![format!(
-            "select {}, cast(t.{identifier} as varchar) as _row, null::bigint as _gone, t.{RUN_COLUMN} as _written from {physical} t \
+            "select {}, {identifier} as _row, null::bigint as _gone, t.{RUN_COLUMN} as _written from {physical} t \
              where t.{RUN_COLUMN} > {since} and t.{RUN_COLUMN} <= {run}",
             self.declared(state, "t")?
         )];

@@ -29,14 +29,26 @@ pub struct Asked {
     pub rebuild: bool,
 }
 
+/// A condition that leaves out parts of tables, which are seen as a whole.
+fn without_partitions(site: &Site) -> &'static str {
+    if !site.is_on_postgres() {
+        return "";
+    }
+    " and not exists (select 1 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+     where n.nspname = table_schema and c.relname = table_name and c.relispartition)"
+}
+
 /// Everything readers or later runs can see, runs and their times aside.
 pub fn snapshot(site: &Site) -> Snapshot {
     let mut state = BTreeMap::new();
     let Some(mut connection) = site.connect(Access::Read) else { return Snapshot::default() };
     let tables = ask(
         connection.as_mut(),
-        "select table_schema, table_name from information_schema.tables \
-         where table_schema not in ('thalweg', 'pg_catalog', 'information_schema', 'pg_toast') order by 1, 2",
+        &format!(
+            "select table_schema, table_name from information_schema.tables \
+             where table_schema not in ('thalweg', 'pg_catalog', 'information_schema', 'pg_toast'){} order by 1, 2",
+            without_partitions(site)
+        ),
     );
     for table in tables {
         let name = format!("{}.\"{}\"", table[0].clone().unwrap(), table[1].clone().unwrap());
@@ -192,8 +204,13 @@ fn assert_books(site: &Site) {
         known.push(physical.clone());
         known.push(format!("{physical}.tombstones"));
     }
-    let physical =
-        ask(connection, "select table_name from information_schema.tables where table_schema = 'thalweg_data'");
+    let physical = ask(
+        connection,
+        &format!(
+            "select table_name from information_schema.tables where table_schema = 'thalweg_data'{}",
+            without_partitions(site)
+        ),
+    );
     let physical: Vec<String> = physical.into_iter().flatten().flatten().collect();
     for name in &physical {
         assert!(known.contains(name), "{name} is nobody's");

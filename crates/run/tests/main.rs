@@ -4,6 +4,7 @@
 //! * `site` does the same from code; `laws` is asserted after every run, whatever the test is about.
 //! * `history` makes up histories and compares the store with an oracle of its own; `histories` plays some in Postgres.
 //! * `tpch` refreshes the queries of TPC-H, `selected` models that are left out of some runs.
+//! * `partitions` has tables in partitions, which only Postgres makes.
 //! * `fencing`, `reading`, `looking` and `waiting` are about those who work beside a run, `lost` about connections to Postgres that are lost.
 
 // A panic is how a test speaks.
@@ -21,6 +22,7 @@ mod long_texts;
 mod looking;
 mod lost;
 mod oracle;
+mod partitions;
 mod reading;
 mod replaying;
 mod script;

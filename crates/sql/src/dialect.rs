@@ -1,12 +1,15 @@
 //! How an engine spells names, literals, types and comparisons. One file an engine.
 
 pub mod duckdb;
+pub mod partitions;
 mod portable;
 pub mod postgres;
 
 use std::fmt::Debug;
 
 use thalweg_project::{ColumnType, TableName, TargetConnection};
+
+use self::partitions::Partitions;
 
 /// An index that is to be made.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +100,18 @@ pub trait Dialect: Debug + Send + Sync {
     /// Whether two values of an engine's type that are equal to the engine are identical.
     fn equals_exactly(&self, type_name: &str) -> bool;
 
-    /// The name of the hidden column that identifies a row of a table within a transaction.
+    /// How the engine has tables in partitions; `None` where it has none.
+    fn partitions(&self) -> Option<&'static dyn Partitions> {
+        None
+    }
+
+    /// Whether values of an engine's type are dates or points in time.
+    fn is_time(&self, type_name: &str) -> bool {
+        let name = type_name.trim().to_ascii_lowercase();
+        name == "date" || name.starts_with("timestamp") && !name.ends_with(']')
+    }
+
+    /// The name of the hidden column that identifies a row of a table within a transaction, or of one partition of it.
     fn row_identifier(&self) -> &'static str;
 
     /// The engine's type of an expression, as a text.

@@ -69,6 +69,7 @@ pub struct Compiled {
     queries: Vec<Option<Query>>,
     model_sql: Vec<Option<String>>,
     refresh_sql: Vec<Option<String>>,
+    all_rows_sql: Vec<Option<String>>,
     report_sql: Vec<Option<String>>,
 }
 
@@ -107,7 +108,12 @@ impl Compiled {
         self.refresh_sql.get(node)?.as_deref()
     }
 
-    /// The same for a report, by its index in `project.reports`.
+    /// A model's query as [`Compiled::compiled_sql`] without the condition that `retention:` is; `None` for a model without one.
+    pub fn all_rows_sql(&self, node: usize) -> Option<&str> {
+        self.all_rows_sql.get(node)?.as_deref()
+    }
+
+    /// [`Compiled::compiled_sql`] for a report, by its index in `project.reports`.
     pub fn report_sql(&self, report: usize) -> Option<&str> {
         self.report_sql.get(report)?.as_deref()
     }
@@ -183,11 +189,18 @@ pub fn compile(project: &Project) -> (Compiled, Vec<Diagnostic>) {
     let rewriter = rewrite::Rewriter { project, dialect, nodes: &nodes, queries: &queries, resolved: &resolved };
     let mut model_sql = vec![None; compiled.nodes.len()];
     let mut refresh_sql = vec![None; compiled.nodes.len()];
+    let mut all_rows_sql = vec![None; compiled.nodes.len()];
     // Inputs first, so that an ephemeral model's SQL is there when it is wanted. What lies on a cycle has none.
     for &node in compiled.order.iter().filter(|node| !cycles.iter().flatten().any(|on| on == *node)) {
-        let named = rewriter.model(node, Views::Named, &model_sql);
-        match named.and_then(|named| Ok((named, rewriter.model(node, Views::Inlined, &refresh_sql)?))) {
-            Ok((named, inlined)) => {
+        let texts = || {
+            let named = rewriter.model(node, Views::Named, &model_sql)?;
+            let inlined = rewriter.model(node, Views::Inlined, &refresh_sql)?;
+            let (all, named) = with_retention(&rewriter, node, named)?;
+            Ok((all, named, with_retention(&rewriter, node, inlined)?.1))
+        };
+        match texts() {
+            Ok((all, named, inlined)) => {
+                all_rows_sql[node] = all;
                 model_sql[node] = named;
                 refresh_sql[node] = inlined.filter(|text| text.len() <= LONGEST_REFRESH_TEXT);
             }
@@ -218,11 +231,25 @@ pub fn compile(project: &Project) -> (Compiled, Vec<Diagnostic>) {
     }
     compiled.model_sql = model_sql;
     compiled.refresh_sql = refresh_sql;
+    compiled.all_rows_sql = all_rows_sql;
     compiled.queries = queries;
     diagnostics.sort_by(|left, right| {
         (&left.location.file, left.location.span.start).cmp(&(&right.location.file, right.location.span.start))
     });
     (compiled, diagnostics)
+}
+
+/// A model's text without the condition of its retention, where it has one, and with it.
+fn with_retention(
+    rewriter: &rewrite::Rewriter<'_>,
+    node: usize,
+    text: Option<String>,
+) -> Result<(Option<String>, Option<String>), crate::splice::SpliceError> {
+    let Some(text) = text else { return Ok((None, None)) };
+    Ok(match rewriter.without_old_rows(node, &text)? {
+        Some(kept) => (Some(text), Some(kept)),
+        None => (None, Some(text)),
+    })
 }
 
 fn collect_nodes(project: &Project, compiled: &mut Compiled, diagnostics: &mut Vec<Diagnostic>) {

@@ -8,9 +8,11 @@ pub mod condition;
 pub mod difference;
 pub mod merge;
 pub mod relation;
+pub mod row;
 
 pub use change_log::ChangeLog;
 pub use condition::{RowCondition, row_condition};
 pub use difference::{Difference, Sameness};
 pub use merge::{Merge, Missing, gone_keys, is_missing};
 pub use relation::{Relation, TypedColumn};
+pub use row::RowIdentifier;

@@ -161,9 +161,9 @@ pub trait Connection: Send {
         Ok(())
     }
 
-    /// Runs statements that drop what nobody needs any more, in a transaction of its own; whether that could be done without waiting for
-    /// readers for more than a moment.
-    fn drop_unused(&mut self, statements: &[String]) -> Result<bool, WarehouseError> {
+    /// Runs statements in a transaction of their own; whether that could be done without waiting for readers, or having them wait, for more
+    /// than a moment. Where not, nothing happened.
+    fn try_briefly(&mut self, statements: &[String]) -> Result<bool, WarehouseError> {
         self.begin()?;
         for sql in statements {
             self.execute(sql, &[])?;
@@ -174,6 +174,12 @@ pub trait Connection: Send {
 
     /// The indexes of a schema; none where the warehouse has no indexes.
     fn indexes(&mut self, schema: &str) -> Result<Vec<StandingIndex>, WarehouseError> {
+        let _ = schema;
+        Ok(Vec::new())
+    }
+
+    /// The partitions of the tables of a schema; none where the warehouse has no partitions.
+    fn partitions(&mut self, schema: &str) -> Result<Vec<StandingPartition>, WarehouseError> {
         let _ = schema;
         Ok(Vec::new())
     }
@@ -290,6 +296,15 @@ pub struct StandingIndex {
     pub table: String,
     /// Whether whole texts are in it, which may be too long for it one day.
     pub holds_texts: bool,
+}
+
+/// A partition that stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandingPartition {
+    /// Its name.
+    pub name: String,
+    /// The table it is a part of.
+    pub table: String,
 }
 
 /// A column of a staged relation.

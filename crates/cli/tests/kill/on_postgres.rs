@@ -110,7 +110,7 @@ fn tables(session: &mut PostgresSession) -> (Tables, Tables) {
     session.run("begin isolation level repeatable read");
     let names = session.run(
         "select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-         where c.relkind in ('r', 'v') and n.nspname not in ('information_schema') and n.nspname not like 'pg\\_%' order by 1",
+         where c.relkind in ('r', 'p', 'v') and not c.relispartition and n.nspname not in ('information_schema') and n.nspname not like 'pg\\_%' order by 1",
     );
     for name in names.lines() {
         let done = "run in (select run from thalweg.runs where state = 'published')";

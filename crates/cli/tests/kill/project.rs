@@ -100,6 +100,11 @@ pub fn project() -> TestProject {
             "models/pres/dear.sql",
             "select order_id, amount from staging.orders where amount * 2 >= (select max(amount) from staging.orders)\n",
         )
+        // Days come for which there is no partition yet.
+        .file(
+            "models/pres/moments.sql",
+            "{{ config(partition_by='range(changed_at, day)', partitions_ahead=1) }}\nselect order_id, changed_at, amount from store.orders\n",
+        )
         .file("models/pres/kinds.sql", "select kind, count(*) as events from store.events group by kind\n")
         .file(
             "tests/no_order_of_nobody.sql",

@@ -56,6 +56,14 @@ pub struct ModelConfig {
     pub primary_key: Option<OneOrMany>,
     /// Indexes beside those that refreshes need, where the warehouse has indexes: `[{ columns: [order_date], unique: false }]`.
     pub indexes: Option<Vec<IndexForm>>,
+    /// Cuts its table into partitions, where the warehouse has some: `range(order_date, month)`, a column with a date or a point in time
+    /// and `day`, `week`, `month`, `quarter` or `year`.
+    pub partition_by: Option<String>,
+    /// How many partitions stand ready beyond the one of today and the one of the newest row. Default: 3.
+    pub partitions_ahead: Option<u32>,
+    /// How long rows are kept: `36 months`. Rows whose `partition_by` column lies before the partition of so long ago are not in
+    /// the table, in any warehouse; rows without a value there stay. Default: all are kept.
+    pub retention: Option<String>,
     /// Tags, for selectors. Those of file and YAML add up.
     pub tags: Option<OneOrMany>,
     /// Whether it is part of the project at all. Default: `true`.

@@ -6,6 +6,7 @@ mod database;
 mod database_stream;
 mod database_url;
 mod models;
+mod partitioning;
 mod reports;
 mod seeds;
 mod settings;

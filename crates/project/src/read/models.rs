@@ -203,6 +203,13 @@ impl<'a> Reader<'a> {
         }
         let in_file: ModelConfig = self.config(file, &rendered.config);
         let in_yaml = description.and_then(|description| description.form.config.clone()).unwrap_or_default();
+        let settings = ModelConfig {
+            materialized: in_file.materialized.or(in_yaml.materialized),
+            partition_by: in_file.partition_by.or(in_yaml.partition_by),
+            partitions_ahead: in_file.partitions_ahead.or(in_yaml.partitions_ahead),
+            retention: in_file.retention.or(in_yaml.retention),
+            ..ModelConfig::default()
+        };
         let mut tags = in_yaml.tags.map(OneOrMany::into_vec).unwrap_or_default();
         tags.extend(in_file.tags.map(OneOrMany::into_vec).unwrap_or_default());
         tags.sort();
@@ -220,6 +227,16 @@ impl<'a> Reader<'a> {
         let indexes = indexes
             .into_iter()
             .map(|form| Index { columns: form.columns.into_vec(), unique: form.unique.unwrap_or(false) });
+        let indexes: Vec<Index> = indexes.collect();
+        let places = |name: &str| match (rendered.config.entry(name), description) {
+            (Some(entry), _) => (file.path.clone(), entry.key_span.clone()),
+            (None, Some(description)) => {
+                let entry = description.node.get("config").and_then(|config| config.entry(name));
+                (description.file.path.clone(), entry.map_or(0..0, |entry| entry.value.span.clone()))
+            }
+            (None, None) => (file.path.clone(), 0..0),
+        };
+        let partitioning = self.partitioning(&source.table, &settings, &indexes, &places);
         let location = match description {
             Some(description) => Location::new(
                 &description.file.path,
@@ -237,10 +254,11 @@ impl<'a> Reader<'a> {
             file: file.path.clone(),
             sql: rendered.sql,
             templated: rendered.templated,
-            materialized: in_file.materialized.or(in_yaml.materialized).unwrap_or(Materialized::Table),
+            materialized: settings.materialized.unwrap_or(Materialized::Table),
             refresh,
             primary_key,
-            indexes: indexes.collect(),
+            indexes,
+            partitioning,
             tags,
             description: description.and_then(|description| description.form.description.clone()),
             columns,

@@ -1,6 +1,6 @@
 //! Bringing a physical table to new contents by writing only what differs.
 
-use thalweg_sql::statement::{Difference, Sameness, TypedColumn};
+use thalweg_sql::statement::{Difference, RowIdentifier, Sameness, TypedColumn};
 use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
 
 use crate::change::Change;
@@ -12,6 +12,8 @@ use crate::publish::Publication;
 pub struct NewContents {
     /// Quoted physical table.
     pub old: String,
+    /// What identifies its rows.
+    pub old_rows: RowIdentifier,
     /// Temporary table with those of its rows that are compared, as [`Difference::part`]; all of them without.
     pub part: Option<String>,
     /// Temporary table with the new contents, bookkeeping columns included.
@@ -43,6 +45,7 @@ impl Publication<'_> {
         let mut difference = Difference {
             dialect: self.database.dialect,
             old: contents.old,
+            rows: contents.old_rows,
             part: contents.part,
             new: contents.new,
             columns: contents.columns,
@@ -79,7 +82,7 @@ impl Publication<'_> {
             self.database.make_named("fresh", &sql)?
         };
         if deleted > 0 {
-            self.database.execute(&difference.delete_gone(&pairs))?;
+            self.delete_gone(&difference, &pairs)?;
         }
         if inserted > 0 {
             let sql = self.database.name(difference.insert_fresh(&fresh))?;
@@ -91,6 +94,18 @@ impl Publication<'_> {
         let counts =
             Counts { inserted: inserted - updated, updated, deleted_missing: deleted - updated, ..Counts::default() };
         Ok((counts, Change::Rows { before, after: fresh }))
+    }
+
+    fn delete_gone(&mut self, difference: &Difference<'_>, pairs: &str) -> Result<(), RunError> {
+        let Some(partitions) = difference.partitions_of_gone(pairs) else {
+            return self.database.execute(&difference.delete_gone(pairs)).map(drop);
+        };
+        for partition in self.database.texts(&partitions)?.rows.into_iter().flatten().flatten() {
+            if let Some(sql) = difference.delete_gone_of(pairs, &partition) {
+                self.database.execute(&sql)?;
+            }
+        }
+        Ok(())
     }
 
     /// Pairs few rows by what may be a key, all of them, and sees by what came of it whether it is one: the relation of those that differ, and
@@ -117,7 +132,7 @@ impl Publication<'_> {
             difference.key.clear();
             return Ok(None);
         }
-        Ok(Some((Difference::written_pairs(&pairs), [deleted, inserted, updated])))
+        Ok(Some((difference.written_pairs(&pairs), [deleted, inserted, updated])))
     }
 
     /// The relation of the pairs that differ, and how many rows go, come and do both; `None` where nothing does.

@@ -3,7 +3,7 @@
 use thalweg_project::{Materialized, Model, TableName};
 use thalweg_sql::NodeKind;
 use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
-use thalweg_sql::statement::{Sameness, TypedColumn};
+use thalweg_sql::statement::{RowIdentifier, Sameness, TypedColumn};
 use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
 
 use crate::change::Change;
@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::outcome::{Counts, StepOutcome, Strategy};
 use crate::publish::Publication;
 use crate::publish::difference::NewContents;
+use crate::publish::partitions::layout;
 use crate::publish::refresh::clock::clock_names;
 use crate::publish::refresh::shapes::settled_text;
 use crate::publish::refresh::stages::GivenInputs;
@@ -46,7 +47,7 @@ pub struct ModelFacts<'a> {
     pub sql: String,
     /// The same as it is written, where that is another.
     pub written: Option<String>,
-    /// What its table is made by: a hash of its definition, `-`, a hash of its inputs' columns.
+    /// What its table is made by: a hash of its definition, `-`, a hash of its inputs' columns; where it is in partitions, `-`, a hash of how.
     pub fingerprint: String,
     /// Tables it reads: through ephemeral models, and views together with what these read. When one of them changed, it is stale.
     pub inputs: Vec<TableName>,
@@ -142,6 +143,7 @@ impl Publication<'_> {
         kind: TableKind,
         step: &mut StepOutcome,
     ) -> Result<(), RunError> {
+        self.check_retention(node, facts.model)?;
         let columns = self.describe(&self.as_to_come(&facts.sql))?;
         match kind {
             TableKind::View => self.refresh_view(facts, columns, step),
@@ -230,8 +232,13 @@ impl Publication<'_> {
         let table = &facts.model.table;
         let old = self.tables.get(table).cloned();
         let select = format!("select q.*, {}::bigint as {RUN_COLUMN} from ({}\n) q", self.run, facts.sql);
+        let is_laid_out = match old.as_ref().filter(|old| !old.physical.is_empty()) {
+            Some(old) => self.is_laid_out(facts.model, old)?,
+            None => false,
+        };
         let comparable = old.as_ref().filter(|old| {
             !old.physical.is_empty()
+                && is_laid_out
                 && old.typed_columns(self.database.dialect) == columns
                 && (!self.compiled.readers[node].is_empty()
                     || old.rows <= COMPARED_ROWS
@@ -243,6 +250,7 @@ impl Publication<'_> {
             let rows = self.database.make_counted(&new, &select)?;
             let contents = NewContents {
                 old: self.physical(&old.physical)?,
+                old_rows: RowIdentifier::of_table(self.database.dialect, old.layout().is_some()),
                 part: None,
                 new,
                 rows,
@@ -261,7 +269,7 @@ impl Publication<'_> {
             let physical = self.physical_name(table);
             let quoted = self.physical(&physical)?;
             self.index_inputs(node)?;
-            let inserted = self.database.execute(&format!("create table {quoted} as {select}"))?;
+            let inserted = self.make_table(&physical, facts.model, &select, &columns)?;
             self.database.analyze(&quoted, false)?;
             self.publish_view(table, &physical, &columns)?;
             self.break_log(table)?;
@@ -377,7 +385,10 @@ pub fn facts<'a>(
     } else {
         Vec::new()
     };
-    let fingerprint = format!("{}-{}", &definition.to_hex()[..24], &hash.finalize().to_hex()[..24]);
+    let mut fingerprint = format!("{}-{}", &definition.to_hex()[..24], &hash.finalize().to_hex()[..24]);
+    if let Some(layout) = layout(thalweg_sql::dialect_of(&project.target.connection), model) {
+        fingerprint = format!("{fingerprint}-{layout}");
+    }
     Some(ModelFacts { model, sql, written, fingerprint, inputs, external, clock })
 }
 
@@ -407,7 +418,10 @@ pub fn is_view(project: &thalweg_project::Project, compiled: &thalweg_sql::Compi
 
 /// Whether a model, or an ephemeral model or view in it, reads the time.
 fn reads_clock(project: &thalweg_project::Project, compiled: &thalweg_sql::Compiled, node: usize) -> bool {
-    if compiled.query(node).is_some_and(|query| !query.clock.is_empty()) {
+    let NodeKind::Model(index) = compiled.nodes[node].kind else { return false };
+    let forgets =
+        project.models[index].partitioning.as_ref().is_some_and(|partitioning| partitioning.retention.is_some());
+    if forgets || compiled.query(node).is_some_and(|query| !query.clock.is_empty()) {
         return true;
     }
     compiled.nodes[node].inputs.iter().any(|&input| match compiled.nodes[input].kind {
@@ -435,9 +449,13 @@ pub fn need(
         return Need::Rebuild(format!("was a {}, is a {}", state.kind.word(), wanted.word()));
     }
     if state.fingerprint != facts.fingerprint {
-        let definition = |fingerprint: &str| fingerprint.split('-').next().map(str::to_owned);
-        let same = definition(&state.fingerprint) == definition(&facts.fingerprint);
-        return Need::Rebuild(if same { "columns of its inputs changed" } else { "definition changed" }.into());
+        let same = |part: usize| state.fingerprint.split('-').nth(part) == facts.fingerprint.split('-').nth(part);
+        let reason = match (same(0), same(1)) {
+            (false, _) => "definition changed",
+            (_, false) => "columns of its inputs changed",
+            _ => "its partitions changed",
+        };
+        return Need::Rebuild(reason.into());
     }
     if full_refresh {
         return Need::Rebuild("asked for with --full-refresh".into());

@@ -8,7 +8,7 @@ use thalweg_source::Column;
 use thalweg_source::landing::unify;
 use thalweg_sql::statement::condition::row_condition;
 use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
-use thalweg_sql::statement::{Merge, RowCondition, Sameness, TypedColumn};
+use thalweg_sql::statement::{Merge, RowCondition, RowIdentifier, Sameness, TypedColumn};
 use thalweg_warehouse::ledger::{RejectKind, RejectSource};
 use thalweg_warehouse::{LeftOut, StagedColumn, WarehouseError, WarehouseErrorKind};
 
@@ -286,6 +286,7 @@ impl Publication<'_> {
             let rows = self.database.make_counted(&new, &format!("select * from {rows} r"))?;
             let contents = NewContents {
                 old: merge.target.clone(),
+                old_rows: RowIdentifier::of_table(self.database.dialect, false),
                 part: None,
                 new,
                 rows,

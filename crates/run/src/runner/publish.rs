@@ -25,7 +25,6 @@ use crate::outcome::{
 use crate::publish::Publication;
 use crate::publish::change_log::{ChangeLogs, Retention};
 use crate::publish::model::stale_models;
-use crate::publish::physical;
 use crate::publish::refresh::Refreshing;
 use crate::publish::refresh::stages::Stages;
 use crate::publish::stream::{Rebuild, StreamWork, loaded_by, store_fingerprint};
@@ -206,6 +205,7 @@ impl Run<'_> {
             notes: Vec::new(),
             refused: Vec::new(),
             indexed: BTreeSet::new(),
+            partition_room: None,
             definitions_changed: false,
             next_extract: self.known.next_extract,
             observer: self.observer,
@@ -422,6 +422,8 @@ impl Run<'_> {
             }
         }
         self.clean(connection);
+        fail::fail_point!("run::before-partitions");
+        self.keep_partitions(connection, tables.as_ref().unwrap_or(&self.known.tables), &mut outcome);
         // It is published, whatever becomes of the connection: the engine's chores are the next run's.
         if let Err(error) = connection.settle(definitions_changed) {
             if !matches!(error.kind, WarehouseErrorKind::Lost) {
@@ -438,29 +440,6 @@ impl Run<'_> {
             self.observer.event(&Event::Published { run: self.number });
         }
         Ok(outcome)
-    }
-
-    /// Drops the physical tables that nothing leads to any more: what this run superseded, and what earlier ones could not drop because
-    /// somebody read it or they died. What cannot be dropped now waits for the next run.
-    fn clean(&self, connection: &mut dyn Connection) {
-        let project = self.bench.project();
-        let dialect = thalweg_sql::dialect_of(&project.target.connection);
-        if !dialect.definitions_wait_for_readers() {
-            return;
-        }
-        let cleaned = physical::unused(connection, &project.name).and_then(|unused| {
-            for name in unused {
-                let sql = physical::physical_table(dialect, &name).map(|table| format!("drop table if exists {table}"));
-                let Ok(sql) = sql else { continue };
-                if !connection.drop_unused(&[sql])? {
-                    tracing::info!(table = name, "somebody reads what is superseded: the next run drops it");
-                }
-            }
-            Ok(())
-        });
-        if let Err(error) = cleaned {
-            tracing::info!(%error, "what is superseded stays for now");
-        }
     }
 
     /// Compares a sample of the models that were refreshed, where that is wanted.

@@ -2,8 +2,11 @@
 //!
 //! Types are named as `format_type` names them, so that a type that was asked for is the type that is told.
 
+mod partitions;
+
 use thalweg_project::ColumnType;
 
+use super::partitions::Partitions;
 use super::portable::{between, instead_for_postgres};
 use super::{Dialect, Grammar, InvalidName, NewIndex};
 use crate::statement::relation::RUN_COLUMN;
@@ -171,6 +174,10 @@ impl Dialect for Postgres {
             || is_decimal(&name)
             || GROUPED.contains(&name.as_str())
             || name.starts_with("character varying(") && !name.ends_with(']')
+    }
+
+    fn partitions(&self) -> Option<&'static dyn Partitions> {
+        Some(&Postgres)
     }
 
     fn row_identifier(&self) -> &'static str {

@@ -42,6 +42,21 @@ impl Rewriter<'_> {
         self.text_with(&self.project.models[index].sql, query, tables, views, done)
     }
 
+    /// A model's query as the condition says that `retention:` means: then old rows go from a table in the same way in every warehouse, and
+    /// everything that follows what a query reads of the time follows it. `None` without a retention.
+    pub(super) fn without_old_rows(&self, node: usize, text: &str) -> Result<Option<String>, InvalidName> {
+        let NodeKind::Model(index) = self.nodes[node].kind else { return Ok(None) };
+        let Some(partitioning) = &self.project.models[index].partitioning else { return Ok(None) };
+        let Some(retention) = partitioning.retention else { return Ok(None) };
+        let column = self.dialect.quote_identifier(&partitioning.column)?;
+        Ok(Some(format!(
+            "select kept.* from ({text}\n) kept where kept.{column} is null or kept.{column} >= \
+             cast(date_trunc('{}', current_date - interval '{}') as date)",
+            partitioning.unit.word(),
+            retention.interval()
+        )))
+    }
+
     /// Any text with SQL; `None` when one of the ephemeral models it reads has a mistake.
     pub(super) fn text(
         &self,

@@ -5,8 +5,8 @@
 
 use super::summed::{ROWS, Summing};
 use crate::dialect::{Dialect, InvalidName};
-use crate::statement::difference::ROW_COLUMN;
 use crate::statement::relation::{RUN_COLUMN, column_list};
+use crate::statement::row::ROW_COLUMN;
 
 /// How the columns begin that hold what a row was.
 const WAS: &str = "_thalweg_was_";

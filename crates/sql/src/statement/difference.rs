@@ -2,6 +2,7 @@
 
 use crate::dialect::{Dialect, InvalidName};
 use crate::statement::relation::{RUN_COLUMN, TypedColumn, column_list, equal_keys, qualified};
+use crate::statement::row::{PARTITION_COLUMN, ROW_COLUMN, RowIdentifier};
 
 /// The difference of a table and its new contents: rows to delete and rows to insert, as few as possible.
 ///
@@ -14,8 +15,10 @@ pub struct Difference<'a> {
     pub dialect: &'a dyn Dialect,
     /// The physical table, quoted.
     pub old: String,
+    /// What identifies its rows.
+    pub rows: RowIdentifier,
     /// Only these rows of it are compared, with everything in `new`: a quoted relation with the declared columns, [`RUN_COLUMN`] and
-    /// the identifiers of the rows as [`ROW_COLUMN`]. Without it, all rows are.
+    /// the identifiers of the rows, as [`RowIdentifier::selected`] names them. Without it, all rows are.
     pub part: Option<String>,
     /// Its new contents: a quoted table with all columns of the table, bookkeeping included.
     pub new: String,
@@ -28,9 +31,6 @@ pub struct Difference<'a> {
     /// When two values count as the same.
     pub sameness: Sameness,
 }
-
-/// Column of [`Difference::part`] with the identifiers of the table's rows.
-pub const ROW_COLUMN: &str = "_row";
 
 /// Column of the pairs with the identifiers of rows of the new contents.
 pub const NEW_COLUMN: &str = "_new";
@@ -57,10 +57,10 @@ pub enum Sameness {
 
 impl Difference<'_> {
     /// The rows of the table that are compared, and what identifies one of them (alias `o`).
-    fn compared(&self) -> (&str, &str) {
+    fn compared(&self) -> (&str, RowIdentifier) {
         match &self.part {
-            Some(part) => (part, ROW_COLUMN),
-            None => (&self.old, self.dialect.row_identifier()),
+            Some(part) => (part, self.rows.kept()),
+            None => (&self.old, self.rows),
         }
     }
 
@@ -130,15 +130,16 @@ impl Difference<'_> {
         let own = self.dialect.row_identifier();
         if self.key.is_empty() {
             return Ok(format!(
-                "select o.{ROW_COLUMN}, n.{NEW_COLUMN} from {} o full join {} n on {} where o._thalweg_copy is null or n._thalweg_copy is \
-                 null",
-                self.numbered(compared, &[format!("r.{identifier} as {ROW_COLUMN}")], Some(values))?,
+                "select {}, n.{NEW_COLUMN} from {} o full join {} n on {} where o._thalweg_copy is null or n._thalweg_copy is null",
+                self.rows.kept().list("o"),
+                self.numbered(compared, &[identifier.selected("r")], Some(values))?,
                 self.numbered(&self.new, &[format!("r.{own} as {NEW_COLUMN}")], Some(values))?,
                 self.paired(),
             ));
         }
         Ok(format!(
-            "select o.{identifier} as {ROW_COLUMN}, n.{own} as {NEW_COLUMN} from {compared} o full join {} n on {} where {}",
+            "select {}, n.{own} as {NEW_COLUMN} from {compared} o full join {} n on {} where {}",
+            identifier.selected("o"),
             self.new,
             equal_keys(self.dialect, "o", "n", &self.key)?,
             self.differs()?
@@ -164,17 +165,18 @@ impl Difference<'_> {
     pub fn all_pairs(&self, most: u64) -> Result<String, InvalidName> {
         let (compared, identifier) = self.compared();
         let mut incomplete = Vec::with_capacity(2);
-        for (alias, row) in [("o", identifier), ("n", self.dialect.row_identifier())] {
+        for (alias, row) in [("o", identifier.list("o")), ("n", format!("n.{}", self.dialect.row_identifier()))] {
             let mut nulls = Vec::with_capacity(self.key.len());
             for name in &self.key {
                 nulls.push(format!("{} is null", qualified(self.dialect, alias, name)?));
             }
-            incomplete.push(format!("({alias}.{row} is not null and ({}))", nulls.join(" or ")));
+            incomplete.push(format!("(({row}) is not null and ({}))", nulls.join(" or ")));
         }
         Ok(format!(
-            "select o.{identifier} as {ROW_COLUMN}, n.{} as {NEW_COLUMN}, \
+            "select {}, n.{} as {NEW_COLUMN}, \
              case when {} then {NO_KEY} when {} then {DIFFERS} else {SAME} end as {KIND_COLUMN} \
              from {compared} o full join {} n on {} limit {}",
+            identifier.selected("o"),
             self.dialect.row_identifier(),
             incomplete.join(" or "),
             self.differs()?,
@@ -195,16 +197,17 @@ impl Difference<'_> {
         )
     }
 
-    /// Those of all pairs that are to be written, as a relation like that of [`Difference::pairs`].
-    pub fn written_pairs(pairs: &str) -> String {
-        format!("(select {ROW_COLUMN}, {NEW_COLUMN} from {pairs} where {KIND_COLUMN} = {DIFFERS}) p")
+    /// Those of all pairs that are to be written, as a relation without a name like that of [`Difference::pairs`].
+    pub fn written_pairs(&self, pairs: &str) -> String {
+        let rows = self.rows.kept().list("w");
+        format!("(select {rows}, w.{NEW_COLUMN} from {pairs} w where w.{KIND_COLUMN} = {DIFFERS})")
     }
 
     /// One row: how many rows go, how many come, how many pairs are both (updates; none without a key).
     pub fn count_pairs(&self, pairs: &str) -> String {
         format!(
             "select count({ROW_COLUMN}), count({NEW_COLUMN}), count(*) filter (where {ROW_COLUMN} is not null and {NEW_COLUMN} is not null) \
-             from {pairs}"
+             from {pairs} p"
         )
     }
 
@@ -212,15 +215,16 @@ impl Difference<'_> {
     pub fn before(&self, pairs: &str) -> Result<String, InvalidName> {
         let (compared, identifier) = self.compared();
         Ok(format!(
-            "select {}, o.{RUN_COLUMN} from {compared} o where o.{identifier} in (select {ROW_COLUMN} from {pairs} where {ROW_COLUMN} is not null)",
-            column_list(self.dialect, "o", self.columns.iter().map(|column| column.name.as_str()))?
+            "select {}, o.{RUN_COLUMN} from {compared} o where {}",
+            column_list(self.dialect, "o", self.columns.iter().map(|column| column.name.as_str()))?,
+            identifier.is_in("o", pairs)
         ))
     }
 
     /// The rows that come, with the columns to write.
     pub fn fresh(&self, pairs: &str) -> Result<String, InvalidName> {
         Ok(format!(
-            "select {} from {} n where n.{} in (select {NEW_COLUMN} from {pairs} where {NEW_COLUMN} is not null)",
+            "select {} from {} n where n.{} in (select {NEW_COLUMN} from {pairs} p where {NEW_COLUMN} is not null)",
             self.written("n")?,
             self.new,
             self.dialect.row_identifier()
@@ -243,11 +247,24 @@ impl Difference<'_> {
 
     /// Deletes the rows that go.
     pub fn delete_gone(&self, pairs: &str) -> String {
-        format!(
-            "delete from {} where {} in (select {ROW_COLUMN} from {pairs} where {ROW_COLUMN} is not null)",
-            self.old,
-            self.dialect.row_identifier()
-        )
+        format!("delete from {} o where {}", self.old, self.rows.is_in("o", pairs))
+    }
+
+    /// Where the table has partitions: a query for the names of those that hold rows that go.
+    pub fn partitions_of_gone(&self, pairs: &str) -> Option<String> {
+        let name = self.rows.partitions()?.partition_name(&format!("p.{PARTITION_COLUMN}"));
+        Some(format!("select distinct {name} as partition from {pairs} p where p.{ROW_COLUMN} is not null order by 1"))
+    }
+
+    /// Deletes the rows that go from one such partition: there they are found by their places, in the whole table by looking for each in
+    /// every partition.
+    pub fn delete_gone_of(&self, pairs: &str, partition: &str) -> Option<String> {
+        let name = self.rows.partitions()?.partition_name(&format!("i.{PARTITION_COLUMN}"));
+        Some(format!(
+            "delete from {partition} where {} in (select i.{ROW_COLUMN} from {pairs} i where i.{ROW_COLUMN} is not null and {name} = {})",
+            self.dialect.row_identifier(),
+            self.dialect.literal_text(partition)
+        ))
     }
 
     /// Inserts the rows that come; `fresh` holds them.
@@ -305,6 +322,7 @@ pub fn missing_rows(
     let difference = Difference {
         dialect,
         old: left.to_owned(),
+        rows: RowIdentifier::of_table(dialect, false),
         part: None,
         new: right.to_owned(),
         columns: columns.to_vec(),

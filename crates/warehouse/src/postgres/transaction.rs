@@ -13,8 +13,8 @@ use super::marks::{Translated, first_word};
 use super::rows::Layout;
 use super::{export, stage, view};
 use crate::contract::{
-    Access, Connection, DescribedColumn, Interrupt, LeftOut, Rows, StagedColumn, StandingIndex, Value, ViewDefinition,
-    WarehouseError, WarehouseErrorKind,
+    Access, Connection, DescribedColumn, Interrupt, LeftOut, Rows, StagedColumn, StandingIndex, StandingPartition,
+    Value, ViewDefinition, WarehouseError, WarehouseErrorKind,
 };
 
 /// Rows and bytes of a batch of [`Connection::read`] at most.
@@ -345,7 +345,7 @@ impl Connection for PostgresConnection {
         view::define_all(self, views)
     }
 
-    fn drop_unused(&mut self, statements: &[String]) -> Result<bool, WarehouseError> {
+    fn try_briefly(&mut self, statements: &[String]) -> Result<bool, WarehouseError> {
         self.begin()?;
         self.run(view::SHORT_PATIENCE)?;
         for sql in statements {
@@ -364,7 +364,7 @@ impl Connection for PostgresConnection {
              where a.attrelid = c.oid and m.amname = 'btree' and a.atttypid in (25, 1043)) \
              from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid \
              join pg_catalog.pg_class t on t.oid = i.indrelid join pg_catalog.pg_namespace n on n.oid = t.relnamespace \
-             where n.nspname = '{}'",
+             where n.nspname = '{}' and not c.relispartition",
             schema.replace('\'', "''")
         ))?;
         let index = |row: Vec<Option<String>>| {
@@ -373,6 +373,21 @@ impl Connection for PostgresConnection {
             Some(StandingIndex { name, table, holds_texts })
         };
         Ok(found.into_iter().filter_map(index).collect())
+    }
+
+    fn partitions(&mut self, schema: &str) -> Result<Vec<StandingPartition>, WarehouseError> {
+        let found = self.ask(&format!(
+            "select c.relname, t.relname from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid \
+             join pg_catalog.pg_class t on t.oid = i.inhparent join pg_catalog.pg_namespace n on n.oid = t.relnamespace \
+             where n.nspname = '{}' and c.relispartition and t.relkind = 'p' order by 1",
+            schema.replace('\'', "''")
+        ))?;
+        let partition = |row: Vec<Option<String>>| {
+            let mut cells = row.into_iter();
+            let (name, table) = (cells.next()??, cells.next()??);
+            Some(StandingPartition { name, table })
+        };
+        Ok(found.into_iter().filter_map(partition).collect())
     }
 
     fn stage(

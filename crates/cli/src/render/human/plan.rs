@@ -38,6 +38,14 @@ pub fn draw(page: &Page, plan: &Plan) -> String {
         };
         text.push_str(&format!("{}: {} {what}\n", page.paint.faint("index"), index.table));
     }
+    for partition in &plan.partitions {
+        let range = match (&partition.from, &partition.until) {
+            (Some(from), Some(until)) => format!("from {from} to before {until}"),
+            _ => "the oldest".to_owned(),
+        };
+        let what = if partition.dropped { format!("drop {range}, which is empty") } else { format!("make {range}") };
+        text.push_str(&format!("{}: {} {what}\n", page.paint.faint("partition"), partition.table));
+    }
     for table in &plan.removed {
         text.push_str(&format!(
             "{}: {table} is no longer in the project; drop it with `thalweg build --drop-removed`\n",

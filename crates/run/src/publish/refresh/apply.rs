@@ -1,8 +1,7 @@
 //! Putting the rows of some keys in the place of those that are stored.
 
-use thalweg_sql::statement::difference::ROW_COLUMN;
 use thalweg_sql::statement::relation::{RUN_COLUMN, column_list, qualified};
-use thalweg_sql::statement::{Sameness, TypedColumn};
+use thalweg_sql::statement::{RowIdentifier, Sameness, TypedColumn};
 
 use super::Refreshed;
 use crate::error::RunError;
@@ -44,28 +43,30 @@ impl Publication<'_> {
         let physical = self.physical(&old.physical)?;
         let names = columns.iter().map(|column| column.name.as_str());
         let declared = self.database.name(column_list(dialect, "t", names))?;
+        let rows = RowIdentifier::of_table(dialect, old.layout().is_some());
+        let affects = format!("exists (select 1 from {affected} a where {})", pairs.join(" and "));
         // The rows are found by their key columns first and fetched by their identifiers then: an engine that stores columns would
-        // otherwise read all columns of all rows.
-        let found = self.database.make_named(
-            "found",
-            &format!(
-                "select t.{} as {ROW_COLUMN} from {physical} t where exists (select 1 from {affected} a where {})",
-                dialect.row_identifier(),
-                pairs.join(" and ")
-            ),
-        )?;
+        // otherwise read all columns of all rows. One with partitions would look for each row in every partition.
+        let found = match rows.partitions() {
+            Some(_) => None,
+            None => {
+                let select = format!("select {} from {physical} t where {affects}", rows.selected("t"));
+                Some(self.database.make_named("found", &select)?)
+            }
+        };
+        let chosen = found.as_ref().map_or(affects, |found| rows.is_in("t", found));
         let stored = self.database.temporary("stored");
         let compared = self.database.make_counted(
             &stored,
-            &format!(
-                "select {declared}, t.{RUN_COLUMN}, t.{row} as {ROW_COLUMN} from {physical} t where t.{row} in (select {ROW_COLUMN} from {found})",
-                row = dialect.row_identifier()
-            ),
+            &format!("select {declared}, t.{RUN_COLUMN}, {} from {physical} t where {chosen}", rows.selected("t")),
         )?;
-        self.database.forget_one(&found)?;
+        if let Some(found) = &found {
+            self.database.forget_one(found)?;
+        }
         fail::fail_point!("run::refresh-stored", |_| Err(RunError::failed_at("run::refresh-stored")));
         let (counts, change) = self.apply_difference(NewContents {
             old: physical,
+            old_rows: rows,
             part: Some(stored),
             new,
             rows: computed,

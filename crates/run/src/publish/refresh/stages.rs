@@ -12,7 +12,7 @@ use thalweg_sql::refresh::split::placed;
 use thalweg_sql::refresh::summed::Summing;
 use thalweg_sql::refresh::{ChangedInput, InputTable, Inputs, Shape, Split, Stage, WithStages};
 use thalweg_sql::statement::relation::{RUN_COLUMN, column_list};
-use thalweg_sql::statement::{Sameness, TypedColumn};
+use thalweg_sql::statement::{RowIdentifier, Sameness, TypedColumn};
 
 use super::inputs::Gathered;
 use super::shapes::{Full, KnownTables};
@@ -526,6 +526,7 @@ impl Publication<'_> {
                 fail::fail_point!("run::stage-computed", |_| Err(RunError::failed_at("run::stage-computed")));
                 let (counts, change) = self.apply_difference(NewContents {
                     old: self.physical(&old.physical)?,
+                    old_rows: RowIdentifier::of_table(self.database.dialect, false),
                     part: None,
                     new: new.clone(),
                     rows: computed,

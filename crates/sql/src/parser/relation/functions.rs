@@ -142,5 +142,9 @@ mod tests {
         assert_eq!(looks(Grammar::DuckDb, "my_own"), Looks::Unknown);
         assert_eq!(looks(Grammar::Postgres, "generate_series"), Looks::Expands);
         assert_eq!(looks(Grammar::Postgres, "String_Agg"), Looks::Group);
+        // The time of the run is the same for all rows.
+        for name in ["current_date", "current_timestamp", "localtimestamp", "now"] {
+            assert_eq!(looks(Grammar::Postgres, name), Looks::Row, "{name}");
+        }
     }
 }
