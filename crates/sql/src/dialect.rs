@@ -91,8 +91,32 @@ pub trait Dialect: Debug + Send + Sync {
     /// [`Dialect::is_same`], for comparing each side on its own.
     fn identity_image(&self, expression: &str, type_name: &str) -> String;
 
-    /// Whether values of an engine's type are added without rounding, so that a sum does not depend on the order of addition.
-    fn adds_exactly(&self, type_name: &str) -> bool;
+    /// The type of a sum of values of an engine's type that are added without rounding, so that a sum does not depend on the order of
+    /// addition; `None` for other types.
+    fn sum_type(&self, type_name: &str) -> Option<String>;
+
+    /// Whether values of an engine's type have a scale each, which the sum of them shows, and some are special: not finite, so that
+    /// nothing can be subtracted from them.
+    fn has_scales(&self, type_name: &str) -> bool {
+        let _ = type_name;
+        false
+    }
+
+    /// Of an expression of a type with scales: its scale, or itself where it is special. `None` where the engine has no such types.
+    fn scale(&self, expression: &str) -> Option<String> {
+        let _ = expression;
+        None
+    }
+
+    /// A condition that holds where what [`Dialect::scale`] says is a scale.
+    fn is_scale(&self, expression: &str) -> String {
+        format!("{expression} is not null")
+    }
+
+    /// What `avg` answers, from the sum of all values that are not NULL and their number.
+    fn average(&self, sum: &str, count: &str) -> String {
+        format!("(cast({sum} as double precision) / nullif({count}, 0))")
+    }
 
     /// Whether two values of an engine's type that are equal to the engine are identical.
     fn equals_exactly(&self, type_name: &str) -> bool;

@@ -1,0 +1,147 @@
+//! What is to be added to the rows of a stage.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Summing;
+use crate::dialect::{Dialect, InvalidName};
+use crate::parser::parse_select;
+use crate::refresh::relation::{InputTables, Kind, Relation, Tree};
+use crate::refresh::restricted::{OWN, replaced};
+use crate::refresh::rule::{Rule, SwitchedOff};
+use crate::refresh::shape::Inputs;
+
+/// The change of a stage that is kept by adding and subtracting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delta {
+    /// Nothing it reads changed.
+    Nothing,
+    /// A query of the stage's columns: what is to be added to each. Groups in which nothing changes are left out.
+    Rows(String),
+    /// It is not a linear function of what changed; the tables.
+    NotLinear(Vec<Vec<String>>),
+}
+
+impl Summing {
+    /// What is to be added to a stage's rows. `text` is the stage's.
+    pub fn delta(
+        &self,
+        text: &str,
+        dialect: &dyn Dialect,
+        tables: &dyn InputTables,
+        inputs: &Inputs,
+        off: &SwitchedOff,
+    ) -> Result<Delta, InvalidName> {
+        let changed: Vec<Vec<String>> = {
+            let query = parse_select(text, dialect);
+            let names: BTreeSet<Vec<String>> =
+                query.map(|query| query.tables.into_iter().map(|table| table.name).collect()).unwrap_or_default();
+            names.into_iter().filter(|name| inputs.changed.contains_key(name)).collect()
+        };
+        if !changed.iter().all(|name| self.linear.contains(name)) {
+            return Ok(Delta::NotLinear(changed.into_iter().filter(|name| !self.linear.contains(name)).collect()));
+        }
+        let Ok(tree) = crate::parser::parse_relation(text, dialect, tables) else {
+            return Ok(Delta::NotLinear(changed));
+        };
+        let untold = |name: &&Vec<String>| inputs.changed.get(*name).is_some_and(|changed| changed.old.is_none());
+        if let Some(name) = changed.iter().find(untold) {
+            return Ok(Delta::NotLinear(vec![name.clone()]));
+        }
+        let changing: Vec<usize> = (0..tree.tables.len())
+            .filter(|place| inputs.changed.contains_key(&tree.tables[*place].name) && is_read(&tree.root, *place))
+            .collect();
+        if changing.is_empty() {
+            return Ok(Delta::Nothing);
+        }
+        let keys: Result<Vec<String>, InvalidName> =
+            self.keys.iter().map(|key| dialect.quote_identifier(key)).collect();
+        let keys = keys?;
+        // Each with the column that holds its scale, or what cannot be taken away.
+        let mut numbers: Vec<(String, Option<String>)> = Vec::new();
+        for name in self.all_counts() {
+            numbers.push((dialect.quote_identifier(name)?, None));
+        }
+        for sum in &self.sums {
+            let scale = sum.scale.as_ref().map(|scale| dialect.quote_identifier(scale)).transpose()?;
+            numbers.push((dialect.quote_identifier(&sum.name)?, scale));
+        }
+        let added = |sign: &str, (number, scale): &(String, Option<String>)| match scale {
+            None => format!("{sign}q.{number} as {number}"),
+            Some(scale) => {
+                let is_scale = dialect.is_scale(&format!("q.{scale}"));
+                format!("case when {is_scale} then {sign}q.{number} end as {number}")
+            }
+        };
+        let mut terms = Vec::with_capacity(2 * changing.len());
+        for at in &changing {
+            for (sign, came) in [("", true), ("-", false)] {
+                let query = read_with(&tree, dialect, inputs, &changing, (*at, came), off)?;
+                let list = keys.iter().map(|key| format!("q.{key}"));
+                let list: Vec<String> = list.chain(numbers.iter().map(|number| added(sign, number))).collect();
+                terms.push(format!("select {} from ({query}\n) q", list.join(", ")));
+            }
+        }
+        let mut list: Vec<String> = keys.iter().map(|key| format!("d.{key}")).collect();
+        list.extend(numbers.iter().map(|(number, _)| format!("coalesce(sum(d.{number}), 0) as {number}")));
+        let differs: Vec<String> = numbers.iter().map(|(number, _)| format!("coalesce(sum(d.{number}), 0) <> 0")).collect();
+        let groups: Vec<String> = keys.iter().map(|key| format!("d.{key}")).collect();
+        let group_by = if groups.is_empty() { String::new() } else { format!(" group by {}", groups.join(", ")) };
+        Ok(Delta::Rows(format!(
+            "select {} from ({}) d{group_by} having {}",
+            list.join(", "),
+            terms.join(" union all "),
+            differs.join(" or ")
+        )))
+    }
+}
+
+/// A text with another relation in the places of one of its tables; `None` where that cannot be.
+pub fn over(
+    text: &str,
+    dialect: &dyn Dialect,
+    tables: &dyn InputTables,
+    table: &[String],
+    relation: &str,
+) -> Result<Option<String>, InvalidName> {
+    let Ok(tree) = crate::parser::parse_relation(text, dialect, tables) else { return Ok(None) };
+    let inputs = Inputs { current: BTreeMap::from([(table.to_vec(), relation.to_owned())]), ..Inputs::default() };
+    read_with(&tree, dialect, &inputs, &[], (0, true), &SwitchedOff::default()).map(Some)
+}
+
+fn is_read(relation: &Relation, place: usize) -> bool {
+    matches!(&relation.kind, Kind::Scan { table } if *table == place)
+        || relation.inputs().into_iter().any(|input| is_read(input, place))
+}
+
+/// The text over what came or went at one place; places before it read tables as they are now, places after it as they were.
+fn read_with(
+    tree: &Tree,
+    dialect: &dyn Dialect,
+    inputs: &Inputs,
+    changing: &[usize],
+    (at, came): (usize, bool),
+    off: &SwitchedOff,
+) -> Result<String, InvalidName> {
+    let mut replacements = Vec::with_capacity(tree.tables.len());
+    for (place, table) in tree.tables.iter().enumerate() {
+        let changed = inputs.changed.get(&table.name).filter(|_| changing.contains(&place));
+        let relation = match changed {
+            Some(changed) if place == at && came => Some(&changed.after),
+            Some(changed) if place == at => Some(&changed.before),
+            Some(changed) if place > at && off.holds(Rule::TablesAsTheyWere) => changed.old.as_ref(),
+            _ => inputs.current.get(&table.name),
+        };
+        let Some(relation) = relation else { continue };
+        if table.fixed.is_some() {
+            continue;
+        }
+        let mut columns = Vec::with_capacity(table.input.columns.len());
+        for (column, _) in &table.input.columns {
+            columns.push(format!("{OWN}.{}", dialect.quote_identifier(column)?));
+        }
+        let own =
+            if table.aliased { String::new() } else { format!(" as {}", dialect.quote_identifier(&table.own_name)?) };
+        replacements.push((table.span.clone(), format!("(select {} from {relation} {OWN}){own}", columns.join(", "))));
+    }
+    Ok(replaced(&tree.text, replacements).trim_end().trim_end_matches(';').to_owned())
+}
