@@ -102,7 +102,7 @@ pub trait Dialect: Debug + Send + Sync {
         false
     }
 
-    /// Of an expression of a type with scales: its scale, or itself where it is special. `None` where the engine has no such types.
+    /// Of an expression of a type with scales: its scale, or something else for each special value. `None` where the engine has no such types.
     fn scale(&self, expression: &str) -> Option<String> {
         let _ = expression;
         None

@@ -175,13 +175,15 @@ impl Dialect for Postgres {
         name == "numeric" || is_decimal(&name)
     }
 
-    /// As one number, whose own scale is 0: NaN and infinity have none.
+    /// A whole number, which is grouped by quickly; less than 0 for NaN, infinity and its negative, which have no scale.
     fn scale(&self, expression: &str) -> Option<String> {
-        Some(format!("coalesce(cast(scale({expression}) as numeric), {expression})"))
+        Some(format!(
+            "coalesce(scale({expression}), case when ({expression}) = 'NaN' then -1 when ({expression}) > 0 then -2 when ({expression}) < 0 then -3 end)"
+        ))
     }
 
     fn is_scale(&self, expression: &str) -> String {
-        format!("scale({expression}) is not null")
+        format!("{expression} >= 0")
     }
 
     fn average(&self, sum: &str, count: &str) -> String {

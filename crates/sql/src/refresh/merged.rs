@@ -42,8 +42,8 @@ impl Summing {
                 let mut sum = sum_of(name)?;
                 if let Some(scale) = &kept.scale {
                     // Of what cannot be taken away again, as often as it is there, the sum is itself.
-                    let scale = format!("d.{}", dialect.quote_identifier(scale)?);
-                    sum = format!("case when {} then {sum} else {scale} end", dialect.is_scale(&scale));
+                    let is_scale = dialect.is_scale(&format!("d.{}", dialect.quote_identifier(scale)?));
+                    sum = format!("case when {is_scale} then {sum} else d.{quoted} end");
                 }
                 format!("case when {} <> 0 then cast({sum} as {engine_type}) end as {quoted}", sum_of(&kept.count)?)
             } else {

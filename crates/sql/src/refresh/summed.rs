@@ -11,7 +11,7 @@
 //! subquery), the stage is refreshed by affected keys like any other.
 //!
 //! Where the sum of a type shows the largest scale of what was added, or some of its values cannot be taken away again, the stage is also
-//! grouped by the scale of each such argument, or by the value itself that cannot be taken away ([`Dialect::scale`]). A row of the stage
+//! grouped by the scale of each such argument, or by which value it is that cannot be taken away ([`Dialect::scale`]). A row of the stage
 //! then has one scale, which its sum keeps through adding and subtracting, and a row with a special value has that value as its sum.
 
 mod delta;
@@ -145,7 +145,7 @@ pub struct KeptSum {
     pub name: String,
     /// The count of what was added; a sum of nothing is NULL.
     pub count: String,
-    /// The column with the scale of what was added, or with a value that cannot be taken away again, where there is one.
+    /// The column with the scale of what was added, or that says which value it is that cannot be taken away again, where there is one.
     pub scale: Option<String>,
 }
 

@@ -56,34 +56,26 @@ impl Summing {
         let keys: Result<Vec<String>, InvalidName> =
             self.keys.iter().map(|key| dialect.quote_identifier(key)).collect();
         let keys = keys?;
-        // Each with the column that holds its scale, or what cannot be taken away.
-        let mut numbers: Vec<(String, Option<String>)> = Vec::new();
+        let mut numbers = Vec::new();
         for name in self.all_counts() {
-            numbers.push((dialect.quote_identifier(name)?, None));
+            numbers.push(Number { name: dialect.quote_identifier(name)?, scale: None });
         }
         for sum in &self.sums {
             let scale = sum.scale.as_ref().map(|scale| dialect.quote_identifier(scale)).transpose()?;
-            numbers.push((dialect.quote_identifier(&sum.name)?, scale));
+            numbers.push(Number { name: dialect.quote_identifier(&sum.name)?, scale });
         }
-        let added = |sign: &str, (number, scale): &(String, Option<String>)| match scale {
-            None => format!("{sign}q.{number} as {number}"),
-            Some(scale) => {
-                let is_scale = dialect.is_scale(&format!("q.{scale}"));
-                format!("case when {is_scale} then {sign}q.{number} end as {number}")
-            }
-        };
         let mut terms = Vec::with_capacity(2 * changing.len());
         for at in &changing {
             for (sign, came) in [("", true), ("-", false)] {
                 let query = read_with(&tree, dialect, inputs, &changing, (*at, came), off)?;
                 let list = keys.iter().map(|key| format!("q.{key}"));
-                let list: Vec<String> = list.chain(numbers.iter().map(|number| added(sign, number))).collect();
+                let list: Vec<String> = list.chain(numbers.iter().map(|number| number.term(dialect, sign))).collect();
                 terms.push(format!("select {} from ({query}\n) q", list.join(", ")));
             }
         }
         let mut list: Vec<String> = keys.iter().map(|key| format!("d.{key}")).collect();
-        list.extend(numbers.iter().map(|(number, _)| format!("coalesce(sum(d.{number}), 0) as {number}")));
-        let differs: Vec<String> = numbers.iter().map(|(number, _)| format!("coalesce(sum(d.{number}), 0) <> 0")).collect();
+        list.extend(numbers.iter().map(|number| format!("{} as {}", number.added(dialect), number.name)));
+        let differs: Vec<String> = numbers.iter().map(|number| number.differs(dialect)).collect();
         let groups: Vec<String> = keys.iter().map(|key| format!("d.{key}")).collect();
         let group_by = if groups.is_empty() { String::new() } else { format!(" group by {}", groups.join(", ")) };
         Ok(Delta::Rows(format!(
@@ -92,6 +84,49 @@ impl Summing {
             terms.join(" union all "),
             differs.join(" or ")
         )))
+    }
+}
+
+/// A count or a sum of a stage.
+struct Number {
+    /// Its quoted column.
+    name: String,
+    /// The quoted column with its scale, where it has one.
+    scale: Option<String>,
+}
+
+impl Number {
+    fn is_scale(&self, dialect: &dyn Dialect, alias: &str) -> Option<String> {
+        self.scale.as_ref().map(|scale| dialect.is_scale(&format!("{alias}.{scale}")))
+    }
+
+    /// What came, or with `-` what went. What cannot be taken away stays what it is: it is the sum of all rows that hold it.
+    fn term(&self, dialect: &dyn Dialect, sign: &str) -> String {
+        let name = &self.name;
+        match self.is_scale(dialect, "q") {
+            Some(is_scale) if !sign.is_empty() => {
+                format!("case when {is_scale} then {sign}q.{name} else q.{name} end as {name}")
+            }
+            _ => format!("{sign}q.{name} as {name}"),
+        }
+    }
+
+    /// All of its terms.
+    fn added(&self, dialect: &dyn Dialect) -> String {
+        let name = &self.name;
+        match self.is_scale(dialect, "d") {
+            Some(is_scale) => format!("case when {is_scale} then coalesce(sum(d.{name}), 0) else max(d.{name}) end"),
+            None => format!("coalesce(sum(d.{name}), 0)"),
+        }
+    }
+
+    /// Whether there is something to add.
+    fn differs(&self, dialect: &dyn Dialect) -> String {
+        let differs = format!("coalesce(sum(d.{}), 0) <> 0", self.name);
+        match self.is_scale(dialect, "d") {
+            Some(is_scale) => format!("({is_scale} and {differs})"),
+            None => differs,
+        }
     }
 }
 
