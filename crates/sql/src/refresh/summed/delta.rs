@@ -64,14 +64,13 @@ impl Summing {
             let scale = sum.scale.as_ref().map(|scale| dialect.quote_identifier(scale)).transpose()?;
             numbers.push(Number { name: dialect.quote_identifier(&sum.name)?, scale });
         }
-        let mut terms = Vec::with_capacity(2 * changing.len());
-        for at in &changing {
-            for (sign, came) in [("", true), ("-", false)] {
-                let query = read_with(&tree, dialect, inputs, &changing, (*at, came), off)?;
-                let list = keys.iter().map(|key| format!("q.{key}"));
-                let list: Vec<String> = list.chain(numbers.iter().map(|number| number.term(dialect, sign))).collect();
-                terms.push(format!("select {} from ({query}\n) q", list.join(", ")));
-            }
+        let mut selects = Vec::new();
+        for term in terms(dialect, &changing, off) {
+            let sign = if term.taken { "-" } else { "" };
+            let query = read_with(&tree, dialect, inputs, &term.places)?;
+            let list = keys.iter().map(|key| format!("q.{key}"));
+            let list: Vec<String> = list.chain(numbers.iter().map(|number| number.term(dialect, sign))).collect();
+            selects.push(format!("select {} from ({query}\n) q", list.join(", ")));
         }
         let mut list: Vec<String> = keys.iter().map(|key| format!("d.{key}")).collect();
         list.extend(numbers.iter().map(|number| format!("{} as {}", number.added(dialect), number.name)));
@@ -81,7 +80,7 @@ impl Summing {
         Ok(Delta::Rows(format!(
             "select {} from ({}) d{group_by} having {}",
             list.join(", "),
-            terms.join(" union all "),
+            selects.join(" union all "),
             differs.join(" or ")
         )))
     }
@@ -140,7 +139,7 @@ pub fn over(
 ) -> Result<Option<String>, InvalidName> {
     let Ok(tree) = crate::parser::parse_relation(text, dialect, tables) else { return Ok(None) };
     let inputs = Inputs { current: BTreeMap::from([(table.to_vec(), relation.to_owned())]), ..Inputs::default() };
-    read_with(&tree, dialect, &inputs, &[], (0, true), &SwitchedOff::default()).map(Some)
+    read_with(&tree, dialect, &inputs, &BTreeMap::new()).map(Some)
 }
 
 fn is_read(relation: &Relation, place: usize) -> bool {
@@ -148,22 +147,70 @@ fn is_read(relation: &Relation, place: usize) -> bool {
         || relation.inputs().into_iter().any(|input| is_read(input, place))
 }
 
-/// The text over what came or went at one place; places before it read tables as they are now, places after it as they were.
+/// What is read at the place of a changed table, where that is not the table as it is.
+#[derive(Debug, Clone, Copy)]
+enum Reading {
+    Came,
+    Went,
+    /// The table as it was.
+    Old,
+}
+
+/// The text over what some places read, to be added or taken away.
+#[derive(Debug, Clone, Default)]
+struct Term {
+    taken: bool,
+    places: BTreeMap<usize, Reading>,
+}
+
+impl Term {
+    fn with(&self, place: usize, reading: Reading, taken: bool) -> Self {
+        let mut term = Self { taken: self.taken != taken, places: self.places.clone() };
+        term.places.insert(place, reading);
+        term
+    }
+}
+
+/// So many changed places are read in terms without tables as they were: for each of them three times as many.
+const APART: usize = 3;
+
+/// What came and what went at each place; places before it are read as they are now, places after it as they were. An engine that looks rows
+/// up by indexes finds them in the table, not in a union: there a table as it was is what it is, less what came, and what went.
+fn terms(dialect: &dyn Dialect, changing: &[usize], off: &SwitchedOff) -> Vec<Term> {
+    let apart = dialect.has_indexes() && changing.len() <= APART;
+    let mut all = Vec::new();
+    for (index, at) in changing.iter().enumerate() {
+        let new = Term::default();
+        let mut terms = vec![new.with(*at, Reading::Came, false), new.with(*at, Reading::Went, true)];
+        for after in changing.iter().skip(index + 1).filter(|_| off.holds(Rule::TablesAsTheyWere)) {
+            terms = if apart {
+                let was = |term: &Term| {
+                    [term.clone(), term.with(*after, Reading::Came, true), term.with(*after, Reading::Went, false)]
+                };
+                terms.iter().flat_map(was).collect()
+            } else {
+                terms.iter().map(|term| term.with(*after, Reading::Old, false)).collect()
+            };
+        }
+        all.extend(terms);
+    }
+    all
+}
+
+/// The text with other relations in the places of some of its tables.
 fn read_with(
     tree: &Tree,
     dialect: &dyn Dialect,
     inputs: &Inputs,
-    changing: &[usize],
-    (at, came): (usize, bool),
-    off: &SwitchedOff,
+    places: &BTreeMap<usize, Reading>,
 ) -> Result<String, InvalidName> {
     let mut replacements = Vec::with_capacity(tree.tables.len());
     for (place, table) in tree.tables.iter().enumerate() {
-        let changed = inputs.changed.get(&table.name).filter(|_| changing.contains(&place));
-        let relation = match changed {
-            Some(changed) if place == at && came => Some(&changed.after),
-            Some(changed) if place == at => Some(&changed.before),
-            Some(changed) if place > at && off.holds(Rule::TablesAsTheyWere) => changed.old.as_ref(),
+        let changed = inputs.changed.get(&table.name);
+        let relation = match (places.get(&place), changed) {
+            (Some(Reading::Came), Some(changed)) => Some(&changed.after),
+            (Some(Reading::Went), Some(changed)) => Some(&changed.before),
+            (Some(Reading::Old), Some(changed)) => changed.old.as_ref(),
             _ => inputs.current.get(&table.name),
         };
         let Some(relation) = relation else { continue };
