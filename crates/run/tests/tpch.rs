@@ -196,9 +196,8 @@ fn differences(site: &Site, tables: &[Table]) -> Vec<String> {
     let mut compare = |name: &str, query: &str| {
         // As they are written, zeros at the end of decimals included.
         let (stored, wanted) = (format!("select q::text from {name} q"), format!("select q::text from ({query}) q"));
-        let count = format!(
-            "select count(*) from (({stored} except all {wanted}) union all ({wanted} except all {stored})) q"
-        );
+        let count =
+            format!("select count(*) from (({stored} except all {wanted}) union all ({wanted} except all {stored})) q");
         let count = ask(connection.as_mut(), &count)[0][0].clone();
         if count.as_deref() != Some("0") {
             differences.push(format!("{name}: {} rows differ", count.unwrap_or_default()));

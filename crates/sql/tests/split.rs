@@ -58,7 +58,8 @@ fn typed(candidate: &Candidate, sql: &str, dialect: &dyn Dialect) -> Option<Cand
     let typing = Typing::of_probe(dialect, candidate.stage.summing.as_ref()?, types.split(", "))?;
     let typed = candidate.typed(dialect, &typing)?;
     // What stands is known again by its columns.
-    let sums = typed.stage.summing.as_ref()?.sums.iter().zip(types.split(", ").skip(typed.stage.summing.as_ref()?.probed));
+    let sums =
+        typed.stage.summing.as_ref()?.sums.iter().zip(types.split(", ").skip(typed.stage.summing.as_ref()?.probed));
     let sums: Vec<(String, String)> =
         sums.map(|(sum, added)| (sum.name.clone(), dialect.sum_type(added).unwrap_or_default())).collect();
     let columns = typed.stage.columns.iter().map(|name| {

@@ -151,7 +151,8 @@ impl Dialect for DuckDb {
         if EXACT.contains(&name.as_str()) {
             return Some("HUGEINT".to_owned());
         }
-        let scale = name.strip_prefix("DECIMAL(")?.strip_suffix(')')?.split_once(',').map_or("0", |(_, scale)| scale.trim());
+        let scale =
+            name.strip_prefix("DECIMAL(")?.strip_suffix(')')?.split_once(',').map_or("0", |(_, scale)| scale.trim());
         Some(format!("DECIMAL(38,{scale})"))
     }
 

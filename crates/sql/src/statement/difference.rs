@@ -243,9 +243,7 @@ impl Difference<'_> {
             Sameness::Computed if self.dialect.has_scales(engine_type) => {
                 self.dialect.identity_image(expression, engine_type)
             }
-            Sameness::WithinTolerance | Sameness::Computed => {
-                self.dialect.comparison_image(expression, engine_type)
-            }
+            Sameness::WithinTolerance | Sameness::Computed => self.dialect.comparison_image(expression, engine_type),
         }
     }
 

@@ -41,7 +41,11 @@ impl Typing {
     }
 
     /// With the names and types of the columns of a stage that stands.
-    pub fn of_stage<'a>(dialect: &dyn Dialect, summing: &Summing, columns: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    pub fn of_stage<'a>(
+        dialect: &dyn Dialect,
+        summing: &Summing,
+        columns: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         let types: BTreeMap<&str, &str> = columns.into_iter().collect();
         let scaled = |name: &str| types.contains_key(scale_column(name).as_str());
         let mut typing = Self::default();

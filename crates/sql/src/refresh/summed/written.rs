@@ -62,10 +62,8 @@ impl StageColumns {
         let count = self.count(&format!("count({argument}){filter}"));
         let name = format!("thalweg_sum_{}", self.sums.len() + 1);
         // The line breaks end comments.
-        let added = condition.map_or_else(
-            || argument.to_owned(),
-            |condition| format!("case when {condition}\n then {argument}\n end"),
-        );
+        let added = condition
+            .map_or_else(|| argument.to_owned(), |condition| format!("case when {condition}\n then {argument}\n end"));
         let kept = KeptSum { name: name.clone(), count: count.clone(), scale: None };
         self.sums.push(Sum { argument: argument.to_owned(), added, text, kept });
         (name, count)
