@@ -1,11 +1,11 @@
 //! The user's own text with restricted subqueries in the places of its tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::columns::{Columns, Definition};
 use super::key::Key;
 use super::push::{Member, Use, Wave};
-use super::relation::{ColumnId, Tree};
+use super::relation::{ColumnId, Scalar, Tree};
 use super::render::{ChosenRows, TableSql, Writer, name};
 use super::rule::{Rule, SwitchedOff};
 use super::shape::{Fresh, Restriction, Statement};
@@ -27,6 +27,8 @@ pub(super) struct Restricted<'a> {
     pub(super) small: &'a [bool],
     /// For each of the tree's tables the places of the columns its text needs.
     pub(super) used: Vec<Vec<usize>>,
+    /// For each scan, by its first column, what the text asks of its rows alone.
+    pub(super) filters: BTreeMap<ColumnId, Vec<&'a Scalar>>,
 }
 
 impl Restricted<'_> {
@@ -136,9 +138,7 @@ impl Restricted<'_> {
         if selected.is_empty() {
             selected.push("1 as _one".to_owned());
         }
-        let condition = self.condition(read)?;
-        let condition = if condition.is_empty() { condition } else { format!(" where {condition}") };
-        Ok(format!("select {} from {} {OWN}{condition}", selected.join(", "), self.tables[read.table].current))
+        self.needed(&selected.join(", "), read)
     }
 
     fn kept_places(&self, number: usize) -> BTreeSet<usize> {
@@ -193,9 +193,21 @@ impl Restricted<'_> {
         if selected.is_empty() {
             selected.push("1 as _one".to_owned());
         }
-        let condition = self.condition(read)?;
-        let condition = if condition.is_empty() { condition } else { format!(" where {condition}") };
-        Ok(format!("select {} from {} {OWN}{condition}", selected.join(", "), self.tables[read.table].current))
+        self.needed(&selected.join(", "), read)
+    }
+
+    /// Of the rows of a use those that anything comes of.
+    fn needed(&self, selected: &str, read: &Use) -> Result<String, InvalidName> {
+        let mut conditions = vec![self.condition(read)?];
+        let filters = read.columns.first().and_then(|first| self.filters.get(first));
+        let writer = self.writer(&|_, _| Err(InvalidName::Empty));
+        for filter in filters.into_iter().flatten() {
+            conditions.push(writer.scalar(filter, &|column| self.value(column, read))?);
+        }
+        conditions.retain(|condition| !condition.is_empty());
+        let condition =
+            if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
+        Ok(format!("select {selected} from {} {OWN}{condition}", self.tables[read.table].current))
     }
 
     /// What a use asks of a row; empty for nothing.
@@ -312,8 +324,7 @@ impl Restricted<'_> {
             let place = read.columns.iter().position(|one| *one == term.column);
             let column = place.and_then(|place| columns.get(place)).map(|(column, _)| column.clone());
             names.push(column.unwrap_or_else(|| {
-                let Definition::Computed(super::relation::Scalar::Text(text)) = self.columns.definition(term.column)
-                else {
+                let Definition::Computed(Scalar::Text(text)) = self.columns.definition(term.column) else {
                     return "an expression".to_owned();
                 };
                 self.tree.text.get(text.span.clone()).unwrap_or("an expression").to_owned()

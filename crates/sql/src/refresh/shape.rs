@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::clock::{self, ClockChanges, clock_name};
 use super::columns::Columns;
 use super::discover::Finder;
+use super::filters::filters;
 use super::found::{Found, FoundKind, FoundRef, Which};
 use super::key::{self, Key};
 use super::push::{Member, Pusher, Term};
@@ -298,6 +299,7 @@ impl Shape {
             waves,
             small: &small,
             used: used(&self.tree),
+            filters: filters(&self.tree),
         }
         .write(affected, &self.key, nulls)
     }
