@@ -140,6 +140,7 @@ impl Publication<'_> {
         let dialect = self.database.dialect;
         let prefix = self.database.prefix();
         let nothing = || Refreshed { counts: Counts::default(), change: Change::None };
+        self.index_what_went(shape, inputs)?;
         let statements =
             match shape.discover(dialect, inputs, &prefix).map_err(|error| self.database.bad_name(error))? {
                 Discovery::Nothing => {

@@ -85,9 +85,17 @@ impl Publication<'_> {
         let seen = self.database.temporary("seen");
         let number = self.database.make_counted(&seen, &select)?;
         let names = self.database.name(column_list(dialect, "s", columns.iter().map(|column| column.name.as_str())))?;
-        let of = |gone: bool| format!("(select {names} from {seen} s where s.{GONE} = {gone})");
-        let rows =
-            if number == rows.number { rows } else { Rows { before: of(true), after: of(false), number, ..rows } };
+        let of = |gone: bool| format!("select {names} from {seen} s where s.{GONE} = {gone}");
+        let rows = if number == rows.number {
+            rows
+        } else if dialect.has_indexes() {
+            // A table by which rows are looked up.
+            let before = self.database.make_named("gone", &of(true))?;
+            let after = self.database.make_named("came", &of(false))?;
+            Rows { before, after, number, ..rows }
+        } else {
+            Rows { before: format!("({})", of(true)), after: format!("({})", of(false)), number, ..rows }
+        };
         self.refreshing.seen.insert(select, rows.clone());
         Ok(rows)
     }
