@@ -233,7 +233,7 @@ fn play_rounds() {
         site.project.put(&format!("incoming/{}-000.csv", table.declared.name), csv);
     }
     // As large as they are at scale 1.
-    let large_groups = LargeGroups { rows: (1_000_000.0 * scale) as u64, rows_per_group: 20 };
+    let large_groups = LargeGroups { rows: Some((1_000_000.0 * scale) as u64), rows_per_group: 20 };
     let all = thalweg_run::BuildOptions { large_groups, ..options(Command::Build) };
     let began = Instant::now();
     site.build_with(&all, &Silent).unwrap();

@@ -118,6 +118,12 @@ pub trait Dialect: Debug + Send + Sync {
         format!("(cast({sum} as double precision) / nullif({count}, 0))")
     }
 
+    /// So many rows of a table are grouped anew about as quickly as sums over it are changed by adding and subtracting, which costs some 27 ms
+    /// in statements, whatever changed: a million rows are grouped in 13 ms by a columnar engine on two cores.
+    fn rows_grouped_quickly(&self) -> u64 {
+        2_000_000
+    }
+
     /// Whether two values of an engine's type that are equal to the engine are identical.
     fn equals_exactly(&self, type_name: &str) -> bool;
 

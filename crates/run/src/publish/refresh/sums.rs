@@ -88,6 +88,11 @@ impl Publication<'_> {
         self.refresh_by_stages(node, facts, false, step)
     }
 
+    /// A table of so many rows is large.
+    fn large_rows(&self) -> u64 {
+        self.refreshing.large_groups.rows.unwrap_or_else(|| self.database.dialect.rows_grouped_quickly())
+    }
+
     /// A candidate as the types of its columns need it, where what it holds is exact and its groups are large.
     fn worth_keeping(&mut self, candidate: &Candidate) -> Result<Option<Candidate>, RunError> {
         let Some(summing) = &candidate.stage.summing else { return Ok(None) };
@@ -102,7 +107,7 @@ impl Publication<'_> {
             .filter(|(name, _)| summing.linear.contains(name) || (summing.total && names.contains(name)))
             .max_by_key(|(_, state)| state.rows)
             .map(|(name, state)| (name, state.clone()));
-        let Some((name, state)) = largest.filter(|(_, state)| state.rows >= large.rows) else { return Ok(None) };
+        let Some((name, state)) = largest.filter(|(_, state)| state.rows >= self.large_rows()) else { return Ok(None) };
         let types = self.database.describe(&summing.probe)?;
         let dialect = self.database.dialect;
         let typing = Typing::of_probe(dialect, summing, types.iter().map(|column| column.engine_type.as_str()));
@@ -174,7 +179,7 @@ impl Publication<'_> {
         let names = self.tables_of(&stage.text);
         let changed: u64 = names.iter().filter_map(|name| gathered.numbers.get(name)).sum();
         let read: u64 = facts.inputs.iter().filter_map(|input| self.tables.get(input)).map(|state| state.rows).sum();
-        if changed > read / 2 && changed > self.refreshing.large_groups.rows {
+        if changed > read / 2 && changed > self.large_rows() {
             return Ok(Attempt::InFull(format!("{changed} rows changed in what it reads, which has {read}")));
         }
         // Of groups that are quickly computed anew, many may be touched by few rows.
