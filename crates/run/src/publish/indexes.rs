@@ -145,12 +145,8 @@ impl Publication<'_> {
             let types: BTreeMap<&str, &str> =
                 shape.columns_of(table).iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
             let lookups = shape.lookups(dialect, table).into_iter();
-            let wanted = lookups.map(|columns| Wanted {
-                physical: went.clone(),
-                columns,
-                unique: false,
-                after_run: None,
-            });
+            let wanted =
+                lookups.map(|columns| Wanted { physical: went.clone(), columns, unique: false, after_run: None });
             for wanted in without_covered(wanted.collect()) {
                 let name = wanted.name(longest);
                 let typed = |column: &String| Some((column.clone(), (*types.get(column.as_str())?).to_owned()));
