@@ -4,7 +4,7 @@
 //! columns, its key, why it is kept and its text; then what is left. `UPDATE_CASES=1 cargo test -p thalweg-sql --test split` writes
 //! them anew; look at the difference before committing it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
@@ -98,7 +98,10 @@ fn sums(sql: &str, tables: &Tables, dialect: &dyn Dialect, with_delta: bool) -> 
                 (name.clone(), ChangedInput { before: bag("gone"), after: bag("came"), old: Some(bag("old")) })
             };
             let changed = summing.linear.iter().map(changed).collect();
-            let inputs = Inputs { changed, ..Inputs::default() };
+            // Where a case says so, nothing went.
+            let empty = summing.linear.iter().map(|name| format!("{}_gone", name.join("_")));
+            let empty = if sql.contains("-- nothing went") { empty.collect() } else { BTreeSet::new() };
+            let inputs = Inputs { changed, empty, ..Inputs::default() };
             let delta =
                 summing.delta(&stage.text, dialect, &known, &inputs, &SwitchedOff::default()).expect("valid names");
             let Delta::Rows(delta) = delta else { panic!("{delta:?} of {sql}") };

@@ -39,6 +39,8 @@ pub struct Inputs {
     pub changed: BTreeMap<Vec<String>, ChangedInput>,
     /// The tables of which reading all rows is cheaper than finding those that are needed.
     pub small: BTreeSet<Vec<String>>,
+    /// Relations with changed rows that are known to hold none.
+    pub empty: BTreeSet<String>,
     /// What the time of the run answers otherwise than at the last refresh.
     pub clock: ClockChanges,
 }

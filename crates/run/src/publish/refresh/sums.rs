@@ -193,6 +193,13 @@ impl Publication<'_> {
             let (seen, _) = self.seen_by(shape, given)?;
             inputs.changed.retain(|name, _| seen.changed.contains_key(name) || summing.linear.contains(name));
         }
+        for changed in inputs.changed.values() {
+            for relation in [&changed.before, &changed.after] {
+                if self.database.rows_of(relation)? == 0 {
+                    inputs.empty.insert(relation.clone());
+                }
+            }
+        }
         let delta = {
             let known = KnownTables { project: self.project, tables: &self.tables, dialect };
             let tables = WithStages { inputs: &known, stages: gathered.tables.clone() };

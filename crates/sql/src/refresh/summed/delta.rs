@@ -66,11 +66,17 @@ impl Summing {
         }
         let mut selects = Vec::new();
         for term in terms(dialect, &changing, off) {
+            if term.is_empty(&tree, inputs) {
+                continue;
+            }
             let sign = if term.taken { "-" } else { "" };
             let query = read_with(&tree, dialect, inputs, &term.places)?;
             let list = keys.iter().map(|key| format!("q.{key}"));
             let list: Vec<String> = list.chain(numbers.iter().map(|number| number.term(dialect, sign))).collect();
             selects.push(format!("select {} from ({query}\n) q", list.join(", ")));
+        }
+        if selects.is_empty() {
+            return Ok(Delta::Nothing);
         }
         let mut list: Vec<String> = keys.iter().map(|key| format!("d.{key}")).collect();
         list.extend(numbers.iter().map(|number| format!("{} as {}", number.added(dialect), number.name)));
@@ -168,6 +174,19 @@ impl Term {
         let mut term = Self { taken: self.taken != taken, places: self.places.clone() };
         term.places.insert(place, reading);
         term
+    }
+
+    /// Whether it joins with what holds no rows.
+    fn is_empty(&self, tree: &Tree, inputs: &Inputs) -> bool {
+        self.places.iter().any(|(place, reading)| {
+            let changed = tree.tables.get(*place).and_then(|table| inputs.changed.get(&table.name));
+            let relation = match (reading, changed) {
+                (Reading::Came, Some(changed)) => &changed.after,
+                (Reading::Went, Some(changed)) => &changed.before,
+                _ => return false,
+            };
+            inputs.empty.contains(relation)
+        })
     }
 }
 
