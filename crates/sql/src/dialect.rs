@@ -184,9 +184,9 @@ pub trait Dialect: Debug + Send + Sync {
     /// A row's columns as one JSON text, `{"name": value, ...}`.
     fn row_as_json(&self, alias: &str, columns: &[&str]) -> Result<String, InvalidName>;
 
-    /// An aggregate that says about how many different rows of these columns (a list) there are.
-    fn approximate_distinct(&self, columns: &str) -> String {
-        format!("count(distinct ({columns}))")
+    /// A query for about how many different rows of these columns (a list, alias `t`) a relation has.
+    fn count_distinct(&self, relation: &str, columns: &str) -> String {
+        format!("select count(*) from (select distinct {columns} from {relation} t) d")
     }
 
     /// How often a positive number goes into a whole one that is not negative, as an integer of 32 bits.

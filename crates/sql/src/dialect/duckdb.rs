@@ -169,8 +169,8 @@ impl Dialect for DuckDb {
         format!("cast({} as bigint)", self.literal_text(text))
     }
 
-    fn approximate_distinct(&self, columns: &str) -> String {
-        format!("approx_count_distinct(hash({columns}))")
+    fn count_distinct(&self, relation: &str, columns: &str) -> String {
+        format!("select approx_count_distinct(hash({columns})) from {relation} t")
     }
 
     fn is_sampled(&self, expressions: &str, seed: i64, per_million: u64) -> String {

@@ -178,7 +178,7 @@ impl Publication<'_> {
         let dialect = self.database.dialect;
         let names = self.tables_of(&stage.text);
         let changed: u64 = names.iter().filter_map(|name| gathered.numbers.get(name)).sum();
-        let read: u64 = facts.inputs.iter().filter_map(|input| self.tables.get(input)).map(|state| state.rows).sum();
+        let read = self.rows_read(facts);
         if changed > read / 2 && changed > self.large_rows() {
             return Ok(Attempt::InFull(format!("{changed} rows changed in what it reads, which has {read}")));
         }
