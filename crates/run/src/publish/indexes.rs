@@ -25,7 +25,7 @@ use crate::publish::physical::DATA_SCHEMA;
 const SAVEPOINT: &str = "thalweg_index";
 
 /// So few rows are read as fast as looked up.
-const FEW_WENT: u64 = 100;
+const FEW_ROWS: u64 = 100;
 
 /// Columns of an index, in order.
 type Columns = Vec<String>;
@@ -136,10 +136,9 @@ impl Publication<'_> {
         if !dialect.has_indexes() {
             return Ok(());
         }
-        let longest = dialect.longest_name().unwrap_or(usize::MAX);
         for (table, changed) in &inputs.changed {
             let went = &changed.before;
-            if went.starts_with('(') || self.database.is_view(went) || self.database.rows_of(went)? < FEW_WENT {
+            if went.starts_with('(') || self.database.is_view(went) {
                 continue;
             }
             let types: BTreeMap<&str, &str> =
@@ -148,17 +147,28 @@ impl Publication<'_> {
             let wanted =
                 lookups.map(|columns| Wanted { physical: went.clone(), columns, unique: false, after_run: None });
             for wanted in without_covered(wanted.collect()) {
-                let name = wanted.name(longest);
                 let typed = |column: &String| Some((column.clone(), (*types.get(column.as_str())?).to_owned()));
-                let columns: Option<Vec<(String, String)>> = wanted.columns.iter().map(typed).collect();
-                let (Some(columns), true) = (columns, self.indexed.insert(name.clone())) else { continue };
-                let index = NewIndex { name: &name, table: went, columns: &columns, unique: false, after_run: None };
-                // Whatever texts are there, they must fit.
-                let statement = dialect.create_index(&index, true).map_err(|error| self.database.bad_name(error))?;
-                if let Some(statement) = statement {
-                    self.database.execute(&statement)?;
+                if let Some(columns) = wanted.columns.iter().map(typed).collect::<Option<Vec<_>>>() {
+                    self.index_temporary(went, &columns)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Makes an index of a temporary table once, where there can be one and rows are many. Whatever texts are there, they must fit.
+    pub fn index_temporary(&mut self, table: &str, columns: &[(String, String)]) -> Result<(), RunError> {
+        let dialect = self.database.dialect;
+        if !dialect.has_indexes() || self.database.rows_of(table)? < FEW_ROWS {
+            return Ok(());
+        }
+        let longest = dialect.longest_name().unwrap_or(usize::MAX);
+        let names = columns.iter().map(|(name, _)| name.clone()).collect();
+        let name = Wanted { physical: table.to_owned(), columns: names, unique: false, after_run: None }.name(longest);
+        let index = NewIndex { name: &name, table, columns, unique: false, after_run: None };
+        let statement = dialect.create_index(&index, true).map_err(|error| self.database.bad_name(error))?;
+        if let (Some(statement), true) = (statement, self.indexed.insert(name.clone())) {
+            self.database.execute(&statement)?;
         }
         Ok(())
     }

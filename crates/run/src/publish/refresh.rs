@@ -189,23 +189,22 @@ impl Publication<'_> {
 
     /// Keeps the rows that keys lead to. Where there may be so many at most, why there are more, or that they are not known before.
     fn keep_rows(&mut self, statements: &[Statement], most: Option<(u64, String)>) -> Result<Option<String>, RunError> {
-        let Some((most, reason)) = most else {
-            for statement in statements {
-                self.database.make(&statement.creates, &statement.select)?;
-            }
-            return Ok(None);
-        };
-        if statements.is_empty() {
-            return Ok(Some(reason));
+        if let Some((_, reason)) = most.as_ref().filter(|_| statements.is_empty()) {
+            return Ok(Some(reason.clone()));
         }
-        let mut left = most;
-        for Statement { creates, select } in statements {
-            let rows =
-                self.database.make_counted(creates, &format!("select * from ({select}\n) s limit {}", left + 1))?;
-            if rows > left {
-                return Ok(Some(format!("{reason}; they lead to more than {most} rows")));
+        let mut left = most.as_ref().map(|(most, _)| *most);
+        for Statement { creates, select, looked_up } in statements {
+            let bounded = left.map(|left| format!("select * from ({select}\n) s limit {}", left + 1));
+            let rows = self.database.make_counted(creates, bounded.as_ref().unwrap_or(select))?;
+            if let (Some(left), Some((most, reason))) = (&mut left, &most) {
+                if rows > *left {
+                    return Ok(Some(format!("{reason}; they lead to more than {most} rows")));
+                }
+                *left -= rows;
             }
-            left -= rows;
+            for columns in looked_up {
+                self.index_temporary(creates, columns)?;
+            }
         }
         Ok(None)
     }

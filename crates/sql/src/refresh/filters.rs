@@ -3,7 +3,7 @@
 //! A row that a condition above inner joins rejects contributes to nothing. The rows that a refresh keeps of a table, to lead on to other
 //! tables and to be read again by the text, are without them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::relation::{ColumnId, Join, JoinKind, Kind, Relation, Scalar, Tree};
 
@@ -60,4 +60,18 @@ fn below<'t>(relation: &'t Relation, asked: &[&'t Scalar], found: &mut BTreeMap<
         }
         _ => relation.inputs().into_iter().for_each(|input| below(input, &[], found)),
     }
+}
+
+/// The scans in subqueries of expressions, by their first columns: an engine may look for their rows once for each row outside.
+pub(super) fn in_subqueries(tree: &Tree) -> BTreeSet<ColumnId> {
+    let mut found = BTreeSet::new();
+    let mut waiting = vec![(&tree.root, false)];
+    while let Some((relation, inside)) = waiting.pop() {
+        match &relation.kind {
+            Kind::Scan { .. } if inside => found.extend(relation.columns.first().map(|first| first.id)),
+            Kind::Apply(apply) => waiting.extend([(&*apply.left, inside), (&*apply.right, true)]),
+            _ => waiting.extend(relation.inputs().into_iter().map(|input| (input, inside))),
+        }
+    }
+    found
 }

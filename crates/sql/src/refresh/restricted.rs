@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::columns::{Columns, Definition};
 use super::key::Key;
-use super::push::{Member, Use, Wave};
+use super::push::{Member, Term, Use, Wave};
 use super::relation::{ColumnId, Scalar, Tree};
 use super::render::{ChosenRows, TableSql, Writer, name};
 use super::rule::{Rule, SwitchedOff};
@@ -29,6 +29,8 @@ pub(super) struct Restricted<'a> {
     pub(super) used: Vec<Vec<usize>>,
     /// For each scan, by its first column, what the text asks of its rows alone.
     pub(super) filters: BTreeMap<ColumnId, Vec<&'a Scalar>>,
+    /// Scans in subqueries of expressions, by their first columns.
+    pub(super) in_subqueries: BTreeSet<ColumnId>,
 }
 
 impl Restricted<'_> {
@@ -85,7 +87,8 @@ impl Restricted<'_> {
             for number in read.into_iter().filter(|number| self.is_kept(*number)) {
                 if made.insert(number) {
                     let select = self.kept_rows(number)?;
-                    statements.push(Statement { creates: self.use_name(number)?, select });
+                    let looked_up = self.looked_up(number);
+                    statements.push(Statement { creates: self.use_name(number)?, select, looked_up });
                 }
             }
             let selected: Vec<String> = wave.columns.iter().map(|column| name(*column)).collect();
@@ -95,12 +98,13 @@ impl Restricted<'_> {
                 Vec::new()
             };
             let select = writer.distinct(&wave.found, &selected.join(", "), &condition.join(" and "))?;
-            statements.push(Statement { creates: wave.name.clone(), select });
+            statements.push(Statement { creates: wave.name.clone(), select, looked_up: Vec::new() });
         }
         for number in (0..self.uses.len()).filter(|number| self.is_kept(*number)) {
             if made.insert(number) {
                 let select = self.kept_rows(number)?;
-                statements.push(Statement { creates: self.use_name(number)?, select });
+                let looked_up = self.looked_up(number);
+                statements.push(Statement { creates: self.use_name(number)?, select, looked_up });
             }
         }
         Ok(statements)
@@ -139,6 +143,20 @@ impl Restricted<'_> {
             selected.push("1 as _one".to_owned());
         }
         self.needed(&selected.join(", "), read)
+    }
+
+    /// By which columns a subquery looks up the kept rows of a use: those that led to them.
+    fn looked_up(&self, number: usize) -> Vec<Vec<(String, String)>> {
+        let read = &self.uses[number];
+        if !self.text_reads(number) || !read.columns.first().is_some_and(|first| self.in_subqueries.contains(first)) {
+            return Vec::new();
+        }
+        let kept = self.kept_places(number);
+        let column = |term: &Term| {
+            let place = read.columns.iter().position(|one| *one == term.column).filter(|place| kept.contains(place))?;
+            self.tree.tables[read.table].input.columns.get(place).cloned()
+        };
+        read.members.iter().filter_map(|member| member.terms.iter().map(column).collect()).collect()
     }
 
     fn kept_places(&self, number: usize) -> BTreeSet<usize> {

@@ -65,8 +65,10 @@ impl Summing {
             numbers.push(Number { name: dialect.quote_identifier(&sum.name)?, scale });
         }
         let mut selects = Vec::new();
+        let mut united = BTreeSet::new();
+        in_unions(&tree.root, false, &mut united);
         for term in terms(dialect, &changing, off) {
-            if term.is_empty(&tree, inputs) {
+            if term.is_empty(&tree, inputs, &united) {
                 continue;
             }
             let sign = if term.taken { "-" } else { "" };
@@ -153,6 +155,19 @@ fn is_read(relation: &Relation, place: usize) -> bool {
         || relation.inputs().into_iter().any(|input| is_read(input, place))
 }
 
+/// The places of tables in unions.
+fn in_unions(relation: &Relation, inside: bool, found: &mut BTreeSet<usize>) {
+    match &relation.kind {
+        Kind::Scan { table } if inside => {
+            found.insert(*table);
+        }
+        kind => {
+            let inside = inside || matches!(kind, Kind::SetOperation { .. });
+            relation.inputs().into_iter().for_each(|input| in_unions(input, inside, found));
+        }
+    }
+}
+
 /// What is read at the place of a changed table, where that is not the table as it is.
 #[derive(Debug, Clone, Copy)]
 enum Reading {
@@ -176,9 +191,9 @@ impl Term {
         term
     }
 
-    /// Whether it joins with what holds no rows.
-    fn is_empty(&self, tree: &Tree, inputs: &Inputs) -> bool {
-        self.places.iter().any(|(place, reading)| {
+    /// Whether it joins with what holds no rows. In a union, other rows stand beside those of a place.
+    fn is_empty(&self, tree: &Tree, inputs: &Inputs, united: &BTreeSet<usize>) -> bool {
+        self.places.iter().filter(|(place, _)| !united.contains(place)).any(|(place, reading)| {
             let changed = tree.tables.get(*place).and_then(|table| inputs.changed.get(&table.name));
             let relation = match (reading, changed) {
                 (Reading::Came, Some(changed)) => &changed.after,
