@@ -131,6 +131,9 @@ pub(super) enum Keys {
 /// One key of so many rows that are read is no more than a look.
 const ROWS_TO_A_KEY: u64 = 1_000;
 
+/// So many rows are looked up and kept in a second.
+const LOOKS_A_SECOND: f64 = 50_000.0;
+
 /// Of so many rows that are read, one is looked up by indexes in less time than all are read.
 const ROWS_TO_A_LOOK: u64 = 20;
 
@@ -227,7 +230,9 @@ impl Publication<'_> {
             )));
         }
         if many {
-            return Ok(Keys::Perhaps(read / ROWS_TO_A_LOOK, reason));
+            // No longer than it takes to compute all anew, where that is known.
+            let most = full.map_or(u64::MAX, |seconds| (seconds * LOOKS_A_SECOND) as u64);
+            return Ok(Keys::Perhaps(most.min(read / ROWS_TO_A_LOOK), reason));
         }
         let declared = &facts.model.primary_key;
         if !declared.is_empty() && declared.len() == key.len() && declared.iter().all(|name| key.contains(name)) {
