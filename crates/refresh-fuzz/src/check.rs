@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thalweg_duck::EngineError;
 use thalweg_sql::dialect::duckdb::DuckDb;
 use thalweg_sql::refresh::split::STAGE_SCHEMA;
-use thalweg_sql::refresh::summed::{self, Summing};
+use thalweg_sql::refresh::summed::{self, Summing, Typing};
 use thalweg_sql::refresh::{
     ChangedInput, ClockChange, InputTable, InputTables, Inputs, Shape, Split, WithStages, read_settled,
 };
@@ -406,11 +406,9 @@ fn with_sums(
             continue;
         }
         let types = database.describe(&summing.probe)?;
-        if summing.is_exact(&DuckDb, types.iter().map(|(_, engine_type)| engine_type.as_str())) {
-            chosen.push(candidate);
-        }
+        let typing = Typing::of_probe(&DuckDb, summing, types.iter().map(|(_, engine_type)| engine_type.as_str()));
+        chosen.extend(typing.and_then(|typing| candidate.typed(&DuckDb, &typing)));
     }
-    let chosen: Vec<_> = chosen.iter().collect();
     Ok(if chosen.is_empty() { split } else { summed::with(&parts, &chosen) })
 }
 

@@ -101,10 +101,10 @@ impl Case {
             full_tests: command.flag("full-tests"),
             drop_removed: command.flag("drop-removed"),
             large_groups: if command.flag("any-group-is-large") {
-                LargeGroups { rows: 1, rows_per_group: 1 }
+                LargeGroups { rows: Some(1), rows_per_group: 1 }
             } else {
                 // So many rows are no trouble in a test.
-                LargeGroups { rows: 100_000, ..LargeGroups::default() }
+                LargeGroups { rows: Some(100_000), ..LargeGroups::default() }
             },
             ..options(verb)
         };

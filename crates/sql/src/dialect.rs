@@ -94,8 +94,38 @@ pub trait Dialect: Debug + Send + Sync {
     /// [`Dialect::is_same`], for comparing each side on its own.
     fn identity_image(&self, expression: &str, type_name: &str) -> String;
 
-    /// Whether values of an engine's type are added without rounding, so that a sum does not depend on the order of addition.
-    fn adds_exactly(&self, type_name: &str) -> bool;
+    /// The type of a sum of values of an engine's type that are added without rounding, so that a sum does not depend on the order of
+    /// addition; `None` for other types.
+    fn sum_type(&self, type_name: &str) -> Option<String>;
+
+    /// Whether values of an engine's type have a scale each, which the sum of them shows, and some are special: not finite, so that
+    /// nothing can be subtracted from them.
+    fn has_scales(&self, type_name: &str) -> bool {
+        let _ = type_name;
+        false
+    }
+
+    /// Of an expression of a type with scales: its scale, or something else for each special value. `None` where the engine has no such types.
+    fn scale(&self, expression: &str) -> Option<String> {
+        let _ = expression;
+        None
+    }
+
+    /// A condition that holds where what [`Dialect::scale`] says is a scale.
+    fn is_scale(&self, expression: &str) -> String {
+        format!("{expression} is not null")
+    }
+
+    /// What `avg` answers, from the sum of all values that are not NULL and their number.
+    fn average(&self, sum: &str, count: &str) -> String {
+        format!("(cast({sum} as double precision) / nullif({count}, 0))")
+    }
+
+    /// So many rows of a table are grouped anew about as quickly as sums over it are changed by adding and subtracting, which costs some 27 ms
+    /// in statements, whatever changed: a million rows are grouped in 13 ms by a columnar engine on two cores.
+    fn rows_grouped_quickly(&self) -> u64 {
+        2_000_000
+    }
 
     /// Whether two values of an engine's type that are equal to the engine are identical.
     fn equals_exactly(&self, type_name: &str) -> bool;
@@ -168,9 +198,9 @@ pub trait Dialect: Debug + Send + Sync {
     /// A row's columns as one JSON text, `{"name": value, ...}`.
     fn row_as_json(&self, alias: &str, columns: &[&str]) -> Result<String, InvalidName>;
 
-    /// An aggregate that says about how many different rows of these columns (a list) there are.
-    fn approximate_distinct(&self, columns: &str) -> String {
-        format!("count(distinct ({columns}))")
+    /// A query for about how many different rows of these columns (a list, alias `t`) a relation has.
+    fn count_distinct(&self, relation: &str, columns: &str) -> String {
+        format!("select count(*) from (select distinct {columns} from {relation} t) d")
     }
 
     /// How often a positive number goes into a whole one that is not negative, as an integer of 32 bits.

@@ -18,6 +18,7 @@ pub mod splice;
 pub mod statement;
 
 pub use dialect::duckdb::DuckDb;
+pub use dialect::postgres::Postgres;
 pub use dialect::{Dialect, InvalidName, NewIndex, dialect_of};
 pub use graph::{Compiled, CompiledTest, Node, NodeKind, compile};
 pub use parser::{parse_expression, parse_relation, parse_select};

@@ -13,6 +13,7 @@ pub mod block;
 mod clock;
 mod columns;
 mod discover;
+mod filters;
 mod found;
 mod key;
 mod lookups;

@@ -4,13 +4,13 @@
 //! columns, its key, why it is kept and its text; then what is left. `UPDATE_CASES=1 cargo test -p thalweg-sql --test split` writes
 //! them anew; look at the difference before committing it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
-use thalweg_sql::refresh::summed::{self, Delta};
+use thalweg_sql::refresh::summed::{self, Candidate, Delta, Typing};
 use thalweg_sql::refresh::{ChangedInput, InputTable, Inputs, Split, SwitchedOff, WithStages};
-use thalweg_sql::{DuckDb, parse_relation};
+use thalweg_sql::{Dialect, DuckDb, Postgres, parse_relation};
 
 mod tables;
 use tables::{Tables, everything, play};
@@ -40,24 +40,51 @@ fn parts(sql: &str, tables: &Tables) -> String {
 /// change with all of these.
 #[test]
 fn sums_of_queries() {
-    play("summed", |sql, tables| sums(sql, tables, true));
-    play("summed_tpch", |sql, tables| sums(sql, tables, false));
+    play("summed", |sql, tables| sums(sql, tables, &DuckDb, true));
+    play("summed_tpch", |sql, tables| sums(sql, tables, &DuckDb, false));
 }
 
-fn sums(sql: &str, tables: &Tables, with_delta: bool) -> String {
-    let mut split = Split::of(sql, &DuckDb, tables, &[]);
+/// As [`sums_of_queries`], on Postgres; a case begins with the types of what is grouped by and added. Also what its rows become.
+#[test]
+fn sums_with_scales() {
+    play("summed_postgres", |sql, tables| sums(sql, tables, &Postgres, true));
+}
+
+/// The candidate, with the types that the first line of its case gives.
+fn typed(candidate: &Candidate, sql: &str, dialect: &dyn Dialect) -> Option<Candidate> {
+    let Some(types) = sql.lines().next().and_then(|line| line.strip_prefix("-- types: ")) else {
+        return Some(candidate.clone());
+    };
+    let typing = Typing::of_probe(dialect, candidate.stage.summing.as_ref()?, types.split(", "))?;
+    let typed = candidate.typed(dialect, &typing)?;
+    // What stands is known again by its columns.
+    let sums =
+        typed.stage.summing.as_ref()?.sums.iter().zip(types.split(", ").skip(typed.stage.summing.as_ref()?.probed));
+    let sums: Vec<(String, String)> =
+        sums.map(|(sum, added)| (sum.name.clone(), dialect.sum_type(added).unwrap_or_default())).collect();
+    let columns = typed.stage.columns.iter().map(|name| {
+        (name.as_str(), sums.iter().find(|(sum, _)| sum == name).map_or("", |(_, engine_type)| engine_type.as_str()))
+    });
+    assert_eq!(Typing::of_stage(dialect, candidate.stage.summing.as_ref()?, columns), typing, "{sql}");
+    Some(typed)
+}
+
+fn sums(sql: &str, tables: &Tables, dialect: &dyn Dialect, with_delta: bool) -> String {
+    let mut split = Split::of(sql, dialect, tables, &[]);
     if split.is_whole() {
         split.rest = sql.to_owned();
     }
-    let candidates = summed::candidates(&split, &DuckDb, tables);
+    let candidates = summed::candidates(&split, dialect, tables);
+    let candidates: Vec<Candidate> = candidates.iter().filter_map(|candidate| typed(candidate, sql, dialect)).collect();
     if candidates.is_empty() {
         return "nothing".to_owned();
     }
-    let split = summed::with(&split, &candidates.iter().collect::<Vec<_>>());
+    let split = summed::with(&split, &candidates);
     let mut out = String::new();
     let mut known = WithStages { inputs: tables, stages: BTreeMap::new() };
     for stage in &split.stages {
-        let columns = stage.columns.iter().map(|name| (name.clone(), "BIGINT".to_owned())).collect();
+        let columns: Vec<(String, String)> =
+            stage.columns.iter().map(|name| (name.clone(), "BIGINT".to_owned())).collect();
         let Some(summing) = &stage.summing else {
             let _ = writeln!(out, "stage {}\n{}", stage.name, stage.text);
             known.stages.insert(stage.name.clone(), InputTable { columns, key: stage.key.clone() });
@@ -71,12 +98,24 @@ fn sums(sql: &str, tables: &Tables, with_delta: bool) -> String {
                 (name.clone(), ChangedInput { before: bag("gone"), after: bag("came"), old: Some(bag("old")) })
             };
             let changed = summing.linear.iter().map(changed).collect();
-            let inputs = Inputs { changed, ..Inputs::default() };
+            // Where a case says so, nothing went.
+            let empty = summing.linear.iter().map(|name| format!("{}_gone", name.join("_")));
+            let empty = if sql.contains("-- nothing went") { empty.collect() } else { BTreeSet::new() };
+            let inputs = Inputs { changed, empty, ..Inputs::default() };
             let delta =
-                summing.delta(&stage.text, &DuckDb, &known, &inputs, &SwitchedOff::default()).expect("valid names");
+                summing.delta(&stage.text, dialect, &known, &inputs, &SwitchedOff::default()).expect("valid names");
             let Delta::Rows(delta) = delta else { panic!("{delta:?} of {sql}") };
             let _ = writeln!(out, "delta\n{delta}");
         }
+        if with_delta && summing.sums.iter().any(|sum| sum.scale.is_some()) {
+            let merged = summing.merged(dialect, "sums", "delta", &columns, 7).expect("valid names");
+            let _ = writeln!(out, "merged\n{merged}");
+        }
+        assert_eq!(
+            parse_relation(&stage.text, dialect, &known).map(|tree| tree.names).ok().as_ref(),
+            Some(&stage.columns),
+            "{sql}"
+        );
         known.stages.insert(stage.name.clone(), InputTable { columns, key: stage.key.clone() });
     }
     let _ = writeln!(out, "rest\n{}", split.rest);

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use thalweg_project::{ColumnType, Materialized, Project, TableName, WriteDisposition};
-use thalweg_sql::refresh::Shape;
+use thalweg_sql::refresh::{Inputs, Shape};
 use thalweg_sql::statement::relation::RUN_COLUMN;
 use thalweg_sql::{NewIndex, NodeKind};
 use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
@@ -23,6 +23,9 @@ use crate::publish::physical::DATA_SCHEMA;
 
 /// The place to which a transaction is undone when an index cannot be made.
 const SAVEPOINT: &str = "thalweg_index";
+
+/// So few rows are read as fast as looked up.
+const FEW_ROWS: u64 = 100;
 
 /// Columns of an index, in order.
 type Columns = Vec<String>;
@@ -123,6 +126,50 @@ impl Publication<'_> {
             }
         }
         self.database.about(about);
+        Ok(())
+    }
+
+    /// Makes indexes of what went from tables that changed, by the columns by which a model's refresh looks up their rows: it looks there as
+    /// it does in the table, and an engine looks up no row of a union by an index that only one side of it has.
+    pub fn index_what_went(&mut self, shape: &Shape, inputs: &Inputs) -> Result<(), RunError> {
+        let dialect = self.database.dialect;
+        if !dialect.has_indexes() {
+            return Ok(());
+        }
+        for (table, changed) in &inputs.changed {
+            let went = &changed.before;
+            if went.starts_with('(') || self.database.is_view(went) {
+                continue;
+            }
+            let types: BTreeMap<&str, &str> =
+                shape.columns_of(table).iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
+            let lookups = shape.lookups(dialect, table).into_iter();
+            let wanted =
+                lookups.map(|columns| Wanted { physical: went.clone(), columns, unique: false, after_run: None });
+            for wanted in without_covered(wanted.collect()) {
+                let typed = |column: &String| Some((column.clone(), (*types.get(column.as_str())?).to_owned()));
+                if let Some(columns) = wanted.columns.iter().map(typed).collect::<Option<Vec<_>>>() {
+                    self.index_temporary(went, &columns)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an index of a temporary table once, where there can be one and rows are many. Whatever texts are there, they must fit.
+    pub fn index_temporary(&mut self, table: &str, columns: &[(String, String)]) -> Result<(), RunError> {
+        let dialect = self.database.dialect;
+        if !dialect.has_indexes() || self.database.rows_of(table)? < FEW_ROWS {
+            return Ok(());
+        }
+        let longest = dialect.longest_name().unwrap_or(usize::MAX);
+        let names = columns.iter().map(|(name, _)| name.clone()).collect();
+        let name = Wanted { physical: table.to_owned(), columns: names, unique: false, after_run: None }.name(longest);
+        let index = NewIndex { name: &name, table, columns, unique: false, after_run: None };
+        let statement = dialect.create_index(&index, true).map_err(|error| self.database.bad_name(error))?;
+        if let (Some(statement), true) = (statement, self.indexed.insert(name.clone())) {
+            self.database.execute(&statement)?;
+        }
         Ok(())
     }
 

@@ -258,7 +258,7 @@ impl Publication<'_> {
                 columns: columns.clone(),
                 bookkeeping: vec![RUN_COLUMN],
                 key: facts.model.primary_key.clone(),
-                sameness: Sameness::WithinTolerance,
+                sameness: Sameness::Computed,
             };
             let (counts, change) = self.apply_difference(contents)?;
             self.log_change(table, &old.physical, &columns, &change, counts.replaced())?;

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use thalweg_project::{RefreshPin, TableName};
-use thalweg_sql::refresh::{Discovery, Inputs, Shape, Split};
+use thalweg_sql::refresh::{Discovery, Inputs, Shape, Split, Statement};
 use thalweg_sql::statement::TypedColumn;
 use thalweg_warehouse::ledger::RefreshRow;
 use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
@@ -29,7 +29,7 @@ use crate::options::LargeGroups;
 use crate::outcome::{Counts, RefreshFigures, StepOutcome};
 use crate::publish::Publication;
 use crate::publish::model::ModelFacts;
-use crate::publish::refresh::cost::Costs;
+use crate::publish::refresh::cost::{Costs, Keys};
 use crate::publish::refresh::deltas::Rows;
 use crate::publish::refresh::stages::GivenInputs;
 use crate::table_state::TableState;
@@ -140,6 +140,7 @@ impl Publication<'_> {
         let dialect = self.database.dialect;
         let prefix = self.database.prefix();
         let nothing = || Refreshed { counts: Counts::default(), change: Change::None };
+        self.index_what_went(shape, inputs)?;
         let statements =
             match shape.discover(dialect, inputs, &prefix).map_err(|error| self.database.bad_name(error))? {
                 Discovery::Nothing => {
@@ -162,22 +163,50 @@ impl Publication<'_> {
             self.database.forget(&prefix)?;
             return Ok(Attempt::Done(nothing()));
         }
-        if !pinned && let Some(reason) = self.too_many(facts, old, shape.key_columns(), keys, step)? {
-            self.database.forget(&prefix)?;
-            return Ok(Attempt::InFull(reason));
-        }
+        let verdict = if pinned { Keys::Few } else { self.how_many(facts, old, shape.key_columns(), keys, step)? };
+        let most = match verdict {
+            Keys::Few => None,
+            Keys::Perhaps(most, reason) => Some((most, reason)),
+            Keys::Many(reason) => {
+                self.database.forget(&prefix)?;
+                return Ok(Attempt::InFull(reason));
+            }
+        };
         let mut inputs = inputs.clone();
         inputs.small = self.small_inputs(&inputs, keys);
         let fresh = shape
             .restrict(dialect, &inputs, &prefix, &affected, &nulls)
             .map_err(|error| self.database.bad_name(error))?;
-        for statement in &fresh.before {
-            self.database.make(&statement.creates, &statement.select)?;
+        if let Some(reason) = self.keep_rows(&fresh.before, most)? {
+            self.database.forget(&prefix)?;
+            return Ok(Attempt::InFull(reason));
         }
         let refreshed =
             self.replace_keys(facts, old, columns, &fresh.select, shape.key_columns(), &affected, &nulls, step)?;
         self.database.forget(&prefix)?;
         Ok(Attempt::Done(refreshed))
+    }
+
+    /// Keeps the rows that keys lead to. Where there may be so many at most, why there are more, or that they are not known before.
+    fn keep_rows(&mut self, statements: &[Statement], most: Option<(u64, String)>) -> Result<Option<String>, RunError> {
+        if let Some((_, reason)) = most.as_ref().filter(|_| statements.is_empty()) {
+            return Ok(Some(reason.clone()));
+        }
+        let mut left = most.as_ref().map(|(most, _)| *most);
+        for Statement { creates, select, looked_up } in statements {
+            let bounded = left.map(|left| format!("select * from ({select}\n) s limit {}", left + 1));
+            let rows = self.database.make_counted(creates, bounded.as_ref().unwrap_or(select))?;
+            if let (Some(left), Some((most, reason))) = (&mut left, &most) {
+                if rows > *left {
+                    return Ok(Some(format!("{reason}; they lead to more than {most} rows")));
+                }
+                *left -= rows;
+            }
+            for columns in looked_up {
+                self.index_temporary(creates, columns)?;
+            }
+        }
+        Ok(None)
     }
 
     /// The inputs of which reading everything is cheaper than finding the rows that some keys need.

@@ -146,14 +146,19 @@ impl Dialect for DuckDb {
         format!("get_bit(cast('{digits}' as bit), {place}) = 1")
     }
 
-    fn adds_exactly(&self, type_name: &str) -> bool {
+    fn sum_type(&self, type_name: &str) -> Option<String> {
         let name = type_name.to_uppercase();
-        EXACT.contains(&name.as_str()) || (name.starts_with("DECIMAL") && !name.ends_with(']'))
+        if EXACT.contains(&name.as_str()) {
+            return Some("HUGEINT".to_owned());
+        }
+        let scale =
+            name.strip_prefix("DECIMAL(")?.strip_suffix(')')?.split_once(',').map_or("0", |(_, scale)| scale.trim());
+        Some(format!("DECIMAL(38,{scale})"))
     }
 
     fn equals_exactly(&self, type_name: &str) -> bool {
         let name = type_name.to_uppercase();
-        self.adds_exactly(&name) || GROUPED.contains(&name.as_str())
+        self.sum_type(&name).is_some() || GROUPED.contains(&name.as_str())
     }
 
     fn row_identifier(&self) -> &'static str {
@@ -164,8 +169,8 @@ impl Dialect for DuckDb {
         format!("cast({} as bigint)", self.literal_text(text))
     }
 
-    fn approximate_distinct(&self, columns: &str) -> String {
-        format!("approx_count_distinct(hash({columns}))")
+    fn count_distinct(&self, relation: &str, columns: &str) -> String {
+        format!("select approx_count_distinct(hash({columns})) from {relation} t")
     }
 
     fn is_sampled(&self, expressions: &str, seed: i64, per_million: u64) -> String {

@@ -17,7 +17,7 @@ const LONGEST_NAME: usize = 63;
 /// Values and ranges that are kept of a column where a rough picture is enough.
 pub const ROUGH_STATISTICS: u32 = 20;
 
-/// Types whose values are added without rounding, and taken away again.
+/// Whole numbers.
 const EXACT: [&str; 3] = ["smallint", "integer", "bigint"];
 
 /// Other types of which equal values are identical.
@@ -150,7 +150,7 @@ impl Dialect for Postgres {
         let digits = match type_name.trim().to_ascii_lowercase().as_str() {
             "double precision" => "9.99999999999EEEE",
             "real" => "9.99999EEEE",
-            // How many zeros stand behind the last digit depends on what else was added.
+            // Of equal decimals a query may answer any: the greatest, the value of a group.
             "numeric" => return format!("trim_scale({expression})"),
             _ => return self.identity_image(expression, type_name),
         };
@@ -163,9 +163,39 @@ impl Dialect for Postgres {
         if self.equals_exactly(type_name) { expression.to_owned() } else { format!("({expression})::text") }
     }
 
-    fn adds_exactly(&self, type_name: &str) -> bool {
-        // A decimal may be NaN, from which nothing is subtracted again; and a sum of decimals is a `numeric` of any scale.
-        EXACT.contains(&type_name.trim().to_ascii_lowercase().as_str())
+    fn sum_type(&self, type_name: &str) -> Option<String> {
+        let name = type_name.trim().to_ascii_lowercase();
+        match name.as_str() {
+            "smallint" | "integer" => Some("bigint".to_owned()),
+            "bigint" => Some("numeric".to_owned()),
+            _ => self.has_scales(&name).then(|| "numeric".to_owned()),
+        }
+    }
+
+    /// Columns with a declared scale, too, hold NaN.
+    fn has_scales(&self, type_name: &str) -> bool {
+        let name = type_name.trim().to_ascii_lowercase();
+        name == "numeric" || is_decimal(&name)
+    }
+
+    /// A whole number, which is grouped by quickly; less than 0 for NaN, infinity and its negative, which have no scale.
+    fn scale(&self, expression: &str) -> Option<String> {
+        Some(format!(
+            "coalesce(scale({expression}), case when ({expression}) = 'NaN' then -1 when ({expression}) > 0 then -2 when ({expression}) < 0 then -3 end)"
+        ))
+    }
+
+    fn is_scale(&self, expression: &str) -> String {
+        format!("{expression} >= 0")
+    }
+
+    fn average(&self, sum: &str, count: &str) -> String {
+        format!("({sum} / nullif({count}, 0))")
+    }
+
+    /// A million rows take 250 ms.
+    fn rows_grouped_quickly(&self) -> u64 {
+        200_000
     }
 
     fn equals_exactly(&self, type_name: &str) -> bool {

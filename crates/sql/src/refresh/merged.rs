@@ -35,15 +35,17 @@ impl Summing {
         };
         for (name, engine_type) in columns {
             let quoted = dialect.quote_identifier(name)?;
-            let count = self.sums.iter().find(|(sum, _)| sum == name).map(|(_, count)| count);
+            let kept = self.sums.iter().find(|sum| sum.name == *name);
             list.push(if self.keys.contains(name) {
                 format!("d.{quoted}")
-            } else if let Some(count) = count {
-                format!(
-                    "case when {} <> 0 then cast({} as {engine_type}) end as {quoted}",
-                    sum_of(count)?,
-                    sum_of(name)?
-                )
+            } else if let Some(kept) = kept {
+                let mut sum = sum_of(name)?;
+                if let Some(scale) = &kept.scale {
+                    // Of what cannot be taken away again, as often as it is there, the sum is itself.
+                    let is_scale = dialect.is_scale(&format!("d.{}", dialect.quote_identifier(scale)?));
+                    sum = format!("case when {is_scale} then {sum} else d.{quoted} end");
+                }
+                format!("case when {} <> 0 then cast({sum} as {engine_type}) end as {quoted}", sum_of(&kept.count)?)
             } else {
                 format!("cast({} as {engine_type}) as {quoted}", sum_of(name)?)
             });

@@ -1,11 +1,11 @@
 //! The user's own text with restricted subqueries in the places of its tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::columns::{Columns, Definition};
 use super::key::Key;
-use super::push::{Member, Use, Wave};
-use super::relation::{ColumnId, Tree};
+use super::push::{Member, Term, Use, Wave};
+use super::relation::{ColumnId, Scalar, Tree};
 use super::render::{ChosenRows, TableSql, Writer, name};
 use super::rule::{Rule, SwitchedOff};
 use super::shape::{Fresh, Restriction, Statement};
@@ -27,6 +27,10 @@ pub(super) struct Restricted<'a> {
     pub(super) small: &'a [bool],
     /// For each of the tree's tables the places of the columns its text needs.
     pub(super) used: Vec<Vec<usize>>,
+    /// For each scan, by its first column, what the text asks of its rows alone.
+    pub(super) filters: BTreeMap<ColumnId, Vec<&'a Scalar>>,
+    /// Scans in subqueries of expressions, by their first columns.
+    pub(super) in_subqueries: BTreeSet<ColumnId>,
 }
 
 impl Restricted<'_> {
@@ -83,7 +87,8 @@ impl Restricted<'_> {
             for number in read.into_iter().filter(|number| self.is_kept(*number)) {
                 if made.insert(number) {
                     let select = self.kept_rows(number)?;
-                    statements.push(Statement { creates: self.use_name(number)?, select });
+                    let looked_up = self.looked_up(number);
+                    statements.push(Statement { creates: self.use_name(number)?, select, looked_up });
                 }
             }
             let selected: Vec<String> = wave.columns.iter().map(|column| name(*column)).collect();
@@ -93,12 +98,13 @@ impl Restricted<'_> {
                 Vec::new()
             };
             let select = writer.distinct(&wave.found, &selected.join(", "), &condition.join(" and "))?;
-            statements.push(Statement { creates: wave.name.clone(), select });
+            statements.push(Statement { creates: wave.name.clone(), select, looked_up: Vec::new() });
         }
         for number in (0..self.uses.len()).filter(|number| self.is_kept(*number)) {
             if made.insert(number) {
                 let select = self.kept_rows(number)?;
-                statements.push(Statement { creates: self.use_name(number)?, select });
+                let looked_up = self.looked_up(number);
+                statements.push(Statement { creates: self.use_name(number)?, select, looked_up });
             }
         }
         Ok(statements)
@@ -136,9 +142,21 @@ impl Restricted<'_> {
         if selected.is_empty() {
             selected.push("1 as _one".to_owned());
         }
-        let condition = self.condition(read)?;
-        let condition = if condition.is_empty() { condition } else { format!(" where {condition}") };
-        Ok(format!("select {} from {} {OWN}{condition}", selected.join(", "), self.tables[read.table].current))
+        self.needed(&selected.join(", "), read)
+    }
+
+    /// By which columns a subquery looks up the kept rows of a use: those that led to them.
+    fn looked_up(&self, number: usize) -> Vec<Vec<(String, String)>> {
+        let read = &self.uses[number];
+        if !self.text_reads(number) || !read.columns.first().is_some_and(|first| self.in_subqueries.contains(first)) {
+            return Vec::new();
+        }
+        let kept = self.kept_places(number);
+        let column = |term: &Term| {
+            let place = read.columns.iter().position(|one| *one == term.column).filter(|place| kept.contains(place))?;
+            self.tree.tables[read.table].input.columns.get(place).cloned()
+        };
+        read.members.iter().filter_map(|member| member.terms.iter().map(column).collect()).collect()
     }
 
     fn kept_places(&self, number: usize) -> BTreeSet<usize> {
@@ -193,9 +211,21 @@ impl Restricted<'_> {
         if selected.is_empty() {
             selected.push("1 as _one".to_owned());
         }
-        let condition = self.condition(read)?;
-        let condition = if condition.is_empty() { condition } else { format!(" where {condition}") };
-        Ok(format!("select {} from {} {OWN}{condition}", selected.join(", "), self.tables[read.table].current))
+        self.needed(&selected.join(", "), read)
+    }
+
+    /// Of the rows of a use those that anything comes of.
+    fn needed(&self, selected: &str, read: &Use) -> Result<String, InvalidName> {
+        let mut conditions = vec![self.condition(read)?];
+        let filters = read.columns.first().and_then(|first| self.filters.get(first));
+        let writer = self.writer(&|_, _| Err(InvalidName::Empty));
+        for filter in filters.into_iter().flatten() {
+            conditions.push(writer.scalar(filter, &|column| self.value(column, read))?);
+        }
+        conditions.retain(|condition| !condition.is_empty());
+        let condition =
+            if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
+        Ok(format!("select {selected} from {} {OWN}{condition}", self.tables[read.table].current))
     }
 
     /// What a use asks of a row; empty for nothing.
@@ -312,8 +342,7 @@ impl Restricted<'_> {
             let place = read.columns.iter().position(|one| *one == term.column);
             let column = place.and_then(|place| columns.get(place)).map(|(column, _)| column.clone());
             names.push(column.unwrap_or_else(|| {
-                let Definition::Computed(super::relation::Scalar::Text(text)) = self.columns.definition(term.column)
-                else {
+                let Definition::Computed(Scalar::Text(text)) = self.columns.definition(term.column) else {
                     return "an expression".to_owned();
                 };
                 self.tree.text.get(text.span.clone()).unwrap_or("an expression").to_owned()

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::clock::{self, ClockChanges, clock_name};
 use super::columns::Columns;
 use super::discover::Finder;
+use super::filters::{filters, in_subqueries};
 use super::found::{Found, FoundKind, FoundRef, Which};
 use super::key::{self, Key};
 use super::push::{Member, Pusher, Term};
@@ -38,6 +39,8 @@ pub struct Inputs {
     pub changed: BTreeMap<Vec<String>, ChangedInput>,
     /// The tables of which reading all rows is cheaper than finding those that are needed.
     pub small: BTreeSet<Vec<String>>,
+    /// Relations with changed rows that are known to hold none.
+    pub empty: BTreeSet<String>,
     /// What the time of the run answers otherwise than at the last refresh.
     pub clock: ClockChanges,
 }
@@ -49,6 +52,8 @@ pub struct Statement {
     pub creates: String,
     /// Its rows.
     pub select: String,
+    /// Lists of columns, with their types, by which a subquery that looks at each row on its own looks up rows of it.
+    pub looked_up: Vec<Vec<(String, String)>>,
 }
 
 /// How the keys that a change can touch are found.
@@ -249,7 +254,7 @@ impl Shape {
         }
         let select = writer.distinct(&found, &selected.join(", "), "")?;
         let creates = dialect.quote_identifier(&format!("{prefix}_affected"))?;
-        Ok(Discovery::Keys(vec![Statement { creates, select }]))
+        Ok(Discovery::Keys(vec![Statement { creates, select, looked_up: Vec::new() }]))
     }
 
     /// The model's rows of the affected keys.
@@ -298,6 +303,8 @@ impl Shape {
             waves,
             small: &small,
             used: used(&self.tree),
+            filters: filters(&self.tree),
+            in_subqueries: in_subqueries(&self.tree),
         }
         .write(affected, &self.key, nulls)
     }

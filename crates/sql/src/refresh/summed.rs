@@ -9,20 +9,30 @@
 //! the stage's own text over the changed rows, once for each place where a changed table is read: places before it read the table
 //! as it is now, places after it as it was. Where a changed table stands in another way (on the nullable side of an outer join, in a
 //! subquery), the stage is refreshed by affected keys like any other.
+//!
+//! Where the sum of a type shows the largest scale of what was added, or some of its values cannot be taken away again, the stage is also
+//! grouped by the scale of each such argument, or by which value it is that cannot be taken away ([`Dialect::scale`]). A row of the stage
+//! then has one scale, which its sum keeps through adding and subtracting, and a row with a special value has that value as its sum.
+
+mod delta;
+mod typing;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+
+pub use delta::{Delta, over};
+pub use typing::Typing;
+use written::Written;
 
 use super::block::{Block, BlockKind};
 use super::columns::Columns;
 use super::relation::{
     Apply, ColumnId, InputTable, InputTables, Join, JoinKind, Kind, Relation, Scalar, SetOperator, Tree,
 };
-use super::restricted::{OWN, replaced};
-use super::rule::{Rule, SwitchedOff};
-use super::shape::Inputs;
-use super::split::{Split, Stage, WithStages, quoted};
-use crate::dialect::{Dialect, InvalidName};
+use super::restricted::replaced;
+use super::split::{Split, Stage, WithStages};
+use crate::dialect::Dialect;
 use crate::parser::{parse_blocks, parse_select, parse_summed};
 
 /// The column with the number of rows of a group.
@@ -60,7 +70,16 @@ pub struct Piece {
     pub kind: PieceKind,
 }
 
-/// What a piece is. A filter is the whole of `filter (where ...)`.
+/// Of which rows an aggregate is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// `filter (where ...)`
+    pub whole: Range<usize>,
+    /// What stands behind WHERE.
+    pub condition: Range<usize>,
+}
+
+/// What a piece is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PieceKind {
     /// A grouping expression; with the name it gives a column.
@@ -73,28 +92,28 @@ pub enum PieceKind {
     /// `count(*)`
     Rows {
         /// Of these rows only.
-        filter: Option<Range<usize>>,
+        filter: Option<Filter>,
     },
     /// `count(x)`
     Values {
         /// What is counted.
         argument: Range<usize>,
         /// Of these rows only.
-        filter: Option<Range<usize>>,
+        filter: Option<Filter>,
     },
     /// `sum(x)`
     Sum {
         /// What is added.
         argument: Range<usize>,
         /// Of these rows only.
-        filter: Option<Range<usize>>,
+        filter: Option<Filter>,
     },
     /// `avg(x)`
     Average {
         /// What is added and counted.
         argument: Range<usize>,
         /// Of these rows only.
-        filter: Option<Range<usize>>,
+        filter: Option<Filter>,
     },
     /// The argument of an aggregate to which repetition makes no difference.
     Each,
@@ -105,16 +124,29 @@ pub enum PieceKind {
 pub struct Summing {
     /// The columns it is grouped by; none for a total.
     pub keys: Vec<String>,
+    /// So many of them, the first, are in [`Summing::probe`]; the others are scales.
+    pub probed: usize,
     /// Counts beside [`ROWS`].
     pub counts: Vec<String>,
-    /// Sums, each with the count of what was added; a sum of nothing is NULL.
-    pub sums: Vec<(String, String)>,
+    /// Its sums.
+    pub sums: Vec<KeptSum>,
     /// A query of the columns it is grouped by and of what is added, in order and not yet grouped: it tells their types.
     pub probe: String,
     /// The tables of whose changes it is a linear function, by the parts of their names.
     pub linear: BTreeSet<Vec<String>>,
     /// What is left of the select is one row, which has no key.
     pub total: bool,
+}
+
+/// A sum that a stage keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptSum {
+    /// Its column.
+    pub name: String,
+    /// The count of what was added; a sum of nothing is NULL.
+    pub count: String,
+    /// The column with the scale of what was added, or that says which value it is that cannot be taken away again, where there is one.
+    pub scale: Option<String>,
 }
 
 /// A stage that could be taken out of a part of a model.
@@ -126,20 +158,18 @@ pub struct Candidate {
     part: usize,
     /// What is put in the place of which piece of that part.
     place: (Range<usize>, String),
+    written: Written,
 }
 
-/// The change of a stage that is kept by adding and subtracting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delta {
-    /// Nothing it reads changed.
-    Nothing,
-    /// A query of the stage's columns: what is to be added to each. Groups in which nothing changes are left out.
-    Rows(String),
-    /// It is not a linear function of what changed; the tables.
-    NotLinear(Vec<Vec<String>>),
+impl Candidate {
+    /// As its columns need it; `None` where that cannot be written.
+    pub fn typed(&self, dialect: &dyn Dialect, typing: &Typing) -> Option<Self> {
+        let (stage, outer) = self.written.parts(dialect, typing).ok().flatten()?;
+        Some(Self { stage, place: (self.place.0.clone(), outer), ..self.clone() })
+    }
 }
 
-/// The stages that could be taken out of the parts of a model. A split without stages has the whole text as what is left.
+/// The stages that could be taken out of the parts of a model, before anything is known of types. A split without stages has the whole text as what is left.
 pub fn candidates(split: &Split, dialect: &dyn Dialect, inputs: &dyn InputTables) -> Vec<Candidate> {
     let mut found = Vec::new();
     let mut known = WithStages { inputs, stages: BTreeMap::new() };
@@ -158,11 +188,11 @@ pub fn candidates(split: &Split, dialect: &dyn Dialect, inputs: &dyn InputTables
 }
 
 /// The split with some of its candidates taken out.
-pub fn with(split: &Split, chosen: &[&Candidate]) -> Split {
+pub fn with(split: &Split, chosen: &[Candidate]) -> Split {
     let mut stages = Vec::with_capacity(split.stages.len() + chosen.len());
     let mut rest = String::new();
     for part in 0..=split.stages.len() {
-        let mine: Vec<&&Candidate> = chosen.iter().filter(|candidate| candidate.part == part).collect();
+        let mine: Vec<&Candidate> = chosen.iter().filter(|candidate| candidate.part == part).collect();
         stages.extend(mine.iter().map(|candidate| candidate.stage.clone()));
         let places = mine.iter().map(|candidate| candidate.place.clone()).collect();
         match split.stages.get(part) {
@@ -210,17 +240,25 @@ fn of_part(
             number += 1;
             name = format!("{SUMS}_{number}");
         }
-        let written = Written { text, summed, dialect, stage: &name, ctes: &ctes };
+        let written = |apart: Vec<(String, String)>| Written {
+            text: text.to_owned(),
+            summed: summed.clone(),
+            stage: name.clone(),
+            ctes: ctes.clone(),
+            linear: linear.clone(),
+            apart,
+        };
         // A total that subqueries take part in is kept in pieces that can be refreshed by keys.
         let apart = if summed.keys.is_empty() { correlated(input, &tree) } else { Vec::new() };
         let reads = |stage: &Stage| {
             crate::parser::parse_relation(&stage.text, dialect, inputs).is_ok_and(|read| read.names == stage.columns)
         };
-        let parts = |apart: &[(String, String)]| {
-            written.parts(linear.clone(), apart).ok().flatten().filter(|(stage, _)| reads(stage))
+        let parts = |written: Written| {
+            let (stage, outer) = written.parts(dialect, &Typing::default()).ok().flatten()?;
+            reads(&stage).then_some((stage, outer, written))
         };
-        let in_pieces = if apart.is_empty() { None } else { parts(&apart) };
-        let Some((stage, outer)) = in_pieces.or_else(|| parts(&[])) else { continue };
+        let in_pieces = if apart.is_empty() { None } else { parts(written(apart)) };
+        let Some((stage, outer, written)) = in_pieces.or_else(|| parts(written(Vec::new()))) else { continue };
         // That, too, is read once more: what cannot be read is no query.
         let mut known = WithStages { inputs: &NoTables, stages: BTreeMap::new() };
         known.stages.insert(
@@ -235,7 +273,7 @@ fn of_part(
         }
         taken.insert(name);
         ends.push(whole.clone());
-        found.push(Candidate { stage, part, place: (whole, outer) });
+        found.push(Candidate { stage, part, place: (whole, outer), written });
     }
 }
 
@@ -353,309 +391,9 @@ fn correlated(input: &Relation, tree: &Tree) -> Vec<(String, String)> {
     found
 }
 
-/// A select that is put into two.
-struct Written<'a> {
-    text: &'a str,
-    summed: &'a Summed,
-    dialect: &'a dyn Dialect,
-    stage: &'a str,
-    ctes: &'a [Range<usize>],
-}
-
-/// The columns of a stage, as they are found to be needed.
-#[derive(Default)]
-struct StageColumns {
-    /// Text and name.
-    keys: Vec<(String, String)>,
-    counts: Vec<(String, String)>,
-    /// Argument, text, name, name of the count.
-    sums: Vec<(String, String, String, String)>,
-}
-
-impl StageColumns {
-    fn key(&mut self, text: &str) -> String {
-        named(&mut self.keys, text, "thalweg_key")
-    }
-
-    fn count(&mut self, text: &str) -> String {
-        named(&mut self.counts, text, "thalweg_count")
-    }
-
-    fn sum(&mut self, argument: &str, filter: &str) -> (String, String) {
-        let text = format!("sum({argument}){filter}");
-        if let Some((_, _, sum, count)) = self.sums.iter().find(|(_, one, ..)| *one == text) {
-            return (sum.clone(), count.clone());
-        }
-        let count = self.count(&format!("count({argument}){filter}"));
-        let sum = format!("thalweg_sum_{}", self.sums.len() + 1);
-        self.sums.push((argument.to_owned(), text, sum.clone(), count.clone()));
-        (sum, count)
-    }
-}
-
-fn named(columns: &mut Vec<(String, String)>, text: &str, prefix: &str) -> String {
-    if let Some((_, name)) = columns.iter().find(|(one, _)| one == text) {
-        return name.clone();
-    }
-    let name = format!("{prefix}_{}", columns.len() + 1);
-    columns.push((text.to_owned(), name.clone()));
-    name
-}
-
-impl Written<'_> {
-    fn piece(&self, span: &Range<usize>) -> &str {
-        self.text.get(span.clone()).unwrap_or_default()
-    }
-
-    fn filter(&self, filter: Option<&Range<usize>>) -> String {
-        filter.map_or_else(String::new, |filter| format!(" {}", self.piece(filter)))
-    }
-
-    /// The stage, and what is left in its place.
-    fn parts(
-        &self,
-        linear: BTreeSet<Vec<String>>,
-        apart: &[(String, String)],
-    ) -> Result<Option<(Stage, String)>, InvalidName> {
-        let summed = self.summed;
-        let column = |name: &str| Ok(format!("{READ}.{}", self.dialect.quote_identifier(name)?));
-        let mut columns = StageColumns::default();
-        let mut groups = Vec::with_capacity(summed.keys.len());
-        for key in &summed.keys {
-            // Two expressions that are written alike are one.
-            groups.push(columns.key(self.piece(key)));
-        }
-        for (table, column) in apart {
-            let (table, column) = (self.dialect.quote_identifier(table)?, self.dialect.quote_identifier(column)?);
-            columns.key(&format!("{table}.{column}"));
-        }
-        let mut places: Vec<(Range<usize>, String)> = Vec::with_capacity(summed.pieces.len() + 2);
-        for piece in &summed.pieces {
-            let new = match &piece.kind {
-                PieceKind::Key { key, name } => {
-                    let Some(group) = groups.get(*key) else { return Ok(None) };
-                    match name {
-                        Some(name) => format!("{} as {}", column(group)?, self.dialect.quote_identifier(name)?),
-                        None => column(group)?,
-                    }
-                }
-                PieceKind::Rows { filter: None } => total(&column(ROWS)?),
-                PieceKind::Rows { filter } => {
-                    total(&column(&columns.count(&format!("count(*){}", self.filter(filter.as_ref()))))?)
-                }
-                PieceKind::Values { argument, filter } => {
-                    let text = format!("count({}){}", self.piece(argument), self.filter(filter.as_ref()));
-                    total(&column(&columns.count(&text))?)
-                }
-                PieceKind::Sum { argument, filter } => {
-                    let (sum, _) = columns.sum(self.piece(argument), &self.filter(filter.as_ref()));
-                    format!("sum({})", column(&sum)?)
-                }
-                PieceKind::Average { argument, filter } => {
-                    let (sum, count) = columns.sum(self.piece(argument), &self.filter(filter.as_ref()));
-                    format!("(cast(sum({}) as double precision) / nullif(sum({}), 0))", column(&sum)?, column(&count)?)
-                }
-                PieceKind::Each => column(&columns.key(self.piece(&piece.span)))?,
-            };
-            places.push((piece.span.clone(), new));
-        }
-        places.push((summed.from.clone(), format!("from {} {READ}", quoted(self.dialect, self.stage)?)));
-        if let Some(group_by) = &summed.group_by {
-            let groups: Result<Vec<String>, InvalidName> = groups.iter().map(|group| column(group)).collect();
-            places.push((group_by.clone(), format!("group by {}", groups?.join(", "))));
-        }
-        let start = summed.select.start;
-        let moved = places.into_iter().map(|(span, new)| (span.start - start..span.end - start, new)).collect();
-        let outer = replaced(self.piece(&summed.select), moved);
-        Ok(Some((self.stage(&columns, linear)?, outer)))
-    }
-
-    fn stage(&self, columns: &StageColumns, linear: BTreeSet<Vec<String>>) -> Result<Stage, InvalidName> {
-        let selected = |text: &str, name: &str| Ok(format!("{text} as {}", self.dialect.quote_identifier(name)?));
-        let mut list = Vec::new();
-        let mut names = Vec::new();
-        let mut probed = Vec::new();
-        for (text, name) in &columns.keys {
-            list.push(selected(text, name)?);
-            probed.push(selected(text, name)?);
-            names.push(name.clone());
-        }
-        list.push(selected("count(*)", ROWS)?);
-        names.push(ROWS.to_owned());
-        for (text, name) in &columns.counts {
-            list.push(selected(text, name)?);
-            names.push(name.clone());
-        }
-        for (argument, text, name, _) in &columns.sums {
-            list.push(selected(text, name)?);
-            probed.push(selected(argument, name)?);
-            names.push(name.clone());
-        }
-        let keys: Vec<String> = columns.keys.iter().map(|(_, name)| name.clone()).collect();
-        let places: Vec<String> = (1..=keys.len()).map(|place| place.to_string()).collect();
-        let group_by = if keys.is_empty() { String::new() } else { format!("\ngroup by {}", places.join(", ")) };
-        if probed.is_empty() {
-            probed.push("1 as thalweg_nothing".to_owned());
-        }
-        let summing = Summing {
-            keys: keys.clone(),
-            counts: columns.counts.iter().map(|(_, name)| name.clone()).collect(),
-            sums: columns.sums.iter().map(|(_, _, sum, count)| (sum.clone(), count.clone())).collect(),
-            probe: self.query(&probed, ""),
-            linear,
-            total: self.summed.keys.is_empty(),
-        };
-        Ok(Stage {
-            name: self.stage.to_owned(),
-            text: self.query(&list, &group_by),
-            columns: names,
-            one_row: keys.is_empty(),
-            key: keys,
-            reason: "large groups, whose counts and sums are kept by adding and subtracting what changed".to_owned(),
-            summing: Some(summing),
-        })
-    }
-
-    /// A query of the select's FROM and WHERE.
-    fn query(&self, list: &[String], group_by: &str) -> String {
-        let own = self.text.get(self.summed.query..self.summed.select.start).unwrap_or_default();
-        let select = format!("{own}select {}\n{}\n{group_by}", list.join(", "), self.piece(&self.summed.from));
-        let select = select.trim_end();
-        if self.ctes.is_empty() {
-            return select.to_owned();
-        }
-        let ctes: Vec<&str> = self.ctes.iter().map(|cte| self.piece(cte)).collect();
-        let with = format!("with {}\n", ctes.join(",\n"));
-        if own.trim().is_empty() { format!("{with}{select}") } else { format!("{with}select q.* from ({select}\n) q") }
-    }
-}
-
-fn total(count: &str) -> String {
-    format!("cast(coalesce(sum({count}), 0) as bigint)")
-}
-
 impl Summing {
     /// Names of all its counts.
     pub(super) fn all_counts(&self) -> impl Iterator<Item = &str> {
         std::iter::once(ROWS).chain(self.counts.iter().map(String::as_str))
     }
-
-    /// Whether it is exact, with the types of the columns of [`Summing::probe`] in order.
-    pub fn is_exact<'a>(&self, dialect: &dyn Dialect, types: impl Iterator<Item = &'a str>) -> bool {
-        types.enumerate().all(|(index, name)| {
-            if index < self.keys.len() { dialect.equals_exactly(name) } else { dialect.adds_exactly(name) }
-        })
-    }
-
-    /// What is to be added to a stage's rows. `text` is the stage's.
-    pub fn delta(
-        &self,
-        text: &str,
-        dialect: &dyn Dialect,
-        tables: &dyn InputTables,
-        inputs: &Inputs,
-        off: &SwitchedOff,
-    ) -> Result<Delta, InvalidName> {
-        let changed: Vec<Vec<String>> = {
-            let query = parse_select(text, dialect);
-            let names: BTreeSet<Vec<String>> =
-                query.map(|query| query.tables.into_iter().map(|table| table.name).collect()).unwrap_or_default();
-            names.into_iter().filter(|name| inputs.changed.contains_key(name)).collect()
-        };
-        if !changed.iter().all(|name| self.linear.contains(name)) {
-            return Ok(Delta::NotLinear(changed.into_iter().filter(|name| !self.linear.contains(name)).collect()));
-        }
-        let Ok(tree) = crate::parser::parse_relation(text, dialect, tables) else {
-            return Ok(Delta::NotLinear(changed));
-        };
-        let untold = |name: &&Vec<String>| inputs.changed.get(*name).is_some_and(|changed| changed.old.is_none());
-        if let Some(name) = changed.iter().find(untold) {
-            return Ok(Delta::NotLinear(vec![name.clone()]));
-        }
-        let changing: Vec<usize> = (0..tree.tables.len())
-            .filter(|place| inputs.changed.contains_key(&tree.tables[*place].name) && is_read(&tree.root, *place))
-            .collect();
-        if changing.is_empty() {
-            return Ok(Delta::Nothing);
-        }
-        let keys: Result<Vec<String>, InvalidName> =
-            self.keys.iter().map(|key| dialect.quote_identifier(key)).collect();
-        let keys = keys?;
-        let mut numbers: Vec<String> = Vec::new();
-        for name in self.all_counts().chain(self.sums.iter().map(|(sum, _)| sum.as_str())) {
-            numbers.push(dialect.quote_identifier(name)?);
-        }
-        let mut terms = Vec::with_capacity(2 * changing.len());
-        for at in &changing {
-            for (sign, came) in [("", true), ("-", false)] {
-                let query = read_with(&tree, dialect, inputs, &changing, (*at, came), off)?;
-                let list = keys.iter().map(|key| format!("q.{key}"));
-                let list: Vec<String> =
-                    list.chain(numbers.iter().map(|number| format!("{sign}q.{number} as {number}"))).collect();
-                terms.push(format!("select {} from ({query}\n) q", list.join(", ")));
-            }
-        }
-        let mut list: Vec<String> = keys.iter().map(|key| format!("d.{key}")).collect();
-        list.extend(numbers.iter().map(|number| format!("coalesce(sum(d.{number}), 0) as {number}")));
-        let differs: Vec<String> = numbers.iter().map(|number| format!("coalesce(sum(d.{number}), 0) <> 0")).collect();
-        let groups: Vec<String> = keys.iter().map(|key| format!("d.{key}")).collect();
-        let group_by = if groups.is_empty() { String::new() } else { format!(" group by {}", groups.join(", ")) };
-        Ok(Delta::Rows(format!(
-            "select {} from ({}) d{group_by} having {}",
-            list.join(", "),
-            terms.join(" union all "),
-            differs.join(" or ")
-        )))
-    }
-}
-
-/// A text with another relation in the places of one of its tables; `None` where that cannot be.
-pub fn over(
-    text: &str,
-    dialect: &dyn Dialect,
-    tables: &dyn InputTables,
-    table: &[String],
-    relation: &str,
-) -> Result<Option<String>, InvalidName> {
-    let Ok(tree) = crate::parser::parse_relation(text, dialect, tables) else { return Ok(None) };
-    let inputs = Inputs { current: BTreeMap::from([(table.to_vec(), relation.to_owned())]), ..Inputs::default() };
-    read_with(&tree, dialect, &inputs, &[], (0, true), &SwitchedOff::default()).map(Some)
-}
-
-fn is_read(relation: &Relation, place: usize) -> bool {
-    matches!(&relation.kind, Kind::Scan { table } if *table == place)
-        || relation.inputs().into_iter().any(|input| is_read(input, place))
-}
-
-/// The text over what came or went at one place; places before it read tables as they are now, places after it as they were.
-fn read_with(
-    tree: &Tree,
-    dialect: &dyn Dialect,
-    inputs: &Inputs,
-    changing: &[usize],
-    (at, came): (usize, bool),
-    off: &SwitchedOff,
-) -> Result<String, InvalidName> {
-    let mut replacements = Vec::with_capacity(tree.tables.len());
-    for (place, table) in tree.tables.iter().enumerate() {
-        let changed = inputs.changed.get(&table.name).filter(|_| changing.contains(&place));
-        let relation = match changed {
-            Some(changed) if place == at && came => Some(&changed.after),
-            Some(changed) if place == at => Some(&changed.before),
-            Some(changed) if place > at && off.holds(Rule::TablesAsTheyWere) => changed.old.as_ref(),
-            _ => inputs.current.get(&table.name),
-        };
-        let Some(relation) = relation else { continue };
-        if table.fixed.is_some() {
-            continue;
-        }
-        let mut columns = Vec::with_capacity(table.input.columns.len());
-        for (column, _) in &table.input.columns {
-            columns.push(format!("{OWN}.{}", dialect.quote_identifier(column)?));
-        }
-        let own =
-            if table.aliased { String::new() } else { format!(" as {}", dialect.quote_identifier(&table.own_name)?) };
-        replacements.push((table.span.clone(), format!("(select {} from {relation} {OWN}){own}", columns.join(", "))));
-    }
-    Ok(replaced(&tree.text, replacements).trim_end().trim_end_matches(';').to_owned())
 }

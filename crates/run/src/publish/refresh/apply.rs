@@ -74,7 +74,7 @@ impl Publication<'_> {
             columns: columns.to_vec(),
             bookkeeping: vec![RUN_COLUMN],
             key: facts.model.primary_key.clone(),
-            sameness: Sameness::WithinTolerance,
+            sameness: Sameness::Computed,
         })?;
         fail::fail_point!("run::refresh-applied", |_| Err(RunError::failed_at("run::refresh-applied")));
         if let Some(figures) = &mut step.refresh {

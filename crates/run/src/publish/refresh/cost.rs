@@ -1,7 +1,8 @@
 //! Whether it is cheaper to find what changed or to compute everything anew.
 //!
 //! Decided when the number of affected keys is known: in full when they are more than a quarter of all, or when earlier refreshes of
-//! the same query say that it takes longer. To find the keys may take longer than all of a full refresh, too: where that came to too many
+//! the same query say that it takes longer. Of a result with few rows that says nothing: a condition on groups may keep few of many. Where rows
+//! are looked up by indexes and the keys are few beside the rows that are read, they are tried: up to so many rows that they lead to. To find the keys may take longer than all of a full refresh, too: where that came to too many
 //! before, and as much changed now, they are not looked for. All that is asked only where it matters: a few keys of a small model are not
 //! worth the question.
 
@@ -117,6 +118,25 @@ fn hopeless(upstream: u64, rows: u64) -> bool {
     upstream > MANY_ROWS && upstream > rows.saturating_mul(2)
 }
 
+/// What the number of affected keys says.
+pub(super) enum Keys {
+    /// They are recomputed.
+    Few,
+    /// They are recomputed if they lead to so many rows at most; otherwise the reason not to.
+    Perhaps(u64, String),
+    /// The model is computed anew.
+    Many(String),
+}
+
+/// One key of so many rows that are read is no more than a look.
+const ROWS_TO_A_KEY: u64 = 1_000;
+
+/// So many rows are looked up and kept in a second.
+const LOOKS_A_SECOND: f64 = 50_000.0;
+
+/// Of so many rows that are read, one is looked up by indexes in less time than all are read.
+const ROWS_TO_A_LOOK: u64 = 20;
+
 impl Publication<'_> {
     fn costs(&mut self) -> Result<&Costs, RunError> {
         if self.refreshing.costs.is_none() {
@@ -167,19 +187,23 @@ impl Publication<'_> {
     }
 
     fn is_small(&self, facts: &ModelFacts<'_>, rows: u64) -> bool {
-        let read: u64 = facts.inputs.iter().filter_map(|input| self.tables.get(input)).map(|state| state.rows).sum();
-        rows + read <= SMALL
+        rows + self.rows_read(facts) <= SMALL
     }
 
-    /// Why a model is rather computed anew, now that the number of affected keys is known.
-    pub(super) fn too_many(
+    /// The rows of all that a model reads.
+    pub(super) fn rows_read(&self, facts: &ModelFacts<'_>) -> u64 {
+        facts.inputs.iter().filter_map(|input| self.tables.get(input)).map(|state| state.rows).sum()
+    }
+
+    /// Whether a model is rather computed anew, now that the number of affected keys is known.
+    pub(super) fn how_many(
         &mut self,
         facts: &ModelFacts<'_>,
         old: &TableState,
         key: &[String],
         keys: u64,
         step: &mut StepOutcome,
-    ) -> Result<Option<String>, RunError> {
+    ) -> Result<Keys, RunError> {
         let table = &facts.model.table;
         let (full, incremental) = {
             let costs = self.costs()?;
@@ -190,37 +214,53 @@ impl Publication<'_> {
         }
         let small = self.is_small(facts, old.rows);
         if keys <= FEW_KEYS && small {
-            return Ok(None);
+            return Ok(Keys::Few);
         }
-        if keys > old.rows / 4 {
-            return Ok(Some(format!("{keys} keys are touched, and it has {} rows", old.rows)));
+        let read = self.rows_read(facts);
+        let many = keys > old.rows / 4;
+        let reason = format!("{keys} keys are touched, and it has {} rows", old.rows);
+        if many && (!self.database.dialect.has_indexes() || keys > read / ROWS_TO_A_KEY) {
+            return Ok(Keys::Many(reason));
         }
         if let (Some(full), Some(incremental), false) = (full, incremental, small)
             && incremental > full
         {
-            return Ok(Some(format!(
+            return Ok(Keys::Many(format!(
                 "{keys} keys are touched, which is expected to take {incremental:.2} s; computing it anew takes {full:.2} s"
             )));
         }
+        if many {
+            // No longer than it takes to compute all anew, where that is known.
+            let most = full.map_or(u64::MAX, |seconds| (seconds * LOOKS_A_SECOND) as u64);
+            return Ok(Keys::Perhaps(most.min(read / ROWS_TO_A_LOOK), reason));
+        }
         let declared = &facts.model.primary_key;
         if !declared.is_empty() && declared.len() == key.len() && declared.iter().all(|name| key.contains(name)) {
-            return Ok(None);
+            return Ok(Keys::Few);
         }
         // Rows may share a key: a table of millions of rows may have twelve.
-        let all = self.number_of_keys(old, key)?;
+        let all = self.number_of_keys(old, key, keys.saturating_mul(4) + 4)?;
         if keys > all / 4 {
-            return Ok(Some(format!("{keys} of about {all} keys are touched")));
+            return Ok(Keys::Many(format!("{keys} of about {all} keys are touched")));
         }
-        Ok(None)
+        Ok(Keys::Few)
     }
 
-    /// About how many keys a table has.
-    fn number_of_keys(&mut self, old: &TableState, key: &[String]) -> Result<u64, RunError> {
+    /// About how many keys a table has, or so many as are enough.
+    fn number_of_keys(&mut self, old: &TableState, key: &[String], enough: u64) -> Result<u64, RunError> {
+        let dialect = self.database.dialect;
         let names = key.iter().map(String::as_str);
         let columns = self.database.name(column_list(self.database.dialect, "t", names))?;
         let physical = self.physical(&old.physical)?;
-        let counted = self.database.dialect.approximate_distinct(&columns);
-        self.database.count(&format!("select {counted} from {physical} t"))
+        if !dialect.knows_row_counts() {
+            // To count them takes long. Some rows mostly show enough of them.
+            let some = format!("(select {columns} from {physical} t limit {})", enough.saturating_mul(2) + FEW_KEYS);
+            let seen = self.database.count(&dialect.count_distinct(&some, &columns))?;
+            if seen >= enough {
+                return Ok(seen);
+            }
+        }
+        self.database.count(&dialect.count_distinct(&physical, &columns))
     }
 
     /// Keeps what a refresh was, for the next ones and for people.

@@ -85,9 +85,17 @@ impl Publication<'_> {
         let seen = self.database.temporary("seen");
         let number = self.database.make_counted(&seen, &select)?;
         let names = self.database.name(column_list(dialect, "s", columns.iter().map(|column| column.name.as_str())))?;
-        let of = |gone: bool| format!("(select {names} from {seen} s where s.{GONE} = {gone})");
-        let rows =
-            if number == rows.number { rows } else { Rows { before: of(true), after: of(false), number, ..rows } };
+        let of = |gone: bool| format!("select {names} from {seen} s where s.{GONE} = {gone}");
+        let rows = if number == rows.number {
+            rows
+        } else if dialect.has_indexes() {
+            // A table by which rows are looked up.
+            let before = self.database.make_named("gone", &of(true))?;
+            let after = self.database.make_named("came", &of(false))?;
+            Rows { before, after, number, ..rows }
+        } else {
+            Rows { before: format!("({})", of(true)), after: format!("({})", of(false)), number, ..rows }
+        };
         self.refreshing.seen.insert(select, rows.clone());
         Ok(rows)
     }
@@ -111,8 +119,7 @@ impl Publication<'_> {
         let mut number = 0;
         // What stands in the log was there then; what this run replaced it may have written itself.
         let seen = consumed.unwrap_or_default();
-        let was_there =
-            if before.starts_with('(') { String::new() } else { format!(" where d.{RUN_COLUMN} <= {seen}") };
+        let was_there = before.starts_with('(');
         let readers = self.compiled.node(table).map_or(0, |node| self.compiled.readers[node].len());
         let worth_it = readers >= MANY_READERS || !self.database.dialect.knows_row_counts();
         let mut relations = [before, after];
@@ -136,8 +143,11 @@ impl Publication<'_> {
         if let Some(state) = self.tables.get(table) {
             let names = state.columns.iter().map(|column| column.name.as_str());
             let columns = self.database.name(column_list(self.database.dialect, "d", names))?;
+            let written = if was_there { format!("cast({seen} as bigint)") } else { format!("d.{RUN_COLUMN}") };
+            // With the condition on both sides at once, engines look up rows on each by indexes.
             old = format!(
-                "(select {columns} from {} d where d.{RUN_COLUMN} <= {seen} union all select {columns} from {before} d{was_there})",
+                "(select {columns} from (select {columns}, d.{RUN_COLUMN} from {} d \
+                 union all select {columns}, {written} as {RUN_COLUMN} from {before} d) d where d.{RUN_COLUMN} <= {seen})",
                 self.physical(&state.physical)?
             );
         }

@@ -534,7 +534,7 @@ impl Publication<'_> {
                     columns,
                     bookkeeping: vec![RUN_COLUMN],
                     key: stage.key.clone(),
-                    sameness: Sameness::WithinTolerance,
+                    sameness: Sameness::Computed,
                 })?;
                 self.database.forget(&new)?;
                 Refreshed { counts, change }

@@ -4,7 +4,7 @@
 //! stand is the decision. They are refreshed with their model, in one transaction, so each change is added once.
 
 use thalweg_project::RefreshPin;
-use thalweg_sql::refresh::summed::{self, Candidate, Delta, Summing};
+use thalweg_sql::refresh::summed::{self, Candidate, Delta, Summing, Typing};
 use thalweg_sql::refresh::{Inputs, Split, Stage, SwitchedOff, WithStages};
 use thalweg_sql::statement::TypedColumn;
 
@@ -30,10 +30,14 @@ impl Publication<'_> {
             return split;
         }
         let candidates = self.sums_of(node, &split);
-        let standing: Vec<&Candidate> = candidates
-            .iter()
-            .filter(|candidate| self.stages.get(&stage_name(table, &candidate.stage.name)).is_some())
-            .collect();
+        let standing = |candidate: &Candidate| {
+            let state = self.stages.get(&stage_name(table, &candidate.stage.name))?;
+            let columns = state.typed_columns(self.database.dialect);
+            let columns = columns.iter().map(|column| (column.name.as_str(), column.engine_type.as_str()));
+            let typing = Typing::of_stage(self.database.dialect, candidate.stage.summing.as_ref()?, columns);
+            candidate.typed(self.database.dialect, &typing)
+        };
+        let standing: Vec<Candidate> = candidates.iter().filter_map(standing).collect();
         if standing.is_empty() { split } else { summed::with(&self.as_parts(node, split), &standing) }
     }
 
@@ -62,13 +66,10 @@ impl Publication<'_> {
         let mut chosen = Vec::new();
         if base.1 {
             for candidate in self.sums_of(node, &base.0) {
-                if self.is_worth(&candidate.stage)? {
-                    chosen.push(candidate);
-                }
+                chosen.extend(self.worth_keeping(&candidate)?);
             }
         }
         let any = !chosen.is_empty();
-        let chosen: Vec<&Candidate> = chosen.iter().collect();
         let split = if any { summed::with(&self.as_parts(node, base.0), &chosen) } else { base.0 };
         self.refreshing.splits.insert(node, std::rc::Rc::new(split));
         Ok(any)
@@ -87,12 +88,17 @@ impl Publication<'_> {
         self.refresh_by_stages(node, facts, false, step)
     }
 
-    /// Whether what a stage holds is exact, and its groups are large.
-    fn is_worth(&mut self, stage: &Stage) -> Result<bool, RunError> {
-        let Some(summing) = &stage.summing else { return Ok(false) };
-        let names = self.tables_of(&stage.text);
+    /// A table of so many rows is large.
+    fn large_rows(&self) -> u64 {
+        self.refreshing.large_groups.rows.unwrap_or_else(|| self.database.dialect.rows_grouped_quickly())
+    }
+
+    /// A candidate as the types of its columns need it, where what it holds is exact and its groups are large.
+    fn worth_keeping(&mut self, candidate: &Candidate) -> Result<Option<Candidate>, RunError> {
+        let Some(summing) = &candidate.stage.summing else { return Ok(None) };
+        let names = self.tables_of(&candidate.stage.text);
         if names.iter().any(|name| is_stage(name)) {
-            return Ok(false);
+            return Ok(None);
         }
         let large = self.refreshing.large_groups;
         let states = self.tables.iter().filter(|(_, state)| !state.physical.is_empty());
@@ -101,21 +107,14 @@ impl Publication<'_> {
             .filter(|(name, _)| summing.linear.contains(name) || (summing.total && names.contains(name)))
             .max_by_key(|(_, state)| state.rows)
             .map(|(name, state)| (name, state.clone()));
-        let Some((name, state)) = largest.filter(|(_, state)| state.rows >= large.rows) else { return Ok(false) };
-        if !self.is_exact(summing)? {
-            return Ok(false);
-        }
-        // A total of everything has no key by which it could be refreshed otherwise.
-        if summing.total {
-            return Ok(true);
-        }
-        self.has_large_groups(stage, &name, &state, large.rows_per_group)
-    }
-
-    fn is_exact(&mut self, summing: &summed::Summing) -> Result<bool, RunError> {
+        let Some((name, state)) = largest.filter(|(_, state)| state.rows >= self.large_rows()) else { return Ok(None) };
         let types = self.database.describe(&summing.probe)?;
         let dialect = self.database.dialect;
-        Ok(summing.is_exact(dialect, types.iter().map(|column| column.engine_type.as_str())))
+        let typing = Typing::of_probe(dialect, summing, types.iter().map(|column| column.engine_type.as_str()));
+        let Some(typed) = typing.and_then(|typing| candidate.typed(dialect, &typing)) else { return Ok(None) };
+        // A total of everything has no key by which it could be refreshed otherwise.
+        let worth = summing.total || self.has_large_groups(&typed.stage, &name, &state, large.rows_per_group)?;
+        Ok(worth.then_some(typed))
     }
 
     /// Whether so many rows share a group, estimated from a sample of the largest table: how many groups it does not show follows from how
@@ -179,8 +178,8 @@ impl Publication<'_> {
         let dialect = self.database.dialect;
         let names = self.tables_of(&stage.text);
         let changed: u64 = names.iter().filter_map(|name| gathered.numbers.get(name)).sum();
-        let read: u64 = facts.inputs.iter().filter_map(|input| self.tables.get(input)).map(|state| state.rows).sum();
-        if changed > read / 2 && changed > self.refreshing.large_groups.rows {
+        let read = self.rows_read(facts);
+        if changed > read / 2 && changed > self.large_rows() {
             return Ok(Attempt::InFull(format!("{changed} rows changed in what it reads, which has {read}")));
         }
         // Of groups that are quickly computed anew, many may be touched by few rows.
@@ -193,6 +192,13 @@ impl Publication<'_> {
             // What changed in a table may be nothing that the stage looks at.
             let (seen, _) = self.seen_by(shape, given)?;
             inputs.changed.retain(|name, _| seen.changed.contains_key(name) || summing.linear.contains(name));
+        }
+        for changed in inputs.changed.values() {
+            for relation in [&changed.before, &changed.after] {
+                if self.database.rows_of(relation)? == 0 {
+                    inputs.empty.insert(relation.clone());
+                }
+            }
         }
         let delta = {
             let known = KnownTables { project: self.project, tables: &self.tables, dialect };

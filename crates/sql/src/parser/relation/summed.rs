@@ -18,7 +18,7 @@ use super::scope::{Found, parts, same};
 use super::select::{Block, aggregates, holds_window, is_for_groups, is_grouped_by_all, ordinal};
 use crate::dialect::Grammar;
 use crate::parser::facts::unescaped;
-use crate::refresh::summed::{Piece, PieceKind, Summed};
+use crate::refresh::summed::{Filter, Piece, PieceKind, Summed};
 use crate::refresh::{ColumnId, Grouping};
 
 /// Where the clauses of a select stand.
@@ -210,8 +210,8 @@ impl<'a> Reader<'a> {
                 return None;
             }
             let whole = self.places.call(at..at + 6);
-            filter = Some(whole.clone());
             span.end = whole.end;
+            filter = Some(Filter { whole, condition: self.places.of(condition, Extent::Whole)? });
         }
         let argument = match list.args.as_slice() {
             [] | [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] => None,
