@@ -2,7 +2,7 @@
 //!
 //! A model's table is cut by ranges of time as `partition_by:` says. When it is made, its rows are computed first, and it gets the
 //! partitions that they need and some ahead. From then on nothing that a run publishes needs a partition: what lies in no range lies in a
-//! part of the table that takes everything. After the commit (`runner/partitions.rs`) such rows are moved into partitions of their own, partitions
+//! part of the table that takes everything. After the commit (`runner/cleaning.rs`) such rows are moved into partitions of their own, partitions
 //! ahead are made as time goes on, and those that are empty and past are dropped, each in a transaction of moments or another time.
 
 pub mod keeping;

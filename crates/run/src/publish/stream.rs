@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use thalweg_project::{ColumnType, Stream, TableName, WriteDisposition};
 use thalweg_source::Column;
 use thalweg_source::landing::{Manifest, unify};
+use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
 
 use crate::change::Change;
 use crate::error::RunError;
@@ -17,7 +18,6 @@ use crate::publish::physical::tombstones_name;
 use crate::publish::staging::wanted_columns;
 use crate::publish::store::{Again, ExtractFiles, merged_columns};
 use crate::table_state::{StateColumn, TableKind, TableState, typed};
-use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
 
 /// What is to be done with a stream's table.
 pub struct StreamWork<'a> {

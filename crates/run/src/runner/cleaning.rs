@@ -12,7 +12,7 @@ use thalweg_warehouse::Connection;
 use super::Run;
 use crate::error::RunError;
 use crate::outcome::{OutcomeNote, RunOutcome};
-use crate::publish::partitions::keeping::{PartitionChanges, partition_changes};
+use crate::publish::partitions::keeping::{PartitionChanges, bad_name, partition_changes};
 use crate::publish::physical;
 use crate::table_state::TableState;
 
@@ -89,7 +89,7 @@ fn keep(connection: &mut dyn Connection, change: &PartitionChanges<'_>) -> Resul
     let layout = &change.layout;
     for range in &change.missing {
         let statements = layout.engine.add_range(&layout.table, range);
-        let statements = statements.map_err(|error| RunError::NotFound(error.to_string()))?;
+        let statements = statements.map_err(bad_name)?;
         if !attempt(connection, &statements)? {
             tracing::info!(table = %change.table, partition = range.name, "somebody reads what a partition takes rows from");
             return Ok(());

@@ -169,7 +169,8 @@ impl Candidate {
     }
 }
 
-/// The stages that could be taken out of the parts of a model, before anything is known of types. A split without stages has the whole text as what is left.
+/// The stages that could be taken out of the parts of a model, before anything is known of types. A split without stages has the whole text
+/// as what is left.
 pub fn candidates(split: &Split, dialect: &dyn Dialect, inputs: &dyn InputTables) -> Vec<Candidate> {
     let mut found = Vec::new();
     let mut known = WithStages { inputs, stages: BTreeMap::new() };

@@ -27,7 +27,8 @@ struct Reader {
     owned_by_us: bool,
 }
 
-/// Defines several views, and drops those that are to go. Readers that are there are waited for as long as any lock is, in short attempts, between which others come through.
+/// Defines several views, and drops those that are to go. Readers that are there are waited for as long as any lock is, in short
+/// attempts, between which others come through.
 pub(super) fn define_all(connection: &mut PostgresConnection, views: &[ViewDefinition]) -> Result<(), WarehouseError> {
     let each = |connection: &mut PostgresConnection| {
         for view in views {

@@ -63,7 +63,8 @@ pub fn holds_too_much(connection: &mut dyn Connection, layout: &Layout<'_>) -> R
     Ok(!texts(connection, &layout.engine.find_too_large(&layout.table.rest))?.is_empty())
 }
 
-fn bad_name(error: thalweg_sql::InvalidName) -> RunError {
+/// A name that the engine does not take.
+pub fn bad_name(error: thalweg_sql::InvalidName) -> RunError {
     RunError::Warehouse(WarehouseError::new(WarehouseErrorKind::Statement, error.to_string()))
 }
 

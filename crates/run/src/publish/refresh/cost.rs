@@ -2,7 +2,8 @@
 //!
 //! Decided when the number of affected keys is known: in full when they are more than a quarter of all, or when earlier refreshes of
 //! the same query say that it takes longer. Of a result with few rows that says nothing: a condition on groups may keep few of many. Where rows
-//! are looked up by indexes and the keys are few beside the rows that are read, they are tried: up to so many rows that they lead to. To find the keys may take longer than all of a full refresh, too: where that came to too many
+//! are looked up by indexes and the keys are few beside the rows that are read, they are tried: up to so many rows that they lead to.
+//! To find the keys may take longer than all of a full refresh, too: where that came to too many
 //! before, and as much changed now, they are not looked for. All that is asked only where it matters: a few keys of a small model are not
 //! worth the question.
 
