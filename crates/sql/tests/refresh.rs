@@ -3,7 +3,7 @@
 //! A file begins with its tables, `name(column type; ...) key a, b` one a line, and a line `====`. A case is a query, a line `----` and what
 //! is made of it: K, what `explain` says, the statements that find the keys when the tables named in a comment `-- changed: ...` have
 //! changed (all without one), and those that bring their rows. `-- nulls` says that the keys hold NULL, `-- the time goes on`
-//! that it does. A line `====` parts one case
+//! that it does, `-- small: ...` of which tables all rows are read as cheaply as some. A line `====` parts one case
 //! from the next. `UPDATE_CASES=1 cargo test -p thalweg-sql --test refresh` writes them anew; look at the difference before committing it.
 
 use std::fmt::Write as _;
@@ -34,9 +34,13 @@ fn statements(sql: &str, tables: &Tables) -> String {
         let _ = writeln!(out, "{line}");
     }
     let changed = sql.lines().find_map(|line| line.trim().strip_prefix("-- changed: "));
+    let small = sql.lines().find_map(|line| line.trim().strip_prefix("-- small: "));
     let mut inputs = Inputs::default();
     for name in shape.tables() {
         let shown = name.join(".");
+        if small.is_some_and(|small| small.split(", ").any(|one| one == shown)) {
+            inputs.small.insert(name.to_vec());
+        }
         if changed.is_none_or(|changed| changed.split(", ").any(|one| one == shown)) {
             let change = ChangedInput { before: format!("\"-{shown}\""), after: format!("\"+{shown}\""), old: None };
             inputs.changed.insert(name.to_vec(), change);

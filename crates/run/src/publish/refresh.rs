@@ -141,8 +141,11 @@ impl Publication<'_> {
         let prefix = self.database.prefix();
         let nothing = || Refreshed { counts: Counts::default(), change: Change::None };
         self.index_what_went(shape, inputs)?;
+        let mut inputs = inputs.clone();
+        let upstream = step.refresh.as_ref().and_then(|figures| figures.upstream).unwrap_or(0);
+        inputs.small = self.small_inputs(&inputs, upstream);
         let statements =
-            match shape.discover(dialect, inputs, &prefix).map_err(|error| self.database.bad_name(error))? {
+            match shape.discover(dialect, &inputs, &prefix).map_err(|error| self.database.bad_name(error))? {
                 Discovery::Nothing => {
                     set_keys(step, 0);
                     return Ok(Attempt::Done(nothing()));
@@ -172,7 +175,6 @@ impl Publication<'_> {
                 return Ok(Attempt::InFull(reason));
             }
         };
-        let mut inputs = inputs.clone();
         inputs.small = self.small_inputs(&inputs, keys);
         let fresh = shape
             .restrict(dialect, &inputs, &prefix, &affected, &nulls)
@@ -209,7 +211,7 @@ impl Publication<'_> {
         Ok(None)
     }
 
-    /// The inputs of which reading everything is cheaper than finding the rows that some keys need.
+    /// The inputs of which reading everything is cheaper than finding the rows that so many keys or changed rows need.
     fn small_inputs(&self, inputs: &Inputs, keys: u64) -> BTreeSet<Vec<String>> {
         let most = SMALL_INPUT + keys.saturating_mul(2);
         let tables = self.tables.iter().filter(|(_, state)| state.rows <= most && !state.physical.is_empty());

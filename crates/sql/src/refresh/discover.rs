@@ -14,6 +14,7 @@ use super::relation::{
     Aggregate, Apply, ApplyKind, ColumnId, Join, JoinKind, Kind, Obstacle, Relation, Scalar, SetOperator, Tree,
 };
 use super::rule::{Rule, SwitchedOff};
+use super::unique::unique_keys;
 
 type Needed = BTreeSet<ColumnId>;
 
@@ -28,6 +29,8 @@ pub(super) struct Finder<'a> {
     pub(super) clock: &'a ClockChanges,
     /// The chosen parts of the tables, where rows that are there now are looked for; `None` for those of either version.
     pub(super) chosen: Option<&'a Chosen>,
+    /// For each of the tree's tables whether it is cheap to see if a row has a partner in it.
+    pub(super) near: &'a [bool],
 }
 
 /// For each scan, by its first column: the number of the use that chooses its rows, and whether it chooses at all.
@@ -66,7 +69,11 @@ impl Finder<'_> {
                 })
             }
             Kind::Join(join) => self.join_rows(join, needed),
-            Kind::Apply(apply) => self.rows(&apply.left, needed),
+            Kind::Apply(apply) => {
+                let Some(sides) = self.tested(apply, needed) else { return self.rows(&apply.left, needed) };
+                let left = self.rows(&apply.left, &union(&sides.left, &sides.left_on));
+                self.with_partner(apply, left, sides, needed)
+            }
             Kind::Aggregate(aggregate) => {
                 // Over no rows, too, there is a row of the set that groups by nothing.
                 if needed.is_empty() && aggregate.sets.iter().any(Vec::is_empty) {
@@ -444,7 +451,13 @@ impl Finder<'_> {
 
     fn touched_apply(&self, apply: &Apply, needed: &Needed) -> Result<FoundRef, Obstacle> {
         let sides = self.sides(&apply.left, &apply.right, &apply.on, needed);
-        let mut found = vec![self.touched(&apply.left, &sides.left)?];
+        let mut found = vec![match self.tested(apply, needed) {
+            Some(tested) => {
+                let left = self.touched(&apply.left, &union(&tested.left, &tested.left_on))?;
+                self.with_partner(apply, Found::distinct(left), tested, needed)
+            }
+            None => self.touched(&apply.left, &sides.left)?,
+        }];
         let ApplyKind::Membership { tested, with, .. } = &apply.kind else {
             found.extend(self.partners(apply, &sides.on, &sides, None, None)?);
             return Ok(Found::union(found, needed));
@@ -475,6 +488,59 @@ impl Finder<'_> {
             // An empty set gives another answer than one without a match for NULL only, which the rows above hold.
         }
         Ok(Found::union(found, needed))
+    }
+
+    /// The conditions by which a row must have a partner in what a subquery reads, where few have one and it is cheap to see: the subquery
+    /// itself looks at few rows.
+    fn tested(&self, apply: &Apply, needed: &Needed) -> Option<Sides> {
+        if apply.kind != ApplyKind::Semi || !self.narrows(&apply.right) {
+            return None;
+        }
+        let sides = self.sides(&apply.left, &apply.right, &apply.on, needed);
+        let linked = sides.on.iter().any(|condition| matches!(condition, Scalar::Equal(..)));
+        linked.then_some(sides)
+    }
+
+    /// Those of some rows of the left that have a partner.
+    fn with_partner(&self, apply: &Apply, left: FoundRef, sides: Sides, needed: &Needed) -> FoundRef {
+        if left.is_nothing() {
+            return Found::nothing(needed);
+        }
+        let mut right = self.rows(&apply.right, &sides.right_on);
+        let key = |table: usize| self.tree.tables.get(table).map(|table| table.input.key_places()).unwrap_or_default();
+        let keys = unique_keys(&apply.right, &self.tree.text, &key);
+        // Where its rows are told apart, the engine is left to look them up one by one.
+        if !keys.iter().any(|key| key.is_subset(&sides.right_on)) {
+            right = Found::distinct(right);
+        }
+        Found::pairs(inner(left, right, sides.on), needed)
+    }
+
+    /// Whether a relation holds few rows of what is near or chosen.
+    fn narrows(&self, relation: &Relation) -> bool {
+        let narrow = |relation: &Relation, conditions: &[Scalar]| {
+            let known = |scalar: &Scalar| self.columns.all_known(scalar) && !reads_clock(scalar, self.tree);
+            (self.few(relation) || self.near_only(relation)) && conditions.iter().any(known)
+        };
+        match &relation.kind {
+            Kind::Filter { input, conditions } => narrow(input, conditions) || self.narrows(input),
+            Kind::Project { input, .. } | Kind::Distinct { input } => self.narrows(input),
+            _ => false,
+        }
+    }
+
+    /// Whether all that a relation reads are rows of tables that are near, as they are.
+    fn near_only(&self, relation: &Relation) -> bool {
+        match &relation.kind {
+            Kind::Scan { table } => self.near.get(*table) == Some(&true),
+            Kind::Filter { input, .. } | Kind::Project { input, .. } | Kind::Distinct { input } => {
+                self.near_only(input)
+            }
+            Kind::Join(Join { left, right, kind: JoinKind::Inner, lateral: false, .. }) => {
+                self.near_only(left) && self.near_only(right)
+            }
+            _ => false,
+        }
     }
 
     /// The rows of the left with a touched partner; of either side only those with NULL in a column.

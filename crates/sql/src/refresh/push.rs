@@ -359,6 +359,7 @@ impl Pusher<'_> {
             off: self.off,
             clock: &STANDING,
             chosen: Some(chosen),
+            near: self.small,
         }
     }
 

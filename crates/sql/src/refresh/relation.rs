@@ -324,6 +324,15 @@ pub struct Expression {
     pub columns: Vec<(Range<usize>, ColumnId)>,
 }
 
+impl InputTable {
+    /// The places of the columns that identify a row; empty without.
+    pub fn key_places(&self) -> Vec<usize> {
+        let place =
+            |name: &String| self.columns.iter().position(|(column, _)| column.to_lowercase() == name.to_lowercase());
+        self.key.iter().map(place).collect::<Option<_>>().unwrap_or_default()
+    }
+}
+
 impl Relation {
     /// What it is made of, in order.
     pub fn inputs(&self) -> Vec<&Self> {

@@ -10,7 +10,7 @@ use super::found::{Found, FoundKind, FoundRef, Which};
 use super::key::{self, Key};
 use super::push::{Member, Pusher, Term};
 use super::regroup::regrouped;
-use super::relation::{ColumnId, InputTables, Obstacle, Tree};
+use super::relation::{ColumnId, InputTables, Obstacle, Tree, TreeTable};
 use super::render::{self, TableSql, Writer};
 use super::restricted::Restricted;
 use super::rule::SwitchedOff;
@@ -37,7 +37,7 @@ pub struct Inputs {
     pub current: BTreeMap<Vec<String>, String>,
     /// The tables that changed since the model consumed them. The others did not.
     pub changed: BTreeMap<Vec<String>, ChangedInput>,
-    /// The tables of which reading all rows is cheaper than finding those that are needed.
+    /// The tables of which reading all rows is cheaper than finding those that are needed, or as cheap.
     pub small: BTreeSet<Vec<String>>,
     /// Relations with changed rows that are known to hold none.
     pub empty: BTreeSet<String>,
@@ -234,7 +234,10 @@ impl Shape {
     pub fn discover(&self, dialect: &dyn Dialect, inputs: &Inputs, prefix: &str) -> Result<Discovery, InvalidName> {
         let changed: Vec<bool> =
             self.tree.tables.iter().map(|table| inputs.changed.contains_key(&table.name)).collect();
-        let found = match self.finder(&changed, &inputs.clock).touched_keys(&self.key_ids()) {
+        let near = |table: &TreeTable| dialect.has_indexes() || inputs.small.contains(&table.name);
+        let near: Vec<bool> = self.tree.tables.iter().map(near).collect();
+        let finder = Finder { near: &near, ..self.finder(&changed, &inputs.clock) };
+        let found = match finder.touched_keys(&self.key_ids()) {
             Ok(found) if found.is_nothing() => return Ok(Discovery::Nothing),
             Ok(found) => regrouped(&found),
             Err(obstacle) => return Ok(Discovery::Everything(obstacle)),
@@ -361,7 +364,7 @@ impl Shape {
     }
 
     fn finder<'a>(&'a self, changed: &'a [bool], clock: &'a ClockChanges) -> Finder<'a> {
-        Finder { tree: &self.tree, columns: &self.columns, changed, off: &self.off, clock, chosen: None }
+        Finder { tree: &self.tree, columns: &self.columns, changed, off: &self.off, clock, chosen: None, near: &[] }
     }
 
     fn key_ids(&self) -> Vec<ColumnId> {

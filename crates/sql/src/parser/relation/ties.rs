@@ -62,10 +62,8 @@ pub(super) struct Basis {
 
 impl<'a> Reader<'a> {
     fn table_key(&self, table: usize) -> Vec<usize> {
-        let Some(Some(table)) = self.tables.get(table) else { return Vec::new() };
-        let columns = &table.input.columns;
-        let places = table.input.key.iter().map(|name| columns.iter().position(|(column, _)| same(column, name)));
-        places.collect::<Option<Vec<usize>>>().unwrap_or_default()
+        let table = self.tables.get(table).and_then(Option::as_ref);
+        table.map(|table| table.input.key_places()).unwrap_or_default()
     }
 
     /// Proven keys of a relation.
