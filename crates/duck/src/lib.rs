@@ -19,3 +19,8 @@ pub use connection::{Answer, Column, Connection, Interrupter};
 pub use engine::{Access, Engine, Files, Settings};
 pub use error::{EngineError, ErrorKind};
 pub use value::Value;
+
+/// What everything in the process allocates with, the engine included. For each statement the engine takes many small pieces from several
+/// threads and gives them back: of a refresh of few rows the C library's allocator is a tenth to a fifth.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

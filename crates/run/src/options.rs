@@ -76,7 +76,7 @@ pub struct LargeGroups {
     /// The largest table that is grouped has at least so many rows; `None` for what its engine takes longer to group than to add and
     /// subtract what changed.
     pub rows: Option<u64>,
-    /// On average so many rows share a group.
+    /// On average so many rows share a group, or so many are read for each piece of one.
     pub rows_per_group: u64,
 }
 

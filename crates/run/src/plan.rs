@@ -1,7 +1,7 @@
 //! How a model would be refreshed, as far as that can be said before anything is read.
 
 use thalweg_project::{RefreshPin, TableName};
-use thalweg_sql::refresh::summed::SUMS;
+use thalweg_sql::refresh::summed::is_sums;
 
 use crate::error::RunError;
 use crate::outcome::{RefreshFigures, Strategy};
@@ -52,7 +52,7 @@ pub fn expect(
         }
     }
     figures.upstream = Some(upstream);
-    let sums = stages.iter().any(|stage| stage.starts_with(SUMS));
+    let sums = stages.iter().any(|stage| is_sums(stage));
     let asked = facts.model.refresh != RefreshPin::Incremental && !sums;
     if asked && let Some(reason) = publication.in_vain(facts, rows, upstream)? {
         return in_full(reason, figures);

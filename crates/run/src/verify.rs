@@ -6,7 +6,7 @@ use thalweg_project::{Materialized, Stream, TableName, WriteDisposition};
 use thalweg_source::Column;
 use thalweg_sql::NodeKind;
 use thalweg_sql::statement::condition::is_marked;
-use thalweg_sql::statement::difference::missing_rows;
+use thalweg_sql::statement::difference::{digest, missing_rows};
 use thalweg_sql::statement::relation::{
     FILE_COLUMN, MATCHES_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list, qualified,
 };
@@ -174,15 +174,11 @@ fn verify_model(
     if let (Some(sample), Ok(shape), true) = (sample, publication.shape(node).as_ref(), facts.clock.is_empty()) {
         return sample::verify_model(publication, node, table, &state, &columns, shape, sample);
     }
-    // Computed once, so that both directions compare the same answer.
-    let expected = publication.database.temporary("expected");
     let sql = at_its_time.unwrap_or(facts.sql);
     // A literal in the place of a call may give a column another name.
     let names: Result<Vec<String>, _> = columns.iter().map(|column| dialect.quote_identifier(&column.name)).collect();
     let names = publication.database.name(names.map(|names| names.join(", ")))?;
-    publication
-        .database
-        .execute(&format!("create temporary table {expected} as select q.* from ({sql}\n) q({names})"))?;
+    let expected = format!("(select q.* from ({sql}\n) q({names}))");
     let physical = publication.physical(&state.physical)?;
     let compared = Compared { table, against, state: &state, stored: &physical, expected: &expected };
     let mut outcome = compare(publication, &compared, &columns)?;
@@ -220,7 +216,6 @@ fn verify_store(
     };
     let columns = state.source_columns();
     let expected = expected_rows(publication, stream, &columns, extracts)?;
-    let name = publication.database.temporary("expected");
     let typed = state.typed_columns(publication.database.dialect);
     let mut stored = publication.physical(&state.physical)?;
     let mut expected = expected;
@@ -236,8 +231,8 @@ fn verify_store(
         stored = format!("(select s.* from {stored} s where {condition})");
         expected = format!("select s.* from ({expected}) s where {condition}");
     }
-    publication.database.execute(&format!("create temporary table {name} as {expected}"))?;
-    let compared = Compared { table, against, state: &state, stored: &stored, expected: &name };
+    let expected = format!("({expected})");
+    let compared = Compared { table, against, state: &state, stored: &stored, expected: &expected };
     let mut outcome = compare(publication, &compared, &typed)?;
     if sample.is_some() {
         outcome.remark = Some("a sample of its keys".into());
@@ -328,10 +323,11 @@ struct Compared<'a> {
     state: &'a TableState,
     /// The physical table or a part of it, with [`RUN_COLUMN`].
     stored: &'a str,
+    /// A relation: a table, or a query in parentheses.
     expected: &'a str,
 }
 
-/// Compares both ways.
+/// Compares two bags of rows: by digests, which need no memory, and where these differ row by row, both ways.
 fn compare(
     publication: &mut Publication<'_>,
     compared: &Compared<'_>,
@@ -344,25 +340,34 @@ fn compare(
         TableKind::Table | TableKind::View | TableKind::Stage => Sameness::WithinTolerance,
         TableKind::Store | TableKind::Seed => Sameness::Identical,
     };
-    let rows = publication.database.count(&format!("select count(*) from {stored} s"))?;
+    let mut digests = Vec::with_capacity(2);
+    for relation in [stored, expected] {
+        let sql = publication.database.name(digest(dialect, relation, columns, sameness))?;
+        digests.push(publication.database.texts(&sql)?.rows);
+    }
+    let rows = digests[0].first().and_then(|row| row.first()?.as_deref()?.parse().ok()).unwrap_or(0);
     let mut first = TextTable { columns: vec!["difference".to_owned()], numeric: vec![false], rows: Vec::new() };
     first.columns.extend(columns.iter().map(|column| column.name.clone()));
     first.columns.push("written by run".to_owned());
     first.numeric.resize(first.columns.len(), false);
-    let missing = publication.database.name(missing_rows(dialect, expected, stored, columns, &[], sameness))?;
-    let unexpected =
-        publication.database.name(missing_rows(dialect, stored, expected, columns, &[RUN_COLUMN], sameness))?;
     let mut numbers = [0, 0];
-    for (index, (sql, word)) in [(missing, "missing"), (unexpected, "unexpected")].into_iter().enumerate() {
-        numbers[index] = publication.database.count(&format!("select count(*) from ({sql}) d"))?;
-        if numbers[index] == 0 {
-            continue;
-        }
-        let rows = publication.database.first_rows(&sql, &[], SHOWN)?;
-        for mut row in text_table(&rows, None).map_err(|error| publication.database.error(error))?.rows {
-            row.insert(0, Some(word.to_owned()));
-            row.resize(first.columns.len(), None);
-            first.rows.push(row);
+    if digests[0] != digests[1] {
+        // Computed once, so that both directions compare the same answer.
+        let expected = publication.database.make_named("expected", &format!("select q.* from {expected} q"))?;
+        let missing = publication.database.name(missing_rows(dialect, &expected, stored, columns, &[], sameness))?;
+        let unexpected =
+            publication.database.name(missing_rows(dialect, stored, &expected, columns, &[RUN_COLUMN], sameness))?;
+        for (index, (sql, word)) in [(missing, "missing"), (unexpected, "unexpected")].into_iter().enumerate() {
+            numbers[index] = publication.database.count(&format!("select count(*) from ({sql}) d"))?;
+            if numbers[index] == 0 {
+                continue;
+            }
+            let rows = publication.database.first_rows(&sql, &[], SHOWN)?;
+            for mut row in text_table(&rows, None).map_err(|error| publication.database.error(error))?.rows {
+                row.insert(0, Some(word.to_owned()));
+                row.resize(first.columns.len(), None);
+                first.rows.push(row);
+            }
         }
     }
     Ok(VerifyOutcome {

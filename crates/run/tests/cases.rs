@@ -74,6 +74,7 @@ cases! {
     stale_streams,
     sums,
     sums_chosen,
+    sums_in_pieces,
     targets,
     tests_changes,
     tests_freshness,

@@ -218,6 +218,16 @@ pub trait Dialect: Debug + Send + Sync {
     /// the same seed.
     fn is_sampled(&self, expressions: &str, seed: i64, per_million: u64) -> String;
 
+    /// Two aggregates over rows, given by some expressions that are `NULL` or not: two bags of rows that are not the same answer otherwise,
+    /// as far as two hashes of 64 bits for each row can tell. Identical rows have identical hashes; equal ones need not.
+    fn digests(&self, expressions: &[String]) -> [String; 2];
+
+    /// A query for about so many of a million rows of a table, always the same ones with the same seed, where the engine has a way that
+    /// is quicker than [`Dialect::is_sampled`] and better reads them from a temporary table.
+    fn sample(&self, _table: &str, _seed: i64, _per_million: u64) -> Option<String> {
+        None
+    }
+
     /// The quoted name under which people read a table, with the schema prefix of a personal target.
     fn published_table(&self, table: &TableName, schema_prefix: &str) -> Result<String, InvalidName> {
         let schema = self.quote_identifier(&format!("{schema_prefix}{}", table.schema))?;

@@ -173,6 +173,14 @@ impl Dialect for DuckDb {
         format!("select approx_count_distinct(hash({columns})) from {relation} t")
     }
 
+    fn digests(&self, expressions: &[String]) -> [String; 2] {
+        let sum = |values: Vec<&str>| format!("sum(cast(hash({}) as hugeint))", values.join(", "));
+        let mark = "'thalweg'";
+        let forth = expressions.iter().map(String::as_str).chain([mark]).collect();
+        let back = [mark].into_iter().chain(expressions.iter().rev().map(String::as_str)).collect();
+        [sum(forth), sum(back)]
+    }
+
     fn is_sampled(&self, expressions: &str, seed: i64, per_million: u64) -> String {
         format!("hash({seed}, {expressions}) % 1000000 < {per_million}")
     }

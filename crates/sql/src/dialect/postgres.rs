@@ -296,6 +296,16 @@ impl Dialect for Postgres {
         true
     }
 
+    fn digests(&self, expressions: &[String]) -> [String; 2] {
+        let row = format!("cast(row({}) as text)", expressions.join(", "));
+        [0, 1].map(|seed| format!("sum(cast(hashtextextended({row}, {seed}) as numeric))"))
+    }
+
+    fn sample(&self, table: &str, seed: i64, per_million: u64) -> Option<String> {
+        let percent = format!("{}.{:04}", per_million / 10_000, per_million % 10_000);
+        Some(format!("select r.* from {table} r tablesample bernoulli ({percent}) repeatable ({seed})"))
+    }
+
     fn is_sampled(&self, expressions: &str, seed: i64, per_million: u64) -> String {
         format!(
             "mod(hashtextextended(jsonb_build_array({expressions})::text, {seed}) & 9223372036854775807, 1000000) < {per_million}"

@@ -8,13 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::clock::{ClockChanges, clock_name, places_in, reads_clock};
-use super::columns::{Columns, ids, makes_rows};
+use super::columns::{Columns, Definition, ids, makes_rows};
 use super::found::{Differing, Found, FoundKind, FoundRef, Pairs, Which};
 use super::relation::{
     Aggregate, Apply, ApplyKind, ColumnId, Join, JoinKind, Kind, Obstacle, Relation, Scalar, SetOperator, Tree,
 };
 use super::rule::{Rule, SwitchedOff};
-use super::unique::unique_keys;
 
 type Needed = BTreeSet<ColumnId>;
 
@@ -72,7 +71,7 @@ impl Finder<'_> {
             Kind::Apply(apply) => {
                 let Some(sides) = self.tested(apply, needed) else { return self.rows(&apply.left, needed) };
                 let left = self.rows(&apply.left, &union(&sides.left, &sides.left_on));
-                self.with_partner(apply, left, sides, needed)
+                self.with_partner(left, &apply.right, &sides.on, &sides.right_on, needed)
             }
             Kind::Aggregate(aggregate) => {
                 // Over no rows, too, there is a row of the set that groups by nothing.
@@ -227,7 +226,24 @@ impl Finder<'_> {
         Found::new(FoundKind::Rows { table, places: needed.iter().map(place).collect(), which }, needed.iter().copied())
     }
 
-    /// The conditions worth keeping, and the columns then needed below: those that ask of no scan that is not read anyhow.
+    /// Whether a known condition asks for particular values of tables that are near.
+    fn is_worth_a_look(&self, condition: &Scalar) -> bool {
+        let near = |home: &ColumnId| match self.columns.definition(*home) {
+            Definition::Table(table, _) => self.near.get(*table) == Some(&true),
+            _ => false,
+        };
+        let homes: Needed = condition.columns().into_iter().flat_map(|column| self.columns.homes(column)).collect();
+        self.chosen.is_none() && !homes.is_empty() && homes.iter().all(near) && self.is_particular(condition)
+    }
+
+    /// Whether a condition asks for particular values, as far as its text shows.
+    fn is_particular(&self, condition: &Scalar) -> bool {
+        let Scalar::Text(text) = condition else { return false };
+        self.tree.text.get(text.span.clone()).is_some_and(asks_for_values)
+    }
+
+    /// The conditions worth keeping, and the columns then needed below: those that ask of no scan that is not read anyhow, and those that few
+    /// rows satisfy where that is cheap to see.
     fn kept(&self, input: &Relation, conditions: &[Scalar], needed: &Needed) -> (Vec<Scalar>, Needed) {
         let mut kept = Vec::new();
         let mut inner = needed.clone();
@@ -246,7 +262,8 @@ impl Finder<'_> {
                 continue;
             }
             let columns = condition.columns();
-            if alone || columns.iter().all(|column| self.columns.homes(*column).is_subset(&homes)) {
+            let at_hand = |column: &ColumnId| self.columns.homes(*column).is_subset(&homes);
+            if alone || columns.iter().all(at_hand) || self.is_worth_a_look(condition) {
                 kept.push(condition.clone());
                 inner.extend(columns);
             }
@@ -454,7 +471,7 @@ impl Finder<'_> {
         let mut found = vec![match self.tested(apply, needed) {
             Some(tested) => {
                 let left = self.touched(&apply.left, &union(&tested.left, &tested.left_on))?;
-                self.with_partner(apply, Found::distinct(left), tested, needed)
+                self.with_partner(Found::distinct(left), &apply.right, &tested.on, &tested.right_on, needed)
             }
             None => self.touched(&apply.left, &sides.left)?,
         }];
@@ -490,37 +507,39 @@ impl Finder<'_> {
         Ok(Found::union(found, needed))
     }
 
-    /// The conditions by which a row must have a partner in what a subquery reads, where few have one and it is cheap to see: the subquery
-    /// itself looks at few rows.
+    /// The conditions by which a row must have a partner in what a subquery reads, where few have one and it is cheap to see.
     fn tested(&self, apply: &Apply, needed: &Needed) -> Option<Sides> {
         if apply.kind != ApplyKind::Semi || !self.narrows(&apply.right) {
             return None;
         }
         let sides = self.sides(&apply.left, &apply.right, &apply.on, needed);
-        let linked = sides.on.iter().any(|condition| matches!(condition, Scalar::Equal(..)));
-        linked.then_some(sides)
+        is_linked(&sides.on).then_some(sides)
     }
 
-    /// Those of some rows of the left that have a partner.
-    fn with_partner(&self, apply: &Apply, left: FoundRef, sides: Sides, needed: &Needed) -> FoundRef {
-        if left.is_nothing() {
+    /// Those of some rows that have a partner in a relation.
+    fn with_partner(
+        &self,
+        rows: FoundRef,
+        relation: &Relation,
+        on: &[Scalar],
+        of: &Needed,
+        needed: &Needed,
+    ) -> FoundRef {
+        let partners = self.rows(relation, of);
+        if rows.is_nothing() || partners.is_nothing() {
             return Found::nothing(needed);
         }
-        let mut right = self.rows(&apply.right, &sides.right_on);
-        let key = |table: usize| self.tree.tables.get(table).map(|table| table.input.key_places()).unwrap_or_default();
-        let keys = unique_keys(&apply.right, &self.tree.text, &key);
-        // Where its rows are told apart, the engine is left to look them up one by one.
-        if !keys.iter().any(|key| key.is_subset(&sides.right_on)) {
-            right = Found::distinct(right);
-        }
-        Found::pairs(inner(left, right, sides.on), needed)
+        let columns = rows.columns.clone();
+        let kind = FoundKind::Partnered { input: rows, partners, on: on.to_vec() };
+        Found::narrow(Found::new(kind, columns), needed)
     }
 
-    /// Whether a relation holds few rows of what is near or chosen.
+    /// Whether a relation asks for particular values of what is near or chosen, so that few rows have a partner in it.
     fn narrows(&self, relation: &Relation) -> bool {
         let narrow = |relation: &Relation, conditions: &[Scalar]| {
-            let known = |scalar: &Scalar| self.columns.all_known(scalar) && !reads_clock(scalar, self.tree);
-            (self.few(relation) || self.near_only(relation)) && conditions.iter().any(known)
+            let known = |scalar: &&Scalar| self.columns.all_known(scalar) && !reads_clock(scalar, self.tree);
+            (self.few(relation) || self.near_only(relation))
+                && conditions.iter().filter(known).any(|one| self.is_particular(one))
         };
         match &relation.kind {
             Kind::Filter { input, conditions } => narrow(input, conditions) || self.narrows(input),
@@ -720,6 +739,28 @@ impl Sides {
             Side::Right => (&self.right, &self.right_on, &self.left, &self.left_on),
         }
     }
+}
+
+/// Whether conditions link rows by an equality.
+fn is_linked(on: &[Scalar]) -> bool {
+    on.iter().any(|condition| matches!(condition, Scalar::Equal(..)))
+}
+
+/// Whether a condition asks for particular values, as far as its text shows: most rows do not satisfy it then.
+fn asks_for_values(condition: &str) -> bool {
+    let text = condition.to_ascii_lowercase();
+    let equal = text.match_indices('=').any(|(at, _)| {
+        let before = text[..at].trim_end().chars().next_back();
+        !before.is_none_or(|one| "<>!=~".contains(one)) && !text[at + 1..].starts_with(['=', '>'])
+    });
+    let mut words = text.split(|one: char| !one.is_alphanumeric() && one != '_');
+    let mut negated = false;
+    let listed = words.any(|word| {
+        let found = ["in", "like", "ilike", "between"].contains(&word) && !negated;
+        negated = word == "not";
+        found
+    });
+    equal || listed
 }
 
 fn inner(driving: FoundRef, other: FoundRef, on: Vec<Scalar>) -> Pairs {

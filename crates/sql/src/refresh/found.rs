@@ -43,6 +43,8 @@ pub(super) enum FoundKind {
     Pairs(Pairs),
     /// `left` with its partners and with NULL in their place; with `full`, the right alone, too.
     Outer { left: FoundRef, right: FoundRef, on: Vec<Scalar>, full: bool },
+    /// Rows that have a partner.
+    Partnered { input: FoundRef, partners: FoundRef, on: Vec<Scalar> },
     /// All rows that share the values of `by` with a row of `touched`, NULL with NULL.
     Slice { rows: FoundRef, touched: FoundRef, by: Vec<ColumnId> },
     /// Each row once.
@@ -97,6 +99,7 @@ impl Found {
             FoundKind::Pairs(Pairs { driving, other, .. }) => vec![driving, other],
             FoundKind::Outer { left, right, .. } => vec![left, right],
             FoundKind::Slice { rows, touched, .. } => vec![rows, touched],
+            FoundKind::Partnered { input, partners, .. } => vec![input, partners],
             FoundKind::Union { inputs } => inputs.iter().collect(),
         }
     }

@@ -57,6 +57,9 @@ impl Regrouping {
             FoundKind::Slice { rows, touched, by } => {
                 FoundKind::Slice { rows: self.visit(rows), touched: self.visit(touched), by: by.clone() }
             }
+            FoundKind::Partnered { input, partners, on } => {
+                FoundKind::Partnered { input: self.visit(input), partners: self.visit(partners), on: on.clone() }
+            }
             FoundKind::Pairs(pairs) => {
                 let pairs =
                     Pairs { driving: self.visit(&pairs.driving), other: self.visit(&pairs.other), ..pairs.clone() };

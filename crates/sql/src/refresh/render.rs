@@ -292,6 +292,12 @@ impl Draft<'_, '_> {
                 }
                 parts.join(" union all ")
             }
+            FoundKind::Partnered { input, partners, on } => {
+                let from = self.relation(input)?;
+                let partners = self.relation(partners)?;
+                let same = conditions(writer, on)?;
+                format!("select {columns} from {from} i where exists (select 1 from {partners} p where {same})")
+            }
             FoundKind::Slice { rows, touched, by } => {
                 let by_columns = list(by, |column| Ok(name(column)))?;
                 let same: Vec<String> = by
@@ -365,16 +371,15 @@ impl Draft<'_, '_> {
     }
 }
 
+/// Conditions between two relations, joined by AND; empty without.
+fn conditions(writer: &Writer<'_>, on: &[Scalar]) -> Result<String, InvalidName> {
+    let known = |column: ColumnId| Ok(if writer.columns.is_known(column) { name(column) } else { "null".to_owned() });
+    let conditions: Result<Vec<_>, _> = on.iter().map(|condition| writer.scalar(condition, &known)).collect();
+    Ok(conditions?.join(" and "))
+}
+
 fn joined(writer: &Writer<'_>, relation: &str, alias: &str, on: &[Scalar], outer: bool) -> Result<String, InvalidName> {
-    let conditions: Result<Vec<_>, _> = on
-        .iter()
-        .map(|condition| {
-            let known =
-                |column: ColumnId| Ok(if writer.columns.is_known(column) { name(column) } else { "null".to_owned() });
-            writer.scalar(condition, &known)
-        })
-        .collect();
-    let conditions = conditions?.join(" and ");
+    let conditions = conditions(writer, on)?;
     Ok(match (outer, conditions.is_empty()) {
         (false, true) => format!("cross join {relation} {alias}"),
         (false, false) => format!("join {relation} {alias} on {conditions}"),

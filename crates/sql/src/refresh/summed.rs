@@ -44,6 +44,14 @@ const READ: &str = "thalweg_sums";
 /// How the names of stages with sums begin.
 pub const SUMS: &str = "sums";
 
+/// How the names of those begin that are kept in pieces, beside what the select groups by.
+const PIECES: &str = "pieces";
+
+/// Whether a stage of this name holds sums.
+pub fn is_sums(stage: &str) -> bool {
+    stage.starts_with(SUMS) || stage.starts_with(PIECES)
+}
+
 /// The pieces of a select that groups and only counts and adds. All spans are of the text it stands in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summed {
@@ -136,6 +144,9 @@ pub struct Summing {
     pub linear: BTreeSet<Vec<String>>,
     /// What is left of the select is one row, which has no key.
     pub total: bool,
+    /// It groups, and is kept in pieces by what its subqueries look for: the tables of its FROM, by the parts of their names, that are read
+    /// in one place. Empty otherwise.
+    pub pieces_of: BTreeSet<Vec<String>>,
 }
 
 /// A sum that a stage keeps.
@@ -162,6 +173,11 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// Whether another one is of the same select: one of the two can be taken out.
+    pub fn is_instead_of(&self, other: &Self) -> bool {
+        self.part == other.part && self.place.0 == other.place.0
+    }
+
     /// As its columns need it; `None` where that cannot be written.
     pub fn typed(&self, dialect: &dyn Dialect, typing: &Typing) -> Option<Self> {
         let (stage, outer) = self.written.parts(dialect, typing).ok().flatten()?;
@@ -170,7 +186,7 @@ impl Candidate {
 }
 
 /// The stages that could be taken out of the parts of a model, before anything is known of types. A split without stages has the whole text
-/// as what is left.
+/// as what is left. Of a select with subqueries there may be two, the one in pieces first.
 pub fn candidates(split: &Split, dialect: &dyn Dialect, inputs: &dyn InputTables) -> Vec<Candidate> {
     let mut found = Vec::new();
     let mut known = WithStages { inputs, stages: BTreeMap::new() };
@@ -188,12 +204,14 @@ pub fn candidates(split: &Split, dialect: &dyn Dialect, inputs: &dyn InputTables
     found
 }
 
-/// The split with some of its candidates taken out.
+/// The split with some of its candidates taken out, of those of one select the first.
 pub fn with(split: &Split, chosen: &[Candidate]) -> Split {
     let mut stages = Vec::with_capacity(split.stages.len() + chosen.len());
     let mut rest = String::new();
     for part in 0..=split.stages.len() {
-        let mine: Vec<&Candidate> = chosen.iter().filter(|candidate| candidate.part == part).collect();
+        let first = |(index, one): &(usize, &Candidate)| !chosen[..*index].iter().any(|other| one.is_instead_of(other));
+        let mine = chosen.iter().enumerate().filter(first).map(|(_, candidate)| candidate);
+        let mine: Vec<&Candidate> = mine.filter(|candidate| candidate.part == part).collect();
         stages.extend(mine.iter().map(|candidate| candidate.stage.clone()));
         let places = mine.iter().map(|candidate| candidate.place.clone()).collect();
         match split.stages.get(part) {
@@ -235,47 +253,85 @@ fn of_part(
             continue;
         }
         let Some((ctes, whole)) = surroundings(text, summed, &blocks, dialect) else { continue };
-        let mut number = 1;
-        let mut name = SUMS.to_owned();
-        while taken.contains(&name) {
-            number += 1;
-            name = format!("{SUMS}_{number}");
+        let about = About { text, part, summed, ctes: &ctes, whole: &whole, linear, once: read_once(input, &tree) };
+        // A total that subqueries take part in is kept in pieces that can be refreshed by keys; what groups may be.
+        let apart = correlated(input, &tree);
+        let total = summed.keys.is_empty();
+        let ways = match (apart.is_empty(), total) {
+            (true, _) => vec![(SUMS, Vec::new())],
+            (false, true) => vec![(SUMS, apart), (SUMS, Vec::new())],
+            (false, false) => vec![(PIECES, apart), (SUMS, Vec::new())],
+        };
+        let before = found.len();
+        for (prefix, apart) in ways {
+            if total && found.len() > before {
+                break;
+            }
+            let candidate = about.candidate(free_name(prefix, taken), apart, dialect, inputs);
+            if let Some(candidate) = candidate {
+                taken.insert(candidate.stage.name.clone());
+                found.push(candidate);
+            }
         }
-        let written = |apart: Vec<(String, String)>| Written {
-            text: text.to_owned(),
-            summed: summed.clone(),
+        if found.len() > before {
+            ends.push(whole);
+        }
+    }
+}
+
+/// A select that could be put into two.
+struct About<'a> {
+    text: &'a str,
+    part: usize,
+    summed: &'a Summed,
+    ctes: &'a [Range<usize>],
+    whole: &'a Range<usize>,
+    /// The tables of whose changes it is a linear function.
+    linear: BTreeSet<Vec<String>>,
+    /// The tables that its FROM reads in one place.
+    once: BTreeSet<Vec<String>>,
+}
+
+impl About<'_> {
+    /// A stage of a name, kept apart by some columns; `None` where it cannot be read.
+    fn candidate(
+        &self,
+        name: String,
+        apart: Vec<(String, String)>,
+        dialect: &dyn Dialect,
+        inputs: &dyn InputTables,
+    ) -> Option<Candidate> {
+        let written = Written {
+            text: self.text.to_owned(),
+            summed: self.summed.clone(),
             stage: name.clone(),
-            ctes: ctes.clone(),
-            linear: linear.clone(),
+            ctes: self.ctes.to_vec(),
+            linear: self.linear.clone(),
+            once: self.once.clone(),
             apart,
         };
-        // A total that subqueries take part in is kept in pieces that can be refreshed by keys.
-        let apart = if summed.keys.is_empty() { correlated(input, &tree) } else { Vec::new() };
-        let reads = |stage: &Stage| {
-            crate::parser::parse_relation(&stage.text, dialect, inputs).is_ok_and(|read| read.names == stage.columns)
-        };
-        let parts = |written: Written| {
-            let (stage, outer) = written.parts(dialect, &Typing::default()).ok().flatten()?;
-            reads(&stage).then_some((stage, outer, written))
-        };
-        let in_pieces = if apart.is_empty() { None } else { parts(written(apart)) };
-        let Some((stage, outer, written)) = in_pieces.or_else(|| parts(written(Vec::new()))) else { continue };
-        // That, too, is read once more: what cannot be read is no query.
-        let mut known = WithStages { inputs: &NoTables, stages: BTreeMap::new() };
-        known.stages.insert(
-            name.clone(),
-            InputTable {
-                columns: stage.columns.iter().map(|name| (name.clone(), "BIGINT".to_owned())).collect(),
-                key: Vec::new(),
-            },
-        );
-        if crate::parser::parse_relation(&outer, dialect, &known).is_err() {
-            continue;
+        let (stage, outer) = written.parts(dialect, &Typing::default()).ok().flatten()?;
+        let read = crate::parser::parse_relation(&stage.text, dialect, inputs).ok()?;
+        if read.names != stage.columns {
+            return None;
         }
-        taken.insert(name);
-        ends.push(whole.clone());
-        found.push(Candidate { stage, part, place: (whole, outer), written });
+        // That, too, is read once more: what cannot be read is no query.
+        let columns = stage.columns.iter().map(|name| (name.clone(), "BIGINT".to_owned())).collect();
+        let mut known = WithStages { inputs: &NoTables, stages: BTreeMap::new() };
+        known.stages.insert(name, InputTable { columns, key: Vec::new() });
+        crate::parser::parse_relation(&outer, dialect, &known).ok()?;
+        Some(Candidate { stage, part: self.part, place: (self.whole.clone(), outer), written })
     }
+}
+
+fn free_name(prefix: &str, taken: &BTreeSet<String>) -> String {
+    let mut name = prefix.to_owned();
+    let mut number = 1;
+    while taken.contains(&name) {
+        number += 1;
+        name = format!("{prefix}_{number}");
+    }
+    name
 }
 
 /// No tables but stages.
@@ -360,6 +416,25 @@ fn places(relation: &Relation, linear: bool, good: &mut Vec<usize>, bad: &mut Ve
         }
         _ => relation.inputs().into_iter().for_each(|input| places(input, false, good, bad)),
     }
+}
+
+/// The tables that a relation reads in one place, outside of subqueries and of what groups.
+fn read_once(relation: &Relation, tree: &Tree) -> BTreeSet<Vec<String>> {
+    fn outside(relation: &Relation, found: &mut Vec<usize>) {
+        match &relation.kind {
+            Kind::Scan { table } => found.push(*table),
+            Kind::Filter { input, .. } | Kind::Project { input, .. } => outside(input, found),
+            Kind::Join(Join { left, right, .. }) => [left, right].into_iter().for_each(|side| outside(side, found)),
+            Kind::Apply(Apply { left, .. }) => outside(left, found),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    outside(relation, &mut found);
+    let name = |place: &usize| tree.tables.get(*place).map(|table| &table.name);
+    let places = |wanted: &Vec<String>| tree.tables.iter().filter(|table| table.name == *wanted).count();
+    let free = |place: &&usize| tree.tables.get(**place).is_some_and(|table| table.fixed.is_none());
+    found.iter().filter(free).filter_map(name).filter(|name| places(name) == 1).cloned().collect()
 }
 
 /// The columns, each with the name of its table, by which subqueries look for rows.

@@ -346,3 +346,25 @@ pub fn missing_rows(
     let shown = column_list(dialect, "o", names.iter().copied())?;
     Ok(format!("select {shown} from {old} o where not exists (select 1 from {new} n where {})", difference.paired()))
 }
+
+/// A query for one row: how many rows a relation has, and two digests of its declared columns ([`Dialect::digests`]).
+pub fn digest(
+    dialect: &dyn Dialect,
+    relation: &str,
+    columns: &[TypedColumn],
+    sameness: Sameness,
+) -> Result<String, InvalidName> {
+    let difference = Difference {
+        dialect,
+        old: String::new(),
+        rows: RowIdentifier::of_table(dialect, false),
+        part: None,
+        new: String::new(),
+        columns: columns.to_vec(),
+        written: Vec::new(),
+        key: Vec::new(),
+        sameness,
+    };
+    let [one, other] = dialect.digests(&difference.images("r")?);
+    Ok(format!("select count(*), {one}, {other} from {relation} r"))
+}

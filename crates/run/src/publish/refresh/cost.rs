@@ -1,8 +1,9 @@
 //! Whether it is cheaper to find what changed or to compute everything anew.
 //!
 //! Decided when the number of affected keys is known: in full when they are more than a quarter of all, or when earlier refreshes of
-//! the same query say that it takes longer. Of a result with few rows that says nothing: a condition on groups may keep few of many. Where rows
-//! are looked up by indexes and the keys are few beside the rows that are read, they are tried: up to so many rows that they lead to.
+//! the same query say that it takes longer. Of a result with few rows that says nothing: a condition on groups may keep few of many. Where the keys
+//! are few beside the rows that are read, and these are looked up by indexes or all of it takes long, they are tried: up to so many rows that
+//! they lead to.
 //! To find the keys may take longer than all of a full refresh, too: where that came to too many
 //! before, and as much changed now, they are not looked for. All that is asked only where it matters: a few keys of a small model are not
 //! worth the question.
@@ -23,8 +24,10 @@ use crate::table_state::TableState;
 const FEW_KEYS: u64 = 1_000;
 /// Where the model and what it reads have no more rows than this together, it costs next to nothing either way.
 const SMALL: u64 = 100_000;
-/// So many changed rows are never looked through when they are more than twice the model's rows.
+/// So many changed rows are never looked through when they are more than twice the model's rows, and more than one of
+/// [`ROWS_TO_A_CHANGE`] that are read: a condition on groups may keep few of many.
 const MANY_ROWS: u64 = 100_000;
+const ROWS_TO_A_CHANGE: u64 = 100;
 
 /// So many of the newest refreshes of a query say what it takes.
 const REMEMBERED: usize = 8;
@@ -115,8 +118,8 @@ fn in_full(row: &RefreshRow) -> bool {
 }
 
 /// Whether so much changed upstream that it is not looked at.
-fn hopeless(upstream: u64, rows: u64) -> bool {
-    upstream > MANY_ROWS && upstream > rows.saturating_mul(2)
+fn hopeless(upstream: u64, rows: u64, read: u64) -> bool {
+    upstream > MANY_ROWS && upstream > rows.saturating_mul(2) && upstream > read / ROWS_TO_A_CHANGE
 }
 
 /// What the number of affected keys says.
@@ -132,10 +135,16 @@ pub(super) enum Keys {
 /// One key of so many rows that are read is no more than a look.
 const ROWS_TO_A_KEY: u64 = 1_000;
 
-/// So many rows are looked up and kept in a second.
+/// So many rows are looked up by indexes and kept in a second.
 const LOOKS_A_SECOND: f64 = 50_000.0;
 
-/// Of so many rows that are read, one is looked up by indexes in less time than all are read.
+/// So many rows are found and kept in a second where all are read for it.
+const FINDS_A_SECOND: f64 = 1_000_000.0;
+
+/// Where no index finds rows, a look at some keys takes a part of so many seconds.
+const A_LOOK: f64 = 0.5;
+
+/// Of so many rows that are read, one is looked up or kept in less time than all are computed.
 const ROWS_TO_A_LOOK: u64 = 20;
 
 impl Publication<'_> {
@@ -165,7 +174,7 @@ impl Publication<'_> {
 
     /// Why the keys that so many changed rows upstream touch are not looked for.
     pub fn in_vain(&mut self, facts: &ModelFacts<'_>, rows: u64, upstream: u64) -> Result<Option<String>, RunError> {
-        if hopeless(upstream, rows) {
+        if hopeless(upstream, rows, self.rows_read(facts)) {
             return Ok(Some(format!("{upstream} rows changed upstream, and it has {rows} itself")));
         }
         if self.is_small(facts, rows) {
@@ -220,7 +229,9 @@ impl Publication<'_> {
         let read = self.rows_read(facts);
         let many = keys > old.rows / 4;
         let reason = format!("{keys} keys are touched, and it has {} rows", old.rows);
-        if many && (!self.database.dialect.has_indexes() || keys > read / ROWS_TO_A_KEY) {
+        let looks_up = self.database.dialect.has_indexes();
+        let is_tried = looks_up || full.is_some_and(|seconds| seconds > A_LOOK);
+        if many && (!is_tried || keys > read / ROWS_TO_A_KEY) {
             return Ok(Keys::Many(reason));
         }
         if let (Some(full), Some(incremental), false) = (full, incremental, small)
@@ -232,7 +243,8 @@ impl Publication<'_> {
         }
         if many {
             // No longer than it takes to compute all anew, where that is known.
-            let most = full.map_or(u64::MAX, |seconds| (seconds * LOOKS_A_SECOND) as u64);
+            let a_second = if looks_up { LOOKS_A_SECOND } else { FINDS_A_SECOND };
+            let most = full.map_or(u64::MAX, |seconds| (seconds * a_second) as u64);
             return Ok(Keys::Perhaps(most.min(read / ROWS_TO_A_LOOK), reason));
         }
         let declared = &facts.model.primary_key;
@@ -363,8 +375,9 @@ mod tests {
 
     #[test]
     fn a_flood_is_not_looked_through() {
-        assert!(!hopeless(90_000, 10));
-        assert!(!hopeless(200_000, 150_000));
-        assert!(hopeless(400_001, 200_000));
+        assert!(!hopeless(90_000, 10, 1_000_000));
+        assert!(!hopeless(200_000, 150_000, 1_000_000));
+        assert!(hopeless(400_001, 200_000, 1_000_000));
+        assert!(!hopeless(400_001, 200_000, 100_000_000));
     }
 }

@@ -22,11 +22,46 @@ use crate::table_state::TableState;
 /// So many rows of the largest table tell how large the groups are.
 const SAMPLE: u64 = 50_000;
 
+/// So many rows of a table tell how many pieces there are: one row is mostly one piece, or none.
+const SAMPLE_OF_PIECES: u64 = 5_000;
+
+/// What a sample of a table shows of groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Groups {
+    /// How many of a million rows are in it.
+    per_million: u64,
+    /// Rows in groups.
+    rows: u64,
+    /// Groups it shows, and those of which it shows one row and two.
+    shown: u64,
+    once: u64,
+    twice: u64,
+}
+
+impl Groups {
+    fn is_part(self) -> bool {
+        self.per_million < 1_000_000
+    }
+
+    /// Whether so many rows share a group: how many groups the sample does not show follows from how many it shows once and twice.
+    fn are_large(self, wanted: u64) -> bool {
+        let unseen = if self.is_part() { self.once * self.once / (2 * self.twice.max(1)) } else { 0 };
+        let all = u128::from(self.rows) * 1_000_000 / u128::from(self.per_million.max(1));
+        all >= u128::from(self.shown + unseen) * u128::from(wanted.max(1)) && self.rows > 0
+    }
+
+    /// How many groups there are at the most: as many in each part of the table as in the sample, and none in two of them.
+    fn at_most(self) -> u64 {
+        let all = u128::from(self.shown) * 1_000_000 / u128::from(self.per_million.max(1));
+        u64::try_from(all).unwrap_or(u64::MAX)
+    }
+}
+
 impl Publication<'_> {
     /// The parts of a model with the sums that stand.
     pub(super) fn with_standing_sums(&self, node: usize, split: Split) -> Split {
         let table = &self.compiled.nodes[node].id;
-        if !self.stages.any_of(table, |name| name.starts_with(summed::SUMS)) {
+        if !self.stages.any_of(table, summed::is_sums) {
             return split;
         }
         let candidates = self.sums_of(node, &split);
@@ -63,10 +98,12 @@ impl Publication<'_> {
     /// Decides which sums a model has that is computed in full; whether it has any.
     pub(super) fn choose_sums(&mut self, node: usize) -> Result<bool, RunError> {
         let base = self.split_without_sums(node);
-        let mut chosen = Vec::new();
+        let mut chosen: Vec<Candidate> = Vec::new();
         if base.1 {
             for candidate in self.sums_of(node, &base.0) {
-                chosen.extend(self.worth_keeping(&candidate)?);
+                if !chosen.iter().any(|other| candidate.is_instead_of(other)) {
+                    chosen.extend(self.worth_keeping(&candidate)?);
+                }
             }
         }
         let any = !chosen.is_empty();
@@ -100,53 +137,75 @@ impl Publication<'_> {
         if names.iter().any(|name| is_stage(name)) {
             return Ok(None);
         }
-        let large = self.refreshing.large_groups;
-        let states = self.tables.iter().filter(|(_, state)| !state.physical.is_empty());
-        let largest = states
-            .map(|(table, state)| (self.published_parts(table), state))
-            .filter(|(name, _)| summing.linear.contains(name) || (summing.total && names.contains(name)))
-            .max_by_key(|(_, state)| state.rows)
-            .map(|(name, state)| (name, state.clone()));
-        let Some((name, state)) = largest.filter(|(_, state)| state.rows >= self.large_rows()) else { return Ok(None) };
+        let in_pieces = !summing.pieces_of.is_empty();
+        let counts = |name: &Vec<String>| match (summing.total, in_pieces) {
+            (true, _) => summing.linear.contains(name) || names.contains(name),
+            (_, true) => names.contains(name),
+            _ => summing.linear.contains(name),
+        };
+        let Some((largest, state)) = self.largest_of(counts) else { return Ok(None) };
+        if state.rows < self.large_rows() {
+            return Ok(None);
+        }
         let types = self.database.describe(&summing.probe)?;
         let dialect = self.database.dialect;
         let typing = Typing::of_probe(dialect, summing, types.iter().map(|column| column.engine_type.as_str()));
         let Some(typed) = typing.and_then(|typing| candidate.typed(dialect, &typing)) else { return Ok(None) };
-        // A total of everything has no key by which it could be refreshed otherwise.
-        let worth = summing.total || self.has_large_groups(&typed.stage, &name, &state, large.rows_per_group)?;
+        let wanted = self.refreshing.large_groups.rows_per_group;
+        let worth = if in_pieces {
+            let Some((sampled, of)) = self.largest_of(|name| summing.pieces_of.contains(name)) else { return Ok(None) };
+            let groups = self.groups(&typed.stage, &sampled, &of, SAMPLE_OF_PIECES)?;
+            groups.is_some_and(|groups| groups.at_most().saturating_mul(wanted.max(1)) <= state.rows)
+        } else if summing.total {
+            // A total of everything has no key by which it could be refreshed otherwise.
+            true
+        } else {
+            let groups = self.groups(&typed.stage, &largest, &state, SAMPLE)?;
+            groups.is_some_and(|groups| groups.are_large(wanted))
+        };
         Ok(worth.then_some(typed))
     }
 
-    /// Whether so many rows share a group, estimated from a sample of the largest table: how many groups it does not show follows from how
-    /// many it shows once and twice.
-    fn has_large_groups(
+    /// The largest of some tables, by the names under which texts read them.
+    fn largest_of(&self, which: impl Fn(&Vec<String>) -> bool) -> Option<(Vec<String>, TableState)> {
+        let states = self.tables.iter().filter(|(_, state)| !state.physical.is_empty());
+        states
+            .map(|(table, state)| (self.published_parts(table), state))
+            .filter(|(name, _)| which(name))
+            .max_by_key(|(_, state)| state.rows)
+            .map(|(name, state)| (name, state.clone()))
+    }
+
+    /// The groups of a stage, estimated from so many rows of a table; `None` where that cannot be.
+    fn groups(
         &mut self,
         stage: &Stage,
         table: &[String],
         state: &TableState,
-        wanted: u64,
-    ) -> Result<bool, RunError> {
+        sample: u64,
+    ) -> Result<Option<Groups>, RunError> {
         let dialect = self.database.dialect;
-        let per_million = (SAMPLE.saturating_mul(1_000_000) / state.rows.max(1)).min(1_000_000);
+        let per_million = (sample.saturating_mul(1_000_000) / state.rows.max(1)).clamp(1, 1_000_000);
         let physical = self.physical(&state.physical)?;
-        let relation = if per_million < 1_000_000 {
-            let row = format!("r.{}", dialect.row_identifier());
-            format!("(select r.* from {physical} r where {})", dialect.is_sampled(&row, self.run, per_million))
-        } else {
-            physical
+        let relation = match dialect.sample(&physical, self.run, per_million) {
+            _ if per_million == 1_000_000 => physical,
+            // How many rows it has decides about how the engine goes on from there.
+            Some(sample) => self.database.make_named("sample", &sample)?,
+            None => {
+                let row = format!("r.{}", dialect.row_identifier());
+                format!("(select r.* from {physical} r where {})", dialect.is_sampled(&row, self.run, per_million))
+            }
         };
         let known = KnownTables { project: self.project, tables: &self.tables, dialect };
         let sampled = summed::over(&stage.text, dialect, &known, table, &relation);
-        let Some(sampled) = sampled.map_err(|error| self.database.bad_name(error))? else { return Ok(false) };
+        let Some(sampled) = sampled.map_err(|error| self.database.bad_name(error))? else { return Ok(None) };
         let rows = summed::ROWS;
         let numbers = self.database.counts(&format!(
             "select coalesce(sum(q.{rows}), 0)::bigint, count(*), count(*) filter (where q.{rows} = 1), count(*) filter (where q.{rows} = 2) \
              from ({sampled}\n) q"
         ))?;
-        let [rows, shown, once, twice] = numbers[..] else { return Ok(false) };
-        let unseen = if per_million < 1_000_000 { once * once / (2 * twice.max(1)) } else { 0 };
-        let all = u128::from(rows) * 1_000_000 / u128::from(per_million.max(1));
-        Ok(all >= u128::from(shown + unseen) * u128::from(wanted.max(1)) && rows > 0)
+        let [rows, shown, once, twice] = numbers[..] else { return Ok(None) };
+        Ok(Some(Groups { per_million, rows, shown, once, twice }))
     }
 
     /// What finds what is to be added to a stage's rows, for people: all changes at once.

@@ -21,6 +21,8 @@ pub(super) struct Written {
     pub(super) ctes: Vec<Range<usize>>,
     /// The tables of whose changes it is a linear function.
     pub(super) linear: BTreeSet<Vec<String>>,
+    /// The tables of FROM that are read in one place.
+    pub(super) once: BTreeSet<Vec<String>>,
     /// Columns by which a stage is kept apart beside those that the select groups by, each with the name of its table.
     pub(super) apart: Vec<(String, String)>,
 }
@@ -196,6 +198,7 @@ impl Written {
         if probed.is_empty() {
             probed.push("1 as thalweg_nothing".to_owned());
         }
+        let in_pieces = !self.apart.is_empty() && !self.summed.keys.is_empty();
         let summing = Summing {
             keys: keys.clone(),
             probed: columns.keys.len(),
@@ -204,6 +207,12 @@ impl Written {
             probe: self.query(&probed, ""),
             linear: self.linear.clone(),
             total: self.summed.keys.is_empty(),
+            pieces_of: if in_pieces { self.once.clone() } else { BTreeSet::new() },
+        };
+        let reason = if in_pieces {
+            "groups that a subquery takes part in: kept in pieces by what it looks for, of which a change touches few"
+        } else {
+            "large groups, whose counts and sums are kept by adding and subtracting what changed"
         };
         Ok(Stage {
             name: self.stage.clone(),
@@ -211,7 +220,7 @@ impl Written {
             columns: names,
             one_row: keys.is_empty(),
             key: keys,
-            reason: "large groups, whose counts and sums are kept by adding and subtracting what changed".to_owned(),
+            reason: reason.to_owned(),
             summing: Some(summing),
         })
     }
