@@ -403,7 +403,7 @@ fn with_sums(
     for candidate in summed::candidates(&parts, &DuckDb, known) {
         let Some(summing) = &candidate.stage.summing else { continue };
         // Of two ways to keep a select each is taken now and then.
-        let passed_over = !summing.pieces_of.is_empty() && text.len() % 2 == 0;
+        let passed_over = !summing.pieces_of.is_empty() && text.len().is_multiple_of(2);
         if candidate.stage.text.contains(STAGE_SCHEMA) || passed_over {
             continue;
         }
@@ -489,7 +489,7 @@ fn give(
             [&table.schema, &table.name].into_iter().filter(|part| !part.is_empty()).cloned().collect();
         inputs.current.insert(name.clone(), table.sql_name());
         // What is small is read as a whole: any table may be, now and then.
-        if (number + change.before.len()) % 2 == 0 {
+        if (number + change.before.len()).is_multiple_of(2) {
             inputs.small.insert(name.clone());
         }
         let mut change = change.clone();

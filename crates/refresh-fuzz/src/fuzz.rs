@@ -44,19 +44,19 @@ pub fn random_case(seed: u64, number: u64) -> (Case, BTreeSet<&'static str>, Vec
     (case, constructs, choices.taken().to_vec())
 }
 
-/// Runs the cases of a seed until `go_on` says no (asked with the tally and the number of failures, those of the engine left out).
+/// Runs the cases of a seed, from a number on, until `go_on` says no (asked with the tally and the number of failures, those of the engine left out).
 /// `attempts` bounds how long a failing case is made smaller; `change` is what is done to shapes, nothing where refresh itself is to be
 /// proved.
 pub fn fuzz(
     database: &mut Database,
-    seed: u64,
+    (seed, from): (u64, u64),
     attempts: usize,
     change: &dyn Fn(Shape) -> Shape,
     mut go_on: impl FnMut(&Tally, usize) -> bool,
 ) -> (Tally, Vec<Failure>) {
     let mut tally = Tally::default();
     let mut failures = Vec::new();
-    let mut number = 0;
+    let mut number = from;
     while go_on(&tally, failures.iter().filter(|failure: &&Failure| !failure.of_engine).count()) {
         let (case, constructs, choices) = random_case(seed, number);
         let verdict = check_by(database, &case, change);

@@ -16,6 +16,7 @@ Random queries and histories: each refresh beside the full answer.
 --minutes N     how long (1)
 --cases N       or how many cases
 --seed N        the first seed (the time otherwise); failures name theirs
+--from N        the first case of the seed (0)
 --failures N    stop after so many (10)
 --attempts N    how long a failing case is made smaller (400)
 --save FOLDER   where failing cases are written
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 fn run() -> Result<bool, Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (mut minutes, mut cases, mut most, mut attempts) = (1.0_f64, usize::MAX, 10_usize, 400_usize);
-    let (mut seed, mut save, mut shown) = (None, None::<PathBuf>, None);
+    let (mut seed, mut from, mut save, mut shown) = (None, 0, None::<PathBuf>, None);
     let mut off = None;
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or(HELP)?;
@@ -48,6 +49,7 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
             "--minutes" => minutes = value.parse()?,
             "--cases" => (cases, minutes) = (value.parse()?, 1e6),
             "--seed" => seed = Some(value.parse()?),
+            "--from" => from = value.parse()?,
             "--failures" => most = value.parse()?,
             "--attempts" => attempts = value.parse()?,
             "--save" => save = Some(value.into()),
@@ -74,13 +76,14 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     let mut database = Database::open()?;
     let (start, limit) = (Instant::now(), Duration::from_secs_f64(minutes * 60.0));
     let mut told = start;
-    let (tally, failures) = fuzz(&mut database, seed, attempts, &change, |tally, failed| {
+    let (tally, failures) = fuzz(&mut database, (seed, from), attempts, &change, |tally, failed| {
         if told.elapsed() >= TOLD_EVERY {
             told = Instant::now();
             eprintln!(
-                "seed {seed}, {:.0} s: {} refreshes, {failed} failures",
+                "seed {seed}, {:.0} s: {} refreshes of {} cases, {failed} failures",
                 start.elapsed().as_secs_f64(),
-                tally.refreshes()
+                tally.refreshes(),
+                tally.cases
             );
         }
         tally.cases < cases && failed < most && start.elapsed() < limit

@@ -3,7 +3,10 @@
 //! Whether a model has them is decided when it is computed in full: where on average enough rows share a group. After that, that they
 //! stand is the decision. They are refreshed with their model, in one transaction, so each change is added once.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use thalweg_project::RefreshPin;
+use thalweg_sql::refresh::split::{STAGE_SCHEMA, placed};
 use thalweg_sql::refresh::summed::{self, Candidate, Delta, Summing, Typing};
 use thalweg_sql::refresh::{Inputs, Split, Stage, SwitchedOff, WithStages};
 use thalweg_sql::statement::TypedColumn;
@@ -57,6 +60,16 @@ impl Groups {
     }
 }
 
+/// The texts of the stages among some tables, in parentheses; `None` where one has more than a row or reads another.
+fn stages_of_one_row(split: &Split, names: &BTreeSet<Vec<String>>) -> Option<BTreeMap<Vec<String>, String>> {
+    let of = |name: &Vec<String>| {
+        let stage = split.stages.iter().find(|stage| stage.table() == *name)?;
+        let plain = stage.one_row && !stage.text.contains(STAGE_SCHEMA);
+        plain.then(|| (name.clone(), format!("({})", stage.text)))
+    };
+    names.iter().filter(|name| is_stage(name)).map(of).collect()
+}
+
 impl Publication<'_> {
     /// The parts of a model with the sums that stand.
     pub(super) fn with_standing_sums(&self, node: usize, split: Split) -> Split {
@@ -102,7 +115,7 @@ impl Publication<'_> {
         if base.1 {
             for candidate in self.sums_of(node, &base.0) {
                 if !chosen.iter().any(|other| candidate.is_instead_of(other)) {
-                    chosen.extend(self.worth_keeping(&candidate)?);
+                    chosen.extend(self.worth_keeping(&candidate, &base.0)?);
                 }
             }
         }
@@ -131,13 +144,13 @@ impl Publication<'_> {
     }
 
     /// A candidate as the types of its columns need it, where what it holds is exact and its groups are large.
-    fn worth_keeping(&mut self, candidate: &Candidate) -> Result<Option<Candidate>, RunError> {
+    fn worth_keeping(&mut self, candidate: &Candidate, split: &Split) -> Result<Option<Candidate>, RunError> {
         let Some(summing) = &candidate.stage.summing else { return Ok(None) };
-        let names = self.tables_of(&candidate.stage.text);
-        if names.iter().any(|name| is_stage(name)) {
-            return Ok(None);
-        }
         let in_pieces = !summing.pieces_of.is_empty();
+        let names = self.tables_of(&candidate.stage.text);
+        let Some(stages) = stages_of_one_row(split, &names).filter(|stages| in_pieces || stages.is_empty()) else {
+            return Ok(None);
+        };
         let counts = |name: &Vec<String>| match (summing.total, in_pieces) {
             (true, _) => summing.linear.contains(name) || names.contains(name),
             (_, true) => names.contains(name),
@@ -147,20 +160,22 @@ impl Publication<'_> {
         if state.rows < self.large_rows() {
             return Ok(None);
         }
-        let types = self.database.describe(&summing.probe)?;
         let dialect = self.database.dialect;
+        // The stages are not made yet.
+        let placed = |text: &str| placed(text, dialect, &stages).unwrap_or_else(|_| text.to_owned());
+        let types = self.database.describe(&placed(&summing.probe))?;
         let typing = Typing::of_probe(dialect, summing, types.iter().map(|column| column.engine_type.as_str()));
         let Some(typed) = typing.and_then(|typing| candidate.typed(dialect, &typing)) else { return Ok(None) };
         let wanted = self.refreshing.large_groups.rows_per_group;
         let worth = if in_pieces {
             let Some((sampled, of)) = self.largest_of(|name| summing.pieces_of.contains(name)) else { return Ok(None) };
-            let groups = self.groups(&typed.stage, &sampled, &of, SAMPLE_OF_PIECES)?;
+            let groups = self.groups(&placed(&typed.stage.text), &sampled, &of, SAMPLE_OF_PIECES)?;
             groups.is_some_and(|groups| groups.at_most().saturating_mul(wanted.max(1)) <= state.rows)
         } else if summing.total {
             // A total of everything has no key by which it could be refreshed otherwise.
             true
         } else {
-            let groups = self.groups(&typed.stage, &largest, &state, SAMPLE)?;
+            let groups = self.groups(&typed.stage.text, &largest, &state, SAMPLE)?;
             groups.is_some_and(|groups| groups.are_large(wanted))
         };
         Ok(worth.then_some(typed))
@@ -176,10 +191,10 @@ impl Publication<'_> {
             .map(|(name, state)| (name, state.clone()))
     }
 
-    /// The groups of a stage, estimated from so many rows of a table; `None` where that cannot be.
+    /// The groups of a stage's text, estimated from so many rows of a table; `None` where that cannot be.
     fn groups(
         &mut self,
-        stage: &Stage,
+        text: &str,
         table: &[String],
         state: &TableState,
         sample: u64,
@@ -197,7 +212,7 @@ impl Publication<'_> {
             }
         };
         let known = KnownTables { project: self.project, tables: &self.tables, dialect };
-        let sampled = summed::over(&stage.text, dialect, &known, table, &relation);
+        let sampled = summed::over(text, dialect, &known, table, &relation);
         let Some(sampled) = sampled.map_err(|error| self.database.bad_name(error))? else { return Ok(None) };
         let rows = summed::ROWS;
         let numbers = self.database.counts(&format!(

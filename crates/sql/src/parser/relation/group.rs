@@ -29,6 +29,16 @@ struct Key {
     item: Option<usize>,
     /// How it can be written where groups are named.
     text: Option<String>,
+    /// How it is written in GROUP BY.
+    written: String,
+    /// It is written there in another way, too.
+    respelled: bool,
+}
+
+impl Key {
+    fn new(input: ColumnId) -> Self {
+        Self { input, canonical: None, item: None, text: None, written: String::new(), respelled: false }
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -98,6 +108,11 @@ impl<'a> Reader<'a> {
             sets = combined;
         }
         let several = sets.len() > 1 || sets.first().is_some_and(|set| set.len() < keys.len());
+        if several && keys.iter().any(|key| key.respelled) {
+            let reason =
+                "the same column stands in the grouping sets under two names, which an engine may take for two columns";
+            return Err(stop(reason, span, Some("name it in the same way everywhere")));
+        }
         let mut groups = Groups { span, sets, ..Groups::default() };
         for key in &keys {
             let id = if several { self.column() } else { key.input };
@@ -206,15 +221,18 @@ impl<'a> Reader<'a> {
         {
             return self.item_key(index, block);
         }
-        self.expression_key(expr, None, block)
+        Ok(Key { written: expr.to_string(), ..self.expression_key(expr, None, block)? })
     }
 
     fn item_key(&mut self, index: usize, block: &mut Block<'a, '_>) -> Outcome<Key> {
         let key = match block.items[index].value {
             ItemValue::Column(input) => {
-                Key { input, canonical: None, item: Some(index), text: self.name_in(input, &block.scope) }
+                Key { item: Some(index), text: self.name_in(input, &block.scope), ..Key::new(input) }
             }
-            ItemValue::Expr(expr) => self.expression_key(expr, Some(index), block)?,
+            // A name or a number of the select list is the expression there.
+            ItemValue::Expr(expr) => {
+                Key { written: stripped(expr).to_string(), ..self.expression_key(expr, Some(index), block)? }
+            }
         };
         block.computed[index] = Some(key.input);
         Ok(key)
@@ -223,7 +241,7 @@ impl<'a> Reader<'a> {
     fn expression_key(&mut self, expr: &'a Expr, item: Option<usize>, block: &mut Block<'a, '_>) -> Outcome<Key> {
         let known = canonical(expr, &block.scope);
         if let Some(input) = item.and_then(|index| block.computed[index]) {
-            return Ok(Key { input, canonical: known, item, text: None });
+            return Ok(Key { canonical: known, item, ..Key::new(input) });
         }
         self.compute_aliases(expr, block)?;
         let aliases: Vec<Alias> = block.aliases(item);
@@ -232,7 +250,7 @@ impl<'a> Reader<'a> {
             && read.is_local()
         {
             let text = self.name_in(input, &block.scope);
-            return Ok(Key { input, canonical: None, item, text });
+            return Ok(Key { item, text, ..Key::new(input) });
         }
         let text = self.places.of(expr, Extent::Whole).map(|span| format!("({})", self.text(&span)));
         let scalar = self.scalar(expr, &read, Extent::Whole)?;
@@ -250,7 +268,7 @@ impl<'a> Reader<'a> {
                 id
             }
         };
-        Ok(Key { input: id, canonical: known, item, text })
+        Ok(Key { canonical: known, item, text, ..Key::new(id) })
     }
 
     /// The conditions of HAVING, read before the groups are made.
@@ -323,12 +341,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The index of a key, each once.
 /// Adds a key; its index. Expressions that are equal are one key, as they are to the engine: one set may leave it out, and another not.
 fn add(keys: &mut Vec<Key>, key: Key) -> usize {
     let same = |one: &Key| one.input == key.input || (key.canonical.is_some() && one.canonical == key.canonical);
     match keys.iter().position(same) {
         Some(index) => {
+            keys[index].respelled |= keys[index].written != key.written;
             if keys[index].item.is_none() {
                 keys[index].item = key.item;
             }
