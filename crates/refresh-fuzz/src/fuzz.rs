@@ -44,8 +44,8 @@ pub fn random_case(seed: u64, number: u64) -> (Case, BTreeSet<&'static str>, Vec
     (case, constructs, choices.taken().to_vec())
 }
 
-/// Runs the cases of a seed, from a number on, until `go_on` says no (asked with the tally and the number of failures, those of the engine left out).
-/// `attempts` bounds how long a failing case is made smaller; `change` is what is done to shapes, nothing where refresh itself is to be
+/// Runs the cases of a seed, from a number on, until `go_on` says no (asked with the tally and the number of failures, those of the
+/// engine left out). `attempts` bounds how long a failing case is made smaller; `change` is what is done to shapes, nothing where refresh itself is to be
 /// proved.
 pub fn fuzz(
     database: &mut Database,
