@@ -82,6 +82,12 @@ impl RunError {
         matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == LimitExceeded)
     }
 
+    /// Whether two rows would have had the same values where an index allows that once.
+    pub fn is_duplicate(&self) -> bool {
+        use WarehouseErrorKind::Duplicate;
+        matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == Duplicate)
+    }
+
     /// Whether the connection to the warehouse is lost.
     pub fn is_lost(&self) -> bool {
         use WarehouseErrorKind::{CommitUnknown, Lost};
@@ -93,7 +99,8 @@ impl RunError {
         match self {
             Self::Table { .. } | Self::Incremental { .. } | Self::Unbalanced { .. } | Self::Stopped(_) => 1,
             Self::Warehouse(error) => match error.kind {
-                WarehouseErrorKind::Statement | WarehouseErrorKind::LimitExceeded | WarehouseErrorKind::Fenced => 1,
+                WarehouseErrorKind::Fenced => 1,
+                kind if kind.is_of_statement() => 1,
                 _ => 2,
             },
             _ => 2,

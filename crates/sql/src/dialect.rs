@@ -160,6 +160,12 @@ pub trait Dialect: Debug + Send + Sync {
         false
     }
 
+    /// Whether a unique index of columns (names and types) finds out, while it is made, that two rows have the same values there.
+    fn index_finds_duplicates(&self, columns: &[(String, String)]) -> bool {
+        let _ = columns;
+        false
+    }
+
     /// A statement that makes an index, as good as can be; `None` where there can be none. With `long`, texts in it may be longer than an
     /// entry of an index is otherwise.
     fn create_index(&self, index: &NewIndex<'_>, long: bool) -> Result<Option<String>, InvalidName> {

@@ -371,6 +371,8 @@ pub enum WarehouseErrorKind {
     /// A limit of the engine was passed. Where a statement writes rows or makes an index, that is most likely a text longer than an entry of
     /// the index can be, and the index has to be another.
     LimitExceeded,
+    /// Two rows would have the same values where an index allows that once.
+    Duplicate,
     /// The connection is lost, and the transaction with it: nothing of it happened.
     Lost,
     /// Nobody knows whether the commit happened: read the ledger.
@@ -381,4 +383,11 @@ pub enum WarehouseErrorKind {
     Incompatible,
     /// The disk is full or the file cannot be read or written.
     Storage,
+}
+
+impl WarehouseErrorKind {
+    /// Whether a statement, or the data it met, is at fault.
+    pub fn is_of_statement(self) -> bool {
+        matches!(self, Self::Statement | Self::LimitExceeded | Self::Duplicate)
+    }
 }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thalweg_project::{ColumnType, Materialized, Project, TableName, WriteDisposition};
 use thalweg_sql::refresh::{Inputs, Shape};
+use thalweg_sql::statement::Merge;
 use thalweg_sql::statement::relation::RUN_COLUMN;
 use thalweg_sql::{NewIndex, NodeKind};
 use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
@@ -188,6 +189,23 @@ impl Publication<'_> {
         let table = self.physical(&wanted.physical)?;
         let (unique, after_run) = (wanted.unique, wanted.after_run);
         self.make_index(&NewIndex { name, table: &table, columns: &columns, unique, after_run })
+    }
+
+    /// The statement that makes the index of the key of a store table, where it fails when two rows share a key.
+    pub fn distinct_index(&self, merge: &Merge<'_>, physical: &str) -> Result<Option<String>, RunError> {
+        let dialect = self.database.dialect;
+        let typed = |name: &String| {
+            let column = merge.columns.iter().find(|column| column.name == *name)?;
+            Some((name.clone(), column.engine_type.clone()))
+        };
+        let columns: Option<Vec<(String, String)>> = merge.key.iter().map(typed).collect();
+        let Some(columns) = columns.filter(|columns| dialect.index_finds_duplicates(columns)) else { return Ok(None) };
+        // By its name it is the one that is wanted anyway.
+        let wanted =
+            Wanted { physical: physical.to_owned(), columns: merge.key.clone(), unique: false, after_run: None };
+        let name = wanted.name(dialect.longest_name().unwrap_or(usize::MAX));
+        let index = NewIndex { name: &name, table: &merge.target, columns: &columns, unique: true, after_run: None };
+        self.database.name(dialect.create_index(&index, false))
     }
 
     /// What is wanted and does not stand, and what stands and is not wanted.

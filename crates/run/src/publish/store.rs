@@ -25,6 +25,9 @@ use crate::publish::testing::{self, KnownTest};
 use crate::publish::unstorable;
 use crate::table_state::typed;
 
+/// The place to which a transaction is undone when an empty table was filled with rows that share a key.
+const FILLING: &str = "thalweg_filling";
+
 /// One extract, to be merged.
 #[derive(Debug, Clone)]
 pub struct ExtractFiles {
@@ -173,8 +176,7 @@ impl Publication<'_> {
             Some(rows) => self.insert_rejects(stream, extract, RejectKind::Merge, rows)?,
             None => 0,
         };
-        self.count_staged(stream, &merge.stage, extract, left)?;
-        counts.rejected += left + self.reject_staged(stream, &merge, extract)?;
+        counts.rejected += left + self.reject_staged(stream, &merge, extract, left)?;
         self.keep_source_rejects(stream, extract)?;
         let usable = counts.read - counts.rejected;
         if usable == 0 && !extract.tells_missing(stream) {
@@ -186,6 +188,13 @@ impl Publication<'_> {
         if let Some(again) = &extract.again {
             merge.later = Some(self.landed_since(stream, &merge, columns, again)?);
         }
+        let fills = rows_before == 0 && extract.again.is_none() && !self.has_tombstones(&merge)?;
+        // In a database keys are keys: the index that is made of them will most likely agree.
+        if fills && stream.database.is_some() && merge.still_there.is_none() {
+            if let Some(merged) = self.fill_distinct(&merge, physical, counts)? {
+                return Ok(merged);
+            }
+        }
         let sql = self.database.name(merge.find_duplicate_key())?;
         let dedupe = self.database.any(&sql)?;
         let winners = self.database.name(merge.winners(dedupe))?;
@@ -193,20 +202,52 @@ impl Publication<'_> {
             let winning = self.database.count(&format!("select count(*) from {winners} w"))?;
             counts.duplicate = usable - winning;
         }
-        if rows_before == 0 && extract.again.is_none() && !self.has_tombstones(&merge)? {
-            let sql = self.database.name(merge.insert_initial(&winners))?;
-            counts.inserted = self.database.execute(&sql)?;
+        if fills {
+            let merged = self.fill(&merge, counts, &winners)?;
             self.database.analyze(&merge.target, false)?;
-            counts.unchanged = usable - counts.duplicate - counts.inserted;
-            if let Some(sql) =
-                merge.insert_initial_tombstones(&winners).map_err(|error| self.database.bad_name(error))?
-            {
-                self.database.execute(&sql)?;
-            }
-            let change = if counts.inserted > 0 { Change::Everything } else { Change::None };
-            return Ok(Merged { counts, change, strategy: Strategy::Load });
+            return Ok(merged);
         }
         self.by_verdict(stream, &merge, extract, counts, &winners)
+    }
+
+    /// Fills an empty table.
+    fn fill(&mut self, merge: &Merge<'_>, mut counts: Counts, winners: &str) -> Result<Merged, RunError> {
+        let sql = self.database.name(merge.insert_initial(winners))?;
+        counts.inserted = self.database.execute(&sql)?;
+        counts.unchanged = counts.read - counts.rejected - counts.duplicate - counts.inserted;
+        if let Some(sql) = merge.insert_initial_tombstones(winners).map_err(|error| self.database.bad_name(error))? {
+            self.database.execute(&sql)?;
+        }
+        let change = if counts.inserted > 0 { Change::Everything } else { Change::None };
+        Ok(Merged { counts, change, strategy: Strategy::Load })
+    }
+
+    /// Fills an empty table with rows of which no two should have one key, and leaves it to the index of the key to find out, which is
+    /// made anyway: to look first takes as long as to write the rows. `None`, and nothing done, where there are such rows or no index
+    /// can tell.
+    fn fill_distinct(&mut self, merge: &Merge<'_>, physical: &str, counts: Counts) -> Result<Option<Merged>, RunError> {
+        let Some(index) = self.distinct_index(merge, physical)? else { return Ok(None) };
+        let winners = self.database.name(merge.winners(false))?;
+        self.database.savepoint(FILLING)?;
+        let filled = self.fill(merge, counts, &winners).and_then(|merged| {
+            // A row that is not there because it is marked is not in the index.
+            let sql = self.database.name(merge.find_marked_duplicate())?;
+            if merged.counts.unchanged > 0 && self.database.any(&sql)? {
+                return Ok(None);
+            }
+            self.database.execute(&index)?;
+            Ok(Some(merged))
+        });
+        let filled = match filled {
+            Err(error) if error.is_duplicate() || error.is_limit_exceeded() => None,
+            filled => filled?,
+        };
+        match filled {
+            Some(_) => self.database.analyze(&merge.target, false)?,
+            None => self.database.rollback_to(FILLING)?,
+        }
+        self.database.release(FILLING)?;
+        Ok(filled)
     }
 
     fn has_tombstones(&mut self, merge: &Merge<'_>) -> Result<bool, RunError> {
@@ -326,27 +367,6 @@ impl Publication<'_> {
         Ok(Merged { counts, change, strategy: if first { Strategy::Load } else { strategy_of(stream) } })
     }
 
-    /// What was counted while reading must lie in the landing: unchanged rows are what is left over later.
-    fn count_staged(
-        &mut self,
-        stream: &Stream,
-        stage: &str,
-        extract: &ExtractFiles,
-        left_out: u64,
-    ) -> Result<(), RunError> {
-        let staged = left_out + self.database.count(&format!("select count(*) from {stage} s"))?;
-        if staged + extract.rejected == extract.read {
-            return Ok(());
-        }
-        Err(RunError::Unbalanced {
-            table: stream.table.to_string(),
-            equation: format!(
-                "{} records were read and {} of them rejected, {staged} lie in the landing",
-                extract.read, extract.rejected
-            ),
-        })
-    }
-
     /// What landed with rows that are merged again, or since: without what lies in the rejects, and, of what is replayed in this run
     /// too, without what will be rejected again.
     fn landed_since(
@@ -392,8 +412,32 @@ impl Publication<'_> {
         })
     }
 
-    /// Keeps staged rows that must not be loaded: a NULL in the key, a quarantine test. Their number.
-    fn reject_staged(&mut self, stream: &Stream, merge: &Merge<'_>, extract: &ExtractFiles) -> Result<u64, RunError> {
+    /// Keeps staged rows that must not be loaded: a NULL in the key, a quarantine test. Their number. What was counted while reading must
+    /// lie in the landing: unchanged rows are what is left over later.
+    fn reject_staged(
+        &mut self,
+        stream: &Stream,
+        merge: &Merge<'_>,
+        extract: &ExtractFiles,
+        left_out: u64,
+    ) -> Result<u64, RunError> {
+        let sql = self.database.name(merge.count_staged())?;
+        let (staged, rejected) = match self.database.counts(&sql)?.as_slice() {
+            [staged, rejected] => (left_out + staged, *rejected),
+            _ => (left_out, 0),
+        };
+        if staged + extract.rejected != extract.read {
+            return Err(RunError::Unbalanced {
+                table: stream.table.to_string(),
+                equation: format!(
+                    "{} records were read and {} of them rejected, {staged} lie in the landing",
+                    extract.read, extract.rejected
+                ),
+            });
+        }
+        if rejected == 0 {
+            return Ok(0);
+        }
         let Some(select) = merge.rejected_rows().map_err(|error| self.database.bad_name(error))? else { return Ok(0) };
         let source = format!("(select r.*, null::bigint as byte_offset from ({select}) r)");
         self.insert_rejects(stream, extract, RejectKind::Merge, &source)

@@ -108,9 +108,7 @@ impl Run<'_> {
                 }
                 undone?;
                 let failed_run = match &error {
-                    RunError::Warehouse(inner) => {
-                        matches!(inner.kind, WarehouseErrorKind::Statement | WarehouseErrorKind::LimitExceeded)
-                    }
+                    RunError::Warehouse(inner) => inner.kind.is_of_statement(),
                     RunError::Table { .. } | RunError::Incremental { .. } | RunError::Unbalanced { .. } => true,
                     _ => false,
                 };

@@ -3,7 +3,7 @@
 use thalweg_run::{BuildOptions, Command, OpenOptions, RunState, Strategy, Workbench};
 
 use super::server::{Database, on_both, step};
-use crate::site::options;
+use crate::site::{on_postgres, options};
 
 const ITEMS: &str = "create table item (id bigint primary key, name varchar(200), amount decimal(12,2), price integer, \
                      updated MOMENT, is_deleted smallint not null default 0)";
@@ -232,4 +232,54 @@ fn a_project_is_checked_by_what_the_database_said() {
         reader.site.project.put("models/pres/loud.sql", model.replace(", no_such ", " "));
         assert_eq!(validate().diagnostics, []);
     });
+}
+
+/// What the store has after a first load of a table without a key at the source, whose stream declares one.
+fn loaded_with_a_declared_key(database: &Database, rows: &str) -> (Vec<String>, [u64; 3]) {
+    database.run("create table note (id varchar(9000), rev integer, body varchar(40), is_deleted smallint)");
+    database.run(&format!("insert into note values {rows}"));
+    let reader = database
+        .project("streams: { note: { primary_key: [id], soft_delete: is_deleted, deletes: none, cursor: rev } }\n");
+    let first = reader.load();
+    let counts = &step(&first, "store.note").counts;
+    let shown = reader.stored("note", "id, rev, body");
+    let seen = [counts.inserted, counts.duplicate, counts.unchanged];
+    // A key that lived twice lives on once, and is changed as others are.
+    database.run("insert into note values ('a', 9, 'new', 0)");
+    let second = reader.load();
+    let counts = &step(&second, "store.note").counts;
+    assert_eq!(counts.inserted + counts.updated, 1, "{counts:?}");
+    let now = reader.stored("note", "id, rev, body");
+    assert!(
+        now.contains(&"a;9;new".to_owned())
+            && now.len() == 1 + shown.iter().filter(|row| !row.starts_with("a;")).count()
+    );
+    database.run("drop table note");
+    (shown, seen)
+}
+
+#[test]
+fn a_key_that_the_source_does_not_keep_is_kept_in_the_store() {
+    // A text that no index of a tree holds: no two letters repeat often enough to be packed.
+    let long: String = (0..3_000_u64)
+        .map(|place| {
+            char::from(b'a' + u8::try_from(place.wrapping_mul(place ^ 0x9E37_79B9).rotate_right(7) % 26).unwrap())
+        })
+        .collect();
+    let check = |database: &Database| {
+        let load = |rows: &str| loaded_with_a_declared_key(database, rows);
+        let told = |rows: &[&str], counts: [u64; 3]| (rows.iter().map(|row| (*row).to_owned()).collect(), counts);
+        assert_eq!(load("('a', 1, 'x', 0), ('b', 1, 'y', 0)"), told(&["a;1;x", "b;1;y"], [2, 0, 0]), "distinct");
+        assert_eq!(load("('a', 1, 'x', 0), ('a', 2, 'y', 0)"), told(&["a;2;y"], [1, 1, 0]), "twice");
+        assert_eq!(load("('a', 1, 'x', 0), ('b', 1, 'y', 1)"), told(&["a;1;x"], [1, 0, 1]), "marked");
+        assert_eq!(load("('b', 1, 'x', 0), ('b', 2, 'y', 1)"), told(&[], [0, 1, 1]), "marked later");
+        assert_eq!(load("('b', 1, 'y', 1), ('b', 2, 'x', 0)"), told(&["b;2;x"], [1, 1, 0]), "marked before");
+        assert_eq!(load("('b', 2, 'x', 1), ('b', 1, 'y', 1)"), told(&[], [0, 1, 1]), "marked twice");
+        let rows = format!("('{long}', 1, 'x', 0), ('{long}', 2, 'y', 0), ('{long}z', 1, 'z', 0)");
+        assert_eq!(load(&rows), told(&[&format!("{long};2;y"), &format!("{long}z;1;z")], [2, 1, 0]), "long");
+        let rows = format!("('{long}', 1, 'x', 0), ('{long}z', 1, 'z', 0)");
+        assert_eq!(load(&rows), told(&[&format!("{long};1;x"), &format!("{long}z;1;z")], [2, 0, 0]), "long, distinct");
+    };
+    // Where the rows come from makes no difference here.
+    on_both(|database| if database.kind() == "postgres" { check(&database) } else { on_postgres(|| check(&database)) });
 }

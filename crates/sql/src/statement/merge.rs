@@ -162,9 +162,20 @@ impl Merge<'_> {
         })
     }
 
-    /// The number of staged rows that are not rejected.
-    pub fn count_usable(&self) -> Result<String, InvalidName> {
-        Ok(format!("select count(*) from {} u", self.usable()?))
+    /// One row with two numbers: how many rows are staged, and how many of them are rejected.
+    pub fn count_staged(&self) -> Result<String, InvalidName> {
+        let rejected = self.reason("s")?.map_or_else(|| "0".to_owned(), |reason| format!("count({reason})"));
+        Ok(format!("select count(*), {rejected} from {} s", self.stage))
+    }
+
+    /// Whether there is another row with the key of a usable row that is marked: one row when there is, none when not.
+    pub fn find_marked_duplicate(&self) -> Result<String, InvalidName> {
+        let (usable, same) = (self.usable()?, equal_keys(self.dialect, "m", "u", &self.key)?);
+        Ok(format!(
+            "select 1 from {usable} m join {usable} u on {same} where {} and (m.{FILE_COLUMN}, m.{RECORD_COLUMN}) <> \
+             (u.{FILE_COLUMN}, u.{RECORD_COLUMN}) limit 1",
+            self.marked("m")?
+        ))
     }
 
     /// Whether a key occurs twice among the usable rows: one row when it does, none when not.

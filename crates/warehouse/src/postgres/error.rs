@@ -17,9 +17,7 @@ pub(super) fn of_statement(error: &PostgresError, sql: Option<&Translated<'_>>) 
     let told = error.message.strip_prefix("postgres ").and_then(|told| told.split_once(": ")).map(|(_, told)| told);
     let message = match kind {
         WarehouseErrorKind::Interrupted => "the statement was stopped".to_owned(),
-        WarehouseErrorKind::Statement | WarehouseErrorKind::LimitExceeded if advice.is_none() => {
-            told.unwrap_or(&error.message).to_owned()
-        }
+        kind if kind.is_of_statement() && advice.is_none() => told.unwrap_or(&error.message).to_owned(),
         _ => advice.map_or_else(|| error.message.clone(), |advice| format!("{}; {advice}", error.message)),
     };
     WarehouseError {
@@ -62,6 +60,7 @@ fn decide(code: &str) -> (WarehouseErrorKind, Option<&'static str>) {
         "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => (Kind::Lost, Some("run again")),
         "53100" => (Kind::Storage, Some("the server's disk is full: make room and run again")),
         "54000" => (Kind::LimitExceeded, None),
+        "23505" => (Kind::Duplicate, None),
         "53200" => (Kind::Storage, Some("the server lacks memory: lower its `work_mem`, and run again")),
         "42501" => (Kind::Statement, Some("grant the role what is missing: `thalweg grants` writes a script")),
         _ => match code.get(..2) {
@@ -80,7 +79,7 @@ mod tests {
     fn codes_have_kinds() {
         for (code, expected) in [
             ("42601", WarehouseErrorKind::Statement),
-            ("23505", WarehouseErrorKind::Statement),
+            ("23505", WarehouseErrorKind::Duplicate),
             ("25006", WarehouseErrorKind::Statement),
             ("40001", WarehouseErrorKind::Conflict),
             ("40P01", WarehouseErrorKind::Conflict),

@@ -210,7 +210,7 @@ fn single(connection: &mut PostgresConnection, sql: &str) -> Result<Option<Strin
 
 /// Whether nothing is wrong with the statement itself.
 fn is_of_others(error: &WarehouseError) -> bool {
-    !matches!(error.kind, WarehouseErrorKind::Statement | WarehouseErrorKind::DeadTransaction)
+    !error.kind.is_of_statement() && error.kind != WarehouseErrorKind::DeadTransaction
 }
 
 fn lost(name: &str, reader: &str, error: &WarehouseError) -> WarehouseError {
