@@ -350,7 +350,7 @@ fn parts(
     let mut inputs = WithStages { inputs: &known, stages: BTreeMap::new() };
     let mut parts = Vec::with_capacity(split.stages.len() + 1);
     for stage in &split.stages {
-        let shape = Shape::read(&stage.text, &DuckDb, &inputs, &stage.key);
+        let shape = stage.shape(&DuckDb, &inputs);
         let name = stage_name(&stage.name);
         database.run(&format!("create or replace table {name} as {}", stage.text))?;
         let columns = database.describe(&format!("select * from {name}"))?;

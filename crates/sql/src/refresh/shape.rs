@@ -150,6 +150,24 @@ impl Shape {
         Some(self)
     }
 
+    /// The same with fewer columns as K, if these are among them: these, and what their tables have beside them. A change of another table
+    /// finds these by what it shares with them, and would have to look up the others row by row.
+    #[must_use]
+    pub fn found_by(self, names: &[String]) -> Self {
+        let homes = |position: &usize| self.columns.homes(self.tree.root.columns[*position].id);
+        let wanted = |position: &&usize| names.contains(&self.tree.names[**position]);
+        let at_hand: BTreeSet<ColumnId> = self.key.positions.iter().filter(wanted).flat_map(homes).collect();
+        let has = |position: &&usize| homes(position).is_subset(&at_hand);
+        let positions: Vec<usize> = self.key.positions.iter().filter(has).copied().collect();
+        let reason = "what its subqueries look for".to_owned();
+        match self.clone().with_key(&positions) {
+            Some(shape) if positions.len() < self.key.positions.len() => {
+                Self { key: Key { positions, reason }, ..shape }
+            }
+            _ => self,
+        }
+    }
+
     /// The same without some rules: wrong, and only for tests that show that it would be noticed.
     #[must_use]
     pub fn without(mut self, rules: SwitchedOff) -> Self {

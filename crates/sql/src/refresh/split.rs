@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::block::{Block, BlockKind, Limited, OrderBy};
 use super::columns::{Columns, Definition};
 use super::key::{any_known, hidden_groups};
-use super::relation::{ColumnId, InputTable, InputTables, Kind, Relation, Scalar, Tree};
+use super::relation::{ColumnId, InputTable, InputTables, Kind, Obstacle, Relation, Scalar, Tree};
 use super::restricted::replaced;
+use super::shape::Shape;
 use super::summed::Summing;
 use super::weight::{Weighed, Weight, weigh};
 use crate::dialect::{Dialect, InvalidName};
@@ -71,6 +72,8 @@ pub struct Stage {
     pub columns: Vec<String>,
     /// Columns that identify a row, where that is proven; empty otherwise.
     pub key: Vec<String>,
+    /// Columns of its key that a change finds quickly, where the others would have to be looked up for it in other tables; empty otherwise.
+    pub found_by: Vec<String>,
     /// Whether it always has one row.
     pub one_row: bool,
     /// Why it is kept: what could not be followed without.
@@ -83,6 +86,11 @@ impl Stage {
     /// The parts of the name under which texts read it.
     pub fn table(&self) -> Vec<String> {
         stage_table(&self.name)
+    }
+
+    /// What refresh makes of it.
+    pub fn shape(&self, dialect: &dyn Dialect, inputs: &dyn InputTables) -> Result<Shape, Obstacle> {
+        Ok(Shape::read(&self.text, dialect, inputs, &[])?.found_by(&self.found_by))
     }
 }
 
@@ -298,6 +306,7 @@ impl Splitter<'_> {
                     text: found.text,
                     columns: columns.clone(),
                     key,
+                    found_by: Vec::new(),
                     one_row,
                     reason,
                     summing: None,

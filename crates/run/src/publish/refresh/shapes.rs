@@ -22,6 +22,11 @@ pub struct Full {
 }
 
 impl Full {
+    /// What stands in the way in a text.
+    pub fn of(obstacle: Obstacle) -> Self {
+        Self { reason: obstacle.reason.clone(), obstacle: Some(obstacle) }
+    }
+
     fn because(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), obstacle: None }
     }
@@ -103,8 +108,7 @@ pub fn read_shape(
         return Err(Full::because("its text cannot be put together"));
     };
     let known = KnownTables { project, tables, dialect };
-    Shape::read(text, dialect, &known, &facts.model.primary_key)
-        .map_err(|obstacle| Full { reason: obstacle.reason.clone(), obstacle: Some(obstacle) })
+    Shape::read(text, dialect, &known, &facts.model.primary_key).map_err(Full::of)
 }
 
 fn read_split(

@@ -164,7 +164,7 @@ impl Publication<'_> {
             let name = stage_name(&table, &stage.name);
             let state = self.stages.get(&name).cloned();
             let shape = match &state {
-                Some(_) => self.part_shape(&stage.text, &[], &gathered),
+                Some(_) => self.stage_shape(stage, &gathered),
                 None => Err(Full { reason: "it is not built yet".to_owned(), obstacle: None }),
             };
             if let Some(state) = state {
@@ -267,8 +267,14 @@ impl Publication<'_> {
         let dialect = self.database.dialect;
         let known = KnownTables { project: self.project, tables: &self.tables, dialect };
         let inputs = WithStages { inputs: &known, stages: gathered.tables.clone() };
-        Shape::read(text, dialect, &inputs, key)
-            .map_err(|obstacle| Full { reason: obstacle.reason.clone(), obstacle: Some(obstacle) })
+        Shape::read(text, dialect, &inputs, key).map_err(Full::of)
+    }
+
+    fn stage_shape(&self, stage: &Stage, gathered: &Gathered) -> Result<Shape, Full> {
+        let dialect = self.database.dialect;
+        let known = KnownTables { project: self.project, tables: &self.tables, dialect };
+        let inputs = WithStages { inputs: &known, stages: gathered.tables.clone() };
+        stage.shape(dialect, &inputs).map_err(Full::of)
     }
 
     fn given<'a>(&self, text: &str, shape: &'a Result<Shape, Full>, gathered: &'a Gathered) -> GivenInputs<'a> {
@@ -497,7 +503,7 @@ impl Publication<'_> {
             return Ok((TableState { refreshed_run: self.run, ..old }, Change::None));
         }
         step.reason = format!("{} changed", shown(&changed));
-        let shape = self.part_shape(&stage.text, &[], gathered);
+        let shape = self.stage_shape(stage, gathered);
         let given = self.given(&stage.text, &shape, gathered);
         let mut attempt = Attempt::InFull(String::new());
         if stage.summing.is_some() {

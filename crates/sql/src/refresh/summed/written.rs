@@ -118,9 +118,10 @@ impl Written {
             // Two expressions that are written alike are one.
             groups.push(columns.key(self.piece(key)));
         }
+        let mut found_by = Vec::with_capacity(self.apart.len());
         for (table, column) in &self.apart {
             let (table, column) = (dialect.quote_identifier(table)?, dialect.quote_identifier(column)?);
-            columns.key(&format!("{table}.{column}"));
+            found_by.push(columns.key(&format!("{table}.{column}")));
         }
         let mut places: Vec<(Range<usize>, String)> = Vec::with_capacity(summed.pieces.len() + 2);
         for piece in &summed.pieces {
@@ -164,7 +165,7 @@ impl Written {
         if columns.add_scales(dialect, typing).is_none() {
             return Ok(None);
         }
-        Ok(Some((self.stage(dialect, &columns)?, outer)))
+        Ok(Some((Stage { found_by, ..self.stage(dialect, &columns)? }, outer)))
     }
 
     fn stage(&self, dialect: &dyn Dialect, columns: &StageColumns) -> Result<Stage, InvalidName> {
@@ -220,6 +221,7 @@ impl Written {
             columns: names,
             one_row: keys.is_empty(),
             key: keys,
+            found_by: Vec::new(),
             reason: reason.to_owned(),
             summing: Some(summing),
         })
