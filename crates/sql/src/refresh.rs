@@ -18,6 +18,7 @@ mod found;
 mod key;
 mod lookups;
 mod merged;
+mod near;
 mod outline;
 mod push;
 mod regroup;

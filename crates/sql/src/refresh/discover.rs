@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::clock::{ClockChanges, clock_name, places_in, reads_clock};
-use super::columns::{Columns, Definition, ids, makes_rows};
+use super::columns::{Columns, ids, makes_rows};
 use super::found::{Differing, Found, FoundKind, FoundRef, Pairs, Which};
 use super::relation::{
     Aggregate, Apply, ApplyKind, ColumnId, Join, JoinKind, Kind, Obstacle, Relation, Scalar, SetOperator, Tree,
 };
 use super::rule::{Rule, SwitchedOff};
 
-type Needed = BTreeSet<ColumnId>;
+pub(super) type Needed = BTreeSet<ColumnId>;
 
 /// What discovery looks at.
 pub(super) struct Finder<'a> {
@@ -226,22 +226,6 @@ impl Finder<'_> {
         Found::new(FoundKind::Rows { table, places: needed.iter().map(place).collect(), which }, needed.iter().copied())
     }
 
-    /// Whether a known condition asks for particular values of tables that are near.
-    fn is_worth_a_look(&self, condition: &Scalar) -> bool {
-        let near = |home: &ColumnId| match self.columns.definition(*home) {
-            Definition::Table(table, _) => self.near.get(*table) == Some(&true),
-            _ => false,
-        };
-        let homes: Needed = condition.columns().into_iter().flat_map(|column| self.columns.homes(column)).collect();
-        self.chosen.is_none() && !homes.is_empty() && homes.iter().all(near) && self.is_particular(condition)
-    }
-
-    /// Whether a condition asks for particular values, as far as its text shows.
-    fn is_particular(&self, condition: &Scalar) -> bool {
-        let Scalar::Text(text) = condition else { return false };
-        self.tree.text.get(text.span.clone()).is_some_and(asks_for_values)
-    }
-
     /// The conditions worth keeping, and the columns then needed below: those that ask of no scan that is not read anyhow, and those that few
     /// rows satisfy where that is cheap to see.
     fn kept(&self, input: &Relation, conditions: &[Scalar], needed: &Needed) -> (Vec<Scalar>, Needed) {
@@ -299,7 +283,7 @@ impl Finder<'_> {
     }
 
     /// The conditions of a join that can be tested, and the columns needed of either side, without and with them.
-    fn sides(&self, left: &Relation, right: &Relation, on: &[Scalar], needed: &Needed) -> Sides {
+    pub(super) fn sides(&self, left: &Relation, right: &Relation, on: &[Scalar], needed: &Needed) -> Sides {
         let (left_ids, right_ids) = (ids(left), ids(right));
         let on: Vec<Scalar> = on
             .iter()
@@ -507,61 +491,6 @@ impl Finder<'_> {
         Ok(Found::union(found, needed))
     }
 
-    /// The conditions by which a row must have a partner in what a subquery reads, where few have one and it is cheap to see.
-    fn tested(&self, apply: &Apply, needed: &Needed) -> Option<Sides> {
-        if apply.kind != ApplyKind::Semi || !self.narrows(&apply.right) {
-            return None;
-        }
-        let sides = self.sides(&apply.left, &apply.right, &apply.on, needed);
-        is_linked(&sides.on).then_some(sides)
-    }
-
-    /// Those of some rows that have a partner in a relation.
-    fn with_partner(
-        &self,
-        rows: FoundRef,
-        relation: &Relation,
-        on: &[Scalar],
-        of: &Needed,
-        needed: &Needed,
-    ) -> FoundRef {
-        let partners = self.rows(relation, of);
-        if rows.is_nothing() || partners.is_nothing() {
-            return Found::nothing(needed);
-        }
-        let columns = rows.columns.clone();
-        let kind = FoundKind::Partnered { input: rows, partners, on: on.to_vec() };
-        Found::narrow(Found::new(kind, columns), needed)
-    }
-
-    /// Whether a relation asks for particular values of what is near or chosen, so that few rows have a partner in it.
-    fn narrows(&self, relation: &Relation) -> bool {
-        let narrow = |relation: &Relation, conditions: &[Scalar]| {
-            let known = |scalar: &&Scalar| self.columns.all_known(scalar) && !reads_clock(scalar, self.tree);
-            (self.few(relation) || self.near_only(relation))
-                && conditions.iter().filter(known).any(|one| self.is_particular(one))
-        };
-        match &relation.kind {
-            Kind::Filter { input, conditions } => narrow(input, conditions) || self.narrows(input),
-            Kind::Project { input, .. } | Kind::Distinct { input } => self.narrows(input),
-            _ => false,
-        }
-    }
-
-    /// Whether all that a relation reads are rows of tables that are near, as they are.
-    fn near_only(&self, relation: &Relation) -> bool {
-        match &relation.kind {
-            Kind::Scan { table } => self.near.get(*table) == Some(&true),
-            Kind::Filter { input, .. } | Kind::Project { input, .. } | Kind::Distinct { input } => {
-                self.near_only(input)
-            }
-            Kind::Join(Join { left, right, kind: JoinKind::Inner, lateral: false, .. }) => {
-                self.near_only(left) && self.near_only(right)
-            }
-            _ => false,
-        }
-    }
-
     /// The rows of the left with a touched partner; of either side only those with NULL in a column.
     fn partners(
         &self,
@@ -578,6 +507,21 @@ impl Finder<'_> {
                 .filter(|column| all.contains(column) && self.columns.is_known(*column))
                 .collect()
         };
+        if left_null.is_none()
+            && right_null.is_none()
+            && let Some(columns) = self.stand_ins(on, &sides.left, &right_ids)
+        {
+            let of: Needed = columns.iter().map(|(_, right)| *right).collect();
+            let driving = self.touched(&apply.right, &of)?;
+            if driving.is_nothing() {
+                return Ok(None);
+            }
+            // Nothing is equal to NULL.
+            let kind = FoundKind::Filled { input: Found::narrow(driving, &of) };
+            let filled = Found::distinct(Found::new(kind, of));
+            let kind = FoundKind::Renamed { input: filled, columns, null: Vec::new() };
+            return Ok(Some(Found::new(kind, sides.left.iter().copied())));
+        }
         let mut driving = self.touched(&apply.right, &union(&of(&right_ids), &right_null.into_iter().collect()))?;
         if driving.is_nothing() {
             return Ok(None);
@@ -717,12 +661,12 @@ impl Finder<'_> {
 }
 
 /// The columns needed of the two sides of a join.
-struct Sides {
-    left: Needed,
-    right: Needed,
-    left_on: Needed,
-    right_on: Needed,
-    on: Vec<Scalar>,
+pub(super) struct Sides {
+    pub(super) left: Needed,
+    pub(super) right: Needed,
+    pub(super) left_on: Needed,
+    pub(super) right_on: Needed,
+    pub(super) on: Vec<Scalar>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -739,28 +683,6 @@ impl Sides {
             Side::Right => (&self.right, &self.right_on, &self.left, &self.left_on),
         }
     }
-}
-
-/// Whether conditions link rows by an equality.
-fn is_linked(on: &[Scalar]) -> bool {
-    on.iter().any(|condition| matches!(condition, Scalar::Equal(..)))
-}
-
-/// Whether a condition asks for particular values, as far as its text shows: most rows do not satisfy it then.
-fn asks_for_values(condition: &str) -> bool {
-    let text = condition.to_ascii_lowercase();
-    let equal = text.match_indices('=').any(|(at, _)| {
-        let before = text[..at].trim_end().chars().next_back();
-        !before.is_none_or(|one| "<>!=~".contains(one)) && !text[at + 1..].starts_with(['=', '>'])
-    });
-    let mut words = text.split(|one: char| !one.is_alphanumeric() && one != '_');
-    let mut negated = false;
-    let listed = words.any(|word| {
-        let found = ["in", "like", "ilike", "between"].contains(&word) && !negated;
-        negated = word == "not";
-        found
-    });
-    equal || listed
 }
 
 fn inner(driving: FoundRef, other: FoundRef, on: Vec<Scalar>) -> Pairs {

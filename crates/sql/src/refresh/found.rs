@@ -35,6 +35,8 @@ pub(super) enum FoundKind {
     Differing { input: FoundRef, expressions: Vec<Differing> },
     /// Rows with NULL in a column.
     Null { input: FoundRef, column: ColumnId },
+    /// Rows without NULL in any column.
+    Filled { input: FoundRef },
     /// Computed columns beside those handed on.
     Project { input: FoundRef, computed: Vec<(ColumnId, Scalar)> },
     /// Columns under other identities: pairs of (new, old), and columns that are NULL with one of whose type they are.
@@ -93,6 +95,7 @@ impl Found {
             FoundKind::Filter { input, .. }
             | FoundKind::Differing { input, .. }
             | FoundKind::Null { input, .. }
+            | FoundKind::Filled { input }
             | FoundKind::Project { input, .. }
             | FoundKind::Renamed { input, .. }
             | FoundKind::Distinct { input } => vec![input],

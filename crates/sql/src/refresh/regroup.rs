@@ -43,6 +43,7 @@ impl Regrouping {
             FoundKind::Differing { input, expressions } => {
                 FoundKind::Differing { input: self.visit(input), expressions: expressions.clone() }
             }
+            FoundKind::Filled { input } => FoundKind::Filled { input: self.visit(input) },
             FoundKind::Null { input, column } => FoundKind::Null { input: self.visit(input), column: *column },
             FoundKind::Project { input, computed } => {
                 FoundKind::Project { input: self.visit(input), computed: computed.clone() }

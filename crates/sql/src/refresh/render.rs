@@ -232,6 +232,11 @@ impl Draft<'_, '_> {
             FoundKind::Null { input, column } => {
                 format!("select {columns} from {} i where {} is null", self.relation(input)?, name(*column))
             }
+            FoundKind::Filled { input } => {
+                let filled: Vec<String> =
+                    found.columns.iter().map(|column| format!("{} is not null", name(*column))).collect();
+                format!("select {columns} from {} i where {}", self.relation(input)?, filled.join(" and "))
+            }
             FoundKind::Project { input, computed } => {
                 let from = self.relation(input)?;
                 let of = |column: ColumnId| match computed.iter().find(|(computed, _)| *computed == column) {
