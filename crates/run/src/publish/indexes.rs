@@ -191,9 +191,12 @@ impl Publication<'_> {
         self.make_index(&NewIndex { name, table: &table, columns: &columns, unique, after_run })
     }
 
-    /// The statement that makes the index of the key of a store table, where it fails when two rows share a key.
-    pub fn distinct_index(&self, merge: &Merge<'_>, physical: &str) -> Result<Option<String>, RunError> {
+    /// The index of the key of a store table that this run makes, and the statement that makes it, where that fails when two rows share a key.
+    pub fn distinct_index(&self, merge: &Merge<'_>, physical: &str) -> Result<Option<(String, String)>, RunError> {
         let dialect = self.database.dialect;
+        if self.physical_tables().any(|standing| standing == physical) {
+            return Ok(None);
+        }
         let typed = |name: &String| {
             let column = merge.columns.iter().find(|column| column.name == *name)?;
             Some((name.clone(), column.engine_type.clone()))
@@ -205,7 +208,8 @@ impl Publication<'_> {
             Wanted { physical: physical.to_owned(), columns: merge.key.clone(), unique: false, after_run: None };
         let name = wanted.name(dialect.longest_name().unwrap_or(usize::MAX));
         let index = NewIndex { name: &name, table: &merge.target, columns: &columns, unique: true, after_run: None };
-        self.database.name(dialect.create_index(&index, false))
+        let statement = self.database.name(dialect.create_index(&index, false))?;
+        Ok(statement.map(|statement| (name, statement)).filter(|(name, _)| !self.indexed.contains(name)))
     }
 
     /// What is wanted and does not stand, and what stands and is not wanted.

@@ -257,7 +257,7 @@ pub fn generated(table: &TableName, error: RunError) -> RunError {
         RunError::Table { error, .. } => {
             RunError::Incremental { table: table.clone(), reason: first_line(&error.message) }
         }
-        RunError::Warehouse(error) if error.kind == WarehouseErrorKind::Statement => {
+        RunError::Warehouse(error) if error.kind.is_of_statement() => {
             RunError::Incremental { table: table.clone(), reason: first_line(&error.message) }
         }
         other => other,

@@ -226,7 +226,7 @@ impl Publication<'_> {
     /// made anyway: to look first takes as long as to write the rows. `None`, and nothing done, where there are such rows or no index
     /// can tell.
     fn fill_distinct(&mut self, merge: &Merge<'_>, physical: &str, counts: Counts) -> Result<Option<Merged>, RunError> {
-        let Some(index) = self.distinct_index(merge, physical)? else { return Ok(None) };
+        let Some((index, statement)) = self.distinct_index(merge, physical)? else { return Ok(None) };
         let winners = self.database.name(merge.winners(false))?;
         self.database.savepoint(FILLING)?;
         let filled = self.fill(merge, counts, &winners).and_then(|merged| {
@@ -235,7 +235,7 @@ impl Publication<'_> {
             if merged.counts.unchanged > 0 && self.database.any(&sql)? {
                 return Ok(None);
             }
-            self.database.execute(&index)?;
+            self.database.execute(&statement)?;
             Ok(Some(merged))
         });
         let filled = match filled {
@@ -243,7 +243,10 @@ impl Publication<'_> {
             filled => filled?,
         };
         match filled {
-            Some(_) => self.database.analyze(&merge.target, false)?,
+            Some(_) => {
+                self.indexed.insert(index);
+                self.database.analyze(&merge.target, false)?;
+            }
             None => self.database.rollback_to(FILLING)?,
         }
         self.database.release(FILLING)?;

@@ -283,3 +283,25 @@ fn a_key_that_the_source_does_not_keep_is_kept_in_the_store() {
     // Where the rows come from makes no difference here.
     on_both(|database| if database.kind() == "postgres" { check(&database) } else { on_postgres(|| check(&database)) });
 }
+
+#[test]
+fn a_table_may_be_empty_at_first_and_in_between() {
+    let check = |database: &Database| {
+        database.run("create table note (id bigint primary key, body varchar(40))");
+        let reader = database.project("streams: { note: { max_delete_ratio: 1 } }\n");
+        for round in 0..2 {
+            reader.load();
+            reader.assert_same("note", "id, body", "true");
+            database.run(&format!("insert into note values (1, 'one {round}'), (2, null)"));
+            let filled = reader.load();
+            assert_eq!(step(&filled, "store.note").counts.inserted, 2, "in round {round}");
+            reader.assert_same("note", "id, body", "true");
+            database.run("delete from note");
+        }
+        database.run("drop table note");
+    };
+    on_both(|database| {
+        check(&database);
+        on_postgres(|| check(&database));
+    });
+}
