@@ -60,17 +60,22 @@ impl Refresh<'_> {
 
     fn by_keys(&mut self, affected: &str, gone: &[Cells], come: &[Cells]) -> Result<Refreshed, Wrong> {
         let columns = self.shape.key_columns().to_vec();
-        let list: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
-        let keys = match self.database.ask(&format!("select {} from {affected}", list.join(", "))) {
-            Ok(keys) => keys,
-            Err(error) => return Err(("affected keys", format!("cannot be read: {}", error.message))),
-        };
         let places: Option<Vec<usize>> = columns
             .iter()
             .map(|name| self.full.names.iter().position(|other| other.eq_ignore_ascii_case(name)))
             .collect();
         let Some(places) = places else {
             return Err(("key columns", format!("K {columns:?} is not among {:?}", self.full.names)));
+        };
+        // Compared are values: of a branch of a union they may have fewer digits behind the point than in what it ends up in.
+        let typed = |(name, place): (&String, &usize)| match self.full.types[*place].strip_prefix("Decimal128") {
+            Some(digits) => format!("cast({} as decimal{digits})", quoted(name)),
+            None => quoted(name),
+        };
+        let list: Vec<String> = columns.iter().zip(&places).map(typed).collect();
+        let keys = match self.database.ask(&format!("select {} from {affected}", list.join(", "))) {
+            Ok(keys) => keys,
+            Err(error) => return Err(("affected keys", format!("cannot be read: {}", error.message))),
         };
         let key_of = |row: &Cells| -> Cells { places.iter().map(|at| row[*at].as_deref().map(plain)).collect() };
         let set: BTreeSet<Cells> =
