@@ -4,7 +4,7 @@ use arrow::array::{Array, Float32Array, Float64Array};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use thalweg_duck::{Connection, Engine, EngineError, Settings};
+use thalweg_duck::{Connection, Engine, EngineError, ErrorKind, Settings};
 use thalweg_sql::refresh::split::STAGE_SCHEMA;
 
 use crate::schema::{Table, quoted};
@@ -41,6 +41,17 @@ impl Database {
         connection.execute("create schema changes", &[])?;
         connection.execute(&format!("create schema {STAGE_SCHEMA}"), &[])?;
         Ok(Self { connection, time: "now()".to_owned() })
+    }
+
+    /// Opens another in the place of one that an error inside the engine has stopped for good; whether it had.
+    pub fn mend(&mut self) -> Result<bool, EngineError> {
+        match self.run("select 1") {
+            Err(error) if error.kind == ErrorKind::Fatal => {
+                *self = Self::open()?;
+                Ok(true)
+            }
+            other => other.map(|()| false),
+        }
     }
 
     /// Sets the time that queries read with `now()`: a literal.

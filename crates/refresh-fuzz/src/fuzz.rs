@@ -61,6 +61,11 @@ pub fn fuzz(
         let (case, constructs, choices) = random_case(seed, number);
         let verdict = check_by(database, &case, change);
         tally.add(&verdict, &constructs);
+        // Without one that works there is nothing to compare.
+        match database.mend() {
+            Ok(stopped) => tally.stopped += usize::from(stopped),
+            Err(_) => return (tally, failures),
+        }
         if let Verdict::Wrong(fault) = verdict {
             let small = shrink(database, &case, fault.kind, &choices, attempts, change);
             let fault = match check_by(database, &small, change) {

@@ -31,6 +31,8 @@ pub struct Tally {
     pub full: BTreeMap<String, usize>,
     /// Generated statements that failed, by error, with one statement.
     pub failed: BTreeMap<String, (usize, String)>,
+    /// Cases at which the engine stopped for good by an error inside it, so that there had to be another.
+    pub stopped: usize,
     /// By construct of the query: cases refreshed by keys, cases refreshed in full.
     pub constructs: BTreeMap<&'static str, (usize, usize)>,
 }

@@ -234,13 +234,12 @@ impl Publication<'_> {
         }
     }
 
-    /// Rows of a physical table that had so many before. An engine that knows is asked; where it would have to read the table, the counts
-    /// of what was done are believed.
+    /// Rows of a physical table that had so many before, by the counts of what was done. Where these do not add up, it is counted.
     pub fn rows_after(&mut self, physical: &str, before: u64, counts: &Counts) -> Result<u64, RunError> {
         let reckoned = (before + counts.inserted).checked_sub(counts.deleted_by_mark + counts.deleted_missing);
         match reckoned {
-            Some(rows) if !self.database.dialect.knows_row_counts() => Ok(rows),
-            _ => {
+            Some(rows) => Ok(rows),
+            None => {
                 let quoted = self.physical(physical)?;
                 self.database.count(&format!("select count(*) from {quoted}"))
             }

@@ -196,7 +196,12 @@ impl Ledger {
 
 /// The number in the only row of an answer, `None` for NULL.
 fn one_number(rows: &Rows) -> Result<Option<i64>, WarehouseError> {
-    let column = rows.batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| batch.column(0));
+    number_in(rows, 0)
+}
+
+/// The number in a column of the only row of an answer, `None` for NULL.
+fn number_in(rows: &Rows, column: usize) -> Result<Option<i64>, WarehouseError> {
+    let column = rows.batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| batch.column(column));
     match column {
         None => Ok(None),
         Some(column) => match column.as_any().downcast_ref::<Int64Array>() {

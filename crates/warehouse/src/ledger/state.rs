@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 use super::rows::{
     ChangeLogRow, ConsumedRow, KnownTestRow, LandingRow, LeaseRow, PositionRow, RunRow, TableRow, TroubleRow,
 };
-use super::{LEDGER_SCHEMA, Ledger, one_number};
-use crate::contract::{Connection, WarehouseError};
+use super::{LEDGER_SCHEMA, Ledger, number_in};
+use crate::contract::{Connection, Value, WarehouseError};
 
 /// The ledger of a project as it stands.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -46,11 +46,16 @@ impl Ledger {
             return Ok(LedgerState { next_extract: 1, ..LedgerState::default() });
         };
         let troubles: Vec<TroubleRow> = if format < 2 { Vec::new() } else { self.select(connection, "", &[])? };
-        let last_run: Vec<RunRow> = self.select(connection, "order by run desc limit 1", &[])?;
-        let published = connection.query(
-            &format!("select max(run) from {LEDGER_SCHEMA}.runs where project = ? and state = 'published'"),
+        let newest = connection.query(
+            &format!(
+                "select max(run), max(case when state = 'published' then run end) from {LEDGER_SCHEMA}.runs where project = ?"
+            ),
             &self.with_project(&[]),
         )?;
+        let last_run: Vec<RunRow> = match number_in(&newest, 0)? {
+            Some(run) => self.select(connection, "and run = ?", &[Value::BigInt(run)])?,
+            None => Vec::new(),
+        };
         let lease: Vec<LeaseRow> = self.select(connection, "", &[])?;
         let tables: Vec<TableRow> = self.select(connection, "", &[])?;
         let consumed: Vec<ConsumedRow> = self.select(connection, "", &[])?;
@@ -61,7 +66,7 @@ impl Ledger {
         }
         Ok(LedgerState {
             last_run: last_run.into_iter().next(),
-            published_run: one_number(&published)?,
+            published_run: number_in(&newest, 1)?,
             epoch: lease.iter().map(|lease| lease.epoch).max().unwrap_or(0),
             tables: tables.into_iter().map(|table| (table.table_name.clone(), table)).collect(),
             consumed: consumed.into_iter().map(|row| ((row.reader, row.input), row.run)).collect(),
