@@ -83,10 +83,10 @@ impl<'a> Database<'a> {
 
     /// An error of the warehouse, with the table it happened at.
     pub fn error(&self, error: WarehouseError) -> RunError {
-        use WarehouseErrorKind::{DeadTransaction, Interrupted, LimitExceeded, Statement};
+        use WarehouseErrorKind::{DeadTransaction, Interrupted, Stopped};
         match error.kind {
             Interrupted => RunError::Cancelled,
-            Statement | DeadTransaction | LimitExceeded if !self.about.is_empty() => {
+            kind if !self.about.is_empty() && (kind.is_of_statement() || matches!(kind, DeadTransaction | Stopped)) => {
                 RunError::Table { table: self.about.clone(), error }
             }
             _ => RunError::Warehouse(error),

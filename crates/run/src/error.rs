@@ -90,8 +90,13 @@ impl RunError {
 
     /// Whether the connection to the warehouse is lost.
     pub fn is_lost(&self) -> bool {
-        use WarehouseErrorKind::{CommitUnknown, Lost};
-        matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if matches!(error.kind, Lost | CommitUnknown))
+        use WarehouseErrorKind::{CommitUnknown, Lost, Stopped};
+        match self {
+            // At a table, a statement of it is the cause, and would be again.
+            Self::Warehouse(error) => matches!(error.kind, Lost | CommitUnknown | Stopped),
+            Self::Table { error, .. } => matches!(error.kind, Lost | CommitUnknown),
+            _ => false,
+        }
     }
 
     /// Exit code of the command: 2 when it could not run, 1 when it ran and failed.

@@ -381,6 +381,9 @@ pub enum WarehouseErrorKind {
     Interrupted,
     /// The warehouse was written by a newer version, or is no warehouse.
     Incompatible,
+    /// The engine stopped for good by an error inside it, and the transaction with it: nothing of it happened. Another connection has
+    /// another engine.
+    Stopped,
     /// The disk is full or the file cannot be read or written.
     Storage,
 }

@@ -31,6 +31,34 @@ fn a_failing_statement_of_a_refresh_is_not_the_models_error() {
 }
 
 #[test]
+fn an_engine_that_stops_at_a_refresh_is_another_one() {
+    let history = History::undisturbed();
+    let project = history.before(2);
+    let failing = program().env("FAILPOINTS", "warehouse::stopped=return(_affected\" as)");
+    let build = finish(start(&failing, &project, &BUILD));
+    assert_eq!((build.code, build.state()), (Some(0), Some("published")), "{build:#?}");
+    for table in ["pres.by_country", "pres.by_product"] {
+        let step = step(&build, table);
+        assert_eq!(step[0].trim_end_matches("_difference"), "full", "{step:?}");
+        assert!(step[1].contains("a statement of its incremental refresh failed"), "{step:?}");
+    }
+    assert_same("stopped", &read_by_people(&history.after(2).published), &read_by_people(&State::published(&project)));
+}
+
+#[test]
+fn a_model_that_stops_the_engine_is_named() {
+    let history = History::undisturbed();
+    let project = history.before(1);
+    let failing = program().env("FAILPOINTS", "warehouse::stopped=return(pres.by_country.v)");
+    let build = finish(start(&failing, &project, &BUILD));
+    assert_eq!(build.code, Some(1), "{build:#?}");
+    let told = format!("{:?}", build.events);
+    assert!(told.contains("pres.by_country: failpoint warehouse::stopped"), "{told}");
+    build_well(&project);
+    assert_same("next", &read_by_people(&history.after(1).published), &read_by_people(&State::published(&project)));
+}
+
+#[test]
 fn a_build_is_killed_between_its_two_tries() {
     let project = History::undisturbed().before(2);
     let failing =

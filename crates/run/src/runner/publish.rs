@@ -10,6 +10,7 @@ use thalweg_sql::NodeKind;
 use thalweg_warehouse::ledger::{Microseconds, RejectState};
 use thalweg_warehouse::{Access, Connection, Wait, WarehouseError, WarehouseErrorKind};
 
+use super::reconnect::Link;
 use super::{Committing, Landed, Run, now, tell_waiting};
 use crate::change::Change;
 use crate::database::Database;
@@ -74,7 +75,7 @@ impl Run<'_> {
                 }
                 // Not the model's error: the run begins again, and this one is computed anew.
                 Err(RunError::Incremental { table, reason }) if !self.in_full.contains_key(&table) => {
-                    link.connection.rollback()?;
+                    link = self.undone(link)?;
                     fail::fail_point!("run::before-again");
                     (self.notes, self.failed) = before;
                     self.in_full.insert(table, format!("a statement of its incremental refresh failed: {reason}"));
@@ -106,7 +107,12 @@ impl Run<'_> {
                 if self.bench.is_cancelled() && !unknown {
                     return Err(RunError::Cancelled);
                 }
-                undone?;
+                match undone {
+                    Err(trouble) if trouble.kind == WarehouseErrorKind::Stopped => {
+                        link = self.reconnect(Some(link), &trouble.into())?.0;
+                    }
+                    undone => undone?,
+                }
                 let failed_run = match &error {
                     RunError::Warehouse(inner) => inner.kind.is_of_statement(),
                     RunError::Table { .. } | RunError::Incremental { .. } | RunError::Unbalanced { .. } => true,
@@ -146,6 +152,16 @@ impl Run<'_> {
         }
         outcome.seconds = self.started.elapsed().as_secs_f64();
         Ok(outcome)
+    }
+
+    /// A connection on which nothing is under way: the same one, or another where the engine has stopped.
+    fn undone(&mut self, mut link: Link) -> Result<Link, RunError> {
+        match link.connection.rollback() {
+            Err(trouble) if trouble.kind == WarehouseErrorKind::Stopped => {
+                Ok(self.reconnect(Some(link), &trouble.into())?.0)
+            }
+            undone => undone.map(|()| link).map_err(RunError::from),
+        }
     }
 
     /// What comes after the publication; when the run that readers see now was finished.

@@ -11,7 +11,8 @@ pub(super) fn of_statement(error: EngineError, sql: Option<&str>) -> WarehouseEr
         ErrorKind::DeadTransaction => WarehouseErrorKind::DeadTransaction,
         ErrorKind::Held => WarehouseErrorKind::Locked,
         ErrorKind::NotADatabase | ErrorKind::OtherVersion => WarehouseErrorKind::Incompatible,
-        ErrorKind::DiskFull | ErrorKind::File | ErrorKind::Fatal => WarehouseErrorKind::Storage,
+        ErrorKind::Fatal => WarehouseErrorKind::Stopped,
+        ErrorKind::DiskFull | ErrorKind::File => WarehouseErrorKind::Storage,
         ErrorKind::Memory | ErrorKind::Constraint | ErrorKind::Missing | ErrorKind::Statement => {
             WarehouseErrorKind::Statement
         }
@@ -23,7 +24,7 @@ pub(super) fn of_statement(error: EngineError, sql: Option<&str>) -> WarehouseEr
             "the statement needs more memory than the warehouse may use: raise `memory_limit` of the target ({})",
             error.message
         ),
-        ErrorKind::Fatal => format!("the warehouse had to stop: run again ({})", error.message),
+        ErrorKind::Fatal => format!("the engine stopped by an error inside it ({})", error.message),
         _ => error.message,
     };
     WarehouseError { kind, message, statement: sql.map(Box::from), position: error.position }

@@ -19,16 +19,27 @@ use crate::contract::{
 pub(super) struct DuckDbConnection {
     inner: thalweg_duck::Connection,
     display: String,
+    /// The engine stopped, as a test asked for.
+    stopped: bool,
 }
 
 impl DuckDbConnection {
     pub(super) fn new(inner: thalweg_duck::Connection, display: String) -> Self {
-        Self { inner, display }
+        Self { inner, display, stopped: false }
+    }
+
+    /// Does as an engine does that stops for good, once a statement with a certain text in it comes by.
+    fn check_stopped(&mut self, sql: &str) -> Result<(), WarehouseError> {
+        let wanted = fail::eval("warehouse::stopped", |text| text).flatten();
+        self.stopped |= wanted.is_some_and(|text| sql.contains(&text));
+        let message = "failpoint warehouse::stopped";
+        if self.stopped { Err(WarehouseError::new(WarehouseErrorKind::Stopped, message)) } else { Ok(()) }
     }
 }
 
 impl Connection for DuckDbConnection {
     fn begin(&mut self) -> Result<(), WarehouseError> {
+        self.check_stopped("begin")?;
         self.inner.begin().map_err(|error| of_statement(error, None))
     }
 
@@ -61,11 +72,13 @@ impl Connection for DuckDbConnection {
     }
 
     fn rollback(&mut self) -> Result<(), WarehouseError> {
+        self.check_stopped("rollback")?;
         self.inner.rollback().map_err(|error| of_statement(error, None))
     }
 
     fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, WarehouseError> {
         fail_point!("warehouse::statement");
+        self.check_stopped(sql)?;
         let begun = Instant::now();
         let changed = self.inner.execute(sql, &bind(parameters)).map_err(|error| of_statement(error, Some(sql)));
         told(begun, sql);
@@ -73,6 +86,7 @@ impl Connection for DuckDbConnection {
     }
 
     fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Rows, WarehouseError> {
+        self.check_stopped(sql)?;
         let begun = Instant::now();
         let answer = self.inner.query(sql, &bind(parameters)).map_err(|error| of_statement(error, Some(sql)))?;
         told(begun, sql);
