@@ -190,10 +190,12 @@ impl Publication<'_> {
         }
         let fills = rows_before == 0 && extract.again.is_none() && !self.has_tombstones(&merge)?;
         // In a database keys are keys: the index that is made of them will most likely agree.
-        if fills && stream.database.is_some() && merge.still_there.is_none() {
-            if let Some(merged) = self.fill_distinct(&merge, physical, counts)? {
-                return Ok(merged);
-            }
+        if fills
+            && stream.database.is_some()
+            && merge.still_there.is_none()
+            && let Some(merged) = self.fill_distinct(&merge, physical, counts)?
+        {
+            return Ok(merged);
         }
         let sql = self.database.name(merge.find_duplicate_key())?;
         let dedupe = self.database.any(&sql)?;
