@@ -248,12 +248,12 @@ impl Dialect for Postgres {
         true
     }
 
-    /// What is to be unique has all of its columns, and the engine refuses a text that is too long for that. Otherwise long texts stand in
-    /// no tree: only where a table is looked up by nothing else are they hashed.
     fn index_finds_duplicates(&self, columns: &[(String, String)]) -> bool {
         columns.iter().all(|(_, type_name)| is_short(type_name) || is_text(type_name))
     }
 
+    /// What is to be unique has all of its columns, and the engine refuses a text that is too long for that. Otherwise long texts stand in
+    /// no tree: only where a table is looked up by nothing else are they hashed.
     fn create_index(&self, index: &NewIndex<'_>, long: bool) -> Result<Option<String>, InvalidName> {
         let NewIndex { name, table, columns, unique, after_run } = *index;
         let quoted = |columns: &[&(String, String)]| -> Result<String, InvalidName> {
