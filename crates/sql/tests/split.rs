@@ -92,6 +92,10 @@ fn sums(sql: &str, tables: &Tables, dialect: &dyn Dialect, with_delta: bool) -> 
         };
         let linear: Vec<String> = summing.linear.iter().map(|name| name.join(".")).collect();
         let _ = writeln!(out, "sums {} linear in {}\n{}", stage.name, linear.join(", "), stage.text);
+        if !stage.found_by.is_empty() {
+            let shape = stage.shape(dialect, &known).expect("pieces are refreshed by keys");
+            let _ = writeln!(out, "replaced by {} ({})", shape.key_columns().join(", "), shape.key_reason());
+        }
         if with_delta {
             let changed = |name: &Vec<String>| {
                 let bag = |kind: &str| format!("{}_{kind}", name.join("_"));
