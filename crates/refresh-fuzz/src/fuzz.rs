@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use thalweg_duck::EngineError;
 use thalweg_sql::refresh::Shape;
 
 use crate::case::Case;
@@ -46,14 +47,14 @@ pub fn random_case(seed: u64, number: u64) -> (Case, BTreeSet<&'static str>, Vec
 
 /// Runs the cases of a seed, from a number on, until `go_on` says no (asked with the tally and the number of failures, those of the
 /// engine left out). `attempts` bounds how long a failing case is made smaller; `change` is what is done to shapes, nothing where refresh itself is to be
-/// proved.
+/// proved. An error where the engine cannot be opened again once it has stopped.
 pub fn fuzz(
     database: &mut Database,
     (seed, from): (u64, u64),
     attempts: usize,
     change: &dyn Fn(Shape) -> Shape,
     mut go_on: impl FnMut(&Tally, usize) -> bool,
-) -> (Tally, Vec<Failure>) {
+) -> Result<(Tally, Vec<Failure>), EngineError> {
     let mut tally = Tally::default();
     let mut failures = Vec::new();
     let mut number = from;
@@ -61,11 +62,6 @@ pub fn fuzz(
         let (case, constructs, choices) = random_case(seed, number);
         let verdict = check_by(database, &case, change);
         tally.add(&verdict, &constructs);
-        // Without one that works there is nothing to compare.
-        match database.mend() {
-            Ok(stopped) => tally.stopped += usize::from(stopped),
-            Err(_) => return (tally, failures),
-        }
         if let Verdict::Wrong(fault) = verdict {
             let small = shrink(database, &case, fault.kind, &choices, attempts, change);
             let fault = match check_by(database, &small, change) {
@@ -75,9 +71,11 @@ pub fn fuzz(
             let of_engine = [&case, &small].into_iter().all(|case| is_right_unoptimized(database, case, change));
             failures.push(Failure { number, fault, case: small, of_engine });
         }
+        // One that has stopped takes nothing any more, and nothing would be compared.
+        tally.stopped += usize::from(database.mend()?);
         number += 1;
     }
-    (tally, failures)
+    Ok((tally, failures))
 }
 
 /// Whether a case goes well without the engine's optimizer, which may change how long an answer takes and nothing else.

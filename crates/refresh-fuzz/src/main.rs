@@ -87,7 +87,7 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
             );
         }
         tally.cases < cases && failed < most && start.elapsed() < limit
-    });
+    })?;
     println!("seed {seed}, {:.1} s", start.elapsed().as_secs_f64());
     print!("{tally}");
     for failure in &failures {

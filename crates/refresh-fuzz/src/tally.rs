@@ -126,6 +126,9 @@ impl std::fmt::Display for Tally {
             "{} queries with stages: {} refreshes of stages by keys, {} of them by adding and subtracting, {} in full",
             self.staged, self.stages.0, self.added, self.stages.1
         )?;
+        if self.stopped > 0 {
+            writeln!(f, "{} cases at which the engine stopped by an error inside it", self.stopped)?;
+        }
         for (title, map) in
             [("obstacles", &self.obstacles), ("in full", &self.full), ("not taken by the engine", &self.invalid)]
         {

@@ -13,7 +13,7 @@ fn refreshes(seed: u64) {
     let mut database = Database::open().unwrap();
     let enough = |refreshes, failed| refreshes < REFRESHES && failed < 3;
     let (tally, failures) =
-        fuzz(&mut database, (seed, 0), 200, &|shape| shape, |tally, failed| enough(tally.refreshes(), failed));
+        fuzz(&mut database, (seed, 0), 200, &|shape| shape, |tally, failed| enough(tally.refreshes(), failed)).unwrap();
     let shown: Vec<String> = failures
         .iter()
         .map(|failure| {
