@@ -75,9 +75,10 @@ impl Run<'_> {
                 }
                 // Not the model's error: the run begins again, and this one is computed anew.
                 Err(RunError::Incremental { table, reason }) if !self.in_full.contains_key(&table) => {
-                    link = self.undone(link)?;
-                    fail::fail_point!("run::before-again");
                     (self.notes, self.failed) = before;
+                    link =
+                        self.undone(link, &RunError::Incremental { table: table.clone(), reason: reason.clone() })?;
+                    fail::fail_point!("run::before-again");
                     self.in_full.insert(table, format!("a statement of its incremental refresh failed: {reason}"));
                 }
                 // No statement's error yet: the indexes that hold texts may be in the way.
@@ -101,18 +102,13 @@ impl Run<'_> {
         let mut outcome = match published {
             Ok(outcome) => outcome,
             Err(error) => {
-                let undone = link.connection.rollback();
+                let undone = self.undone(link, &error);
                 let unknown =
                     matches!(&error, RunError::Warehouse(inner) if inner.kind == WarehouseErrorKind::CommitUnknown);
                 if self.bench.is_cancelled() && !unknown {
                     return Err(RunError::Cancelled);
                 }
-                match undone {
-                    Err(trouble) if trouble.kind == WarehouseErrorKind::Stopped => {
-                        link = self.reconnect(Some(link), &trouble.into())?.0;
-                    }
-                    undone => undone?,
-                }
+                let mut link = undone?;
                 let failed_run = match &error {
                     RunError::Warehouse(inner) => inner.kind.is_of_statement(),
                     RunError::Table { .. } | RunError::Incremental { .. } | RunError::Unbalanced { .. } => true,
@@ -154,12 +150,10 @@ impl Run<'_> {
         Ok(outcome)
     }
 
-    /// A connection on which nothing is under way: the same one, or another where the engine has stopped.
-    fn undone(&mut self, mut link: Link) -> Result<Link, RunError> {
+    /// A connection on which nothing is under way any more after an error: the same one, or another where the engine has stopped.
+    fn undone(&mut self, mut link: Link, error: &RunError) -> Result<Link, RunError> {
         match link.connection.rollback() {
-            Err(trouble) if trouble.kind == WarehouseErrorKind::Stopped => {
-                Ok(self.reconnect(Some(link), &trouble.into())?.0)
-            }
+            Err(trouble) if trouble.kind == WarehouseErrorKind::Stopped => Ok(self.reconnect(Some(link), error)?.0),
             undone => undone.map(|()| link).map_err(RunError::from),
         }
     }

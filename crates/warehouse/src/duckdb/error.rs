@@ -24,7 +24,9 @@ pub(super) fn of_statement(error: EngineError, sql: Option<&str>) -> WarehouseEr
             "the statement needs more memory than the warehouse may use: raise `memory_limit` of the target ({})",
             error.message
         ),
-        ErrorKind::Fatal => format!("the engine stopped by an error inside it ({})", error.message),
+        ErrorKind::Fatal => {
+            format!("an error inside the engine stopped it: ask for the same in another way ({})", error.message)
+        }
         _ => error.message,
     };
     WarehouseError { kind, message, statement: sql.map(Box::from), position: error.position }
