@@ -16,7 +16,7 @@
 //!   store.orders + 2, 2
 //! ```
 //!
-//! `replace by a, b` beside `key` chooses K, which else is chosen by the program. `with sums` keeps counts and sums by adding and subtracting. `expect` is `incremental`, `full: PART OF THE REASON`, or is not there. After a `round unread` the model is not refreshed.
+//! `replace by a, b` beside `key` chooses K, which else is chosen by the program. `on postgres` says whose words the query is in; without it they are DuckDB's, which others may understand. `with sums` keeps counts and sums by adding and subtracting. `expect` is `incremental`, `full: PART OF THE REASON`, or is not there. After a `round unread` the model is not refreshed.
 
 use crate::choice::Choices;
 use crate::history::{Change, Round, history};
@@ -39,6 +39,8 @@ pub enum Expected {
 pub struct Case {
     /// What it shows; lines.
     pub about: Vec<String>,
+    /// The engine whose words the query is in, as `type:` of a target names it; DuckDB's, where it is not said.
+    pub engine: Option<String>,
     /// How the model is to be refreshed.
     pub expected: Expected,
     /// The model's declared key, or empty.
@@ -81,6 +83,8 @@ impl Case {
             self.expected = Expected::Full(reason.to_owned());
         } else if line == "with sums" {
             self.sums = true;
+        } else if let (Some(engine), Place::Head) = (line.strip_prefix("on "), &place) {
+            self.engine = Some(engine.to_owned());
         } else if let Some(key) = line.strip_prefix("key ") {
             self.key = names(key);
         } else if let Some(columns) = line.strip_prefix("replace by ") {
@@ -142,6 +146,9 @@ impl Case {
         };
         for about in &self.about {
             push(&format!("-- {about}"));
+        }
+        if let Some(engine) = &self.engine {
+            push(&format!("on {engine}"));
         }
         match &self.expected {
             Expected::Any => {}
@@ -255,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let text = "-- it shows this\nexpect full: a reason\nkey id\nreplace by id, b\nwith sums\ntable store.\"Odd name\" (id INTEGER, a DECIMAL(10,2), \
+        let text = "-- it shows this\non postgres\nexpect full: a reason\nkey id\nreplace by id, b\nwith sums\ntable store.\"Odd name\" (id INTEGER, a DECIMAL(10,2), \
                     t INTEGER[]) key id\n  1, 'it''s, so', [1, 2]\ntable b (x DATE)\nquery\n  select 1\n\n  from b\nround unread\n  \
                     store.\"Odd name\" - 1, 'it''s, so', [1, 2]\n  b + null\nround\n";
         let case = Case::parse(text).unwrap();

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use thalweg_duck::EngineError;
-use thalweg_sql::dialect::duckdb::DuckDb;
+use thalweg_sql::dialect::Dialect;
 use thalweg_sql::refresh::split::STAGE_SCHEMA;
 use thalweg_sql::refresh::summed::{self, Summing, Typing};
 use thalweg_sql::refresh::{
@@ -12,6 +11,7 @@ use thalweg_sql::refresh::{
 
 use crate::case::Case;
 use crate::database::{Database, Rows, except_all};
+use crate::engine::Refusal;
 use crate::history::Change;
 use crate::refresh::{Refresh, shown};
 use crate::schema::{Row, Table, quoted};
@@ -74,25 +74,35 @@ pub struct Fault {
 }
 
 /// The tables of a case as the reader of queries sees them.
-struct Known<'a>(&'a [Table]);
+struct Known<'a> {
+    dialect: &'static dyn Dialect,
+    tables: Vec<(&'a Table, InputTable)>,
+}
+
+impl<'a> Known<'a> {
+    fn of(database: &Database, case: &'a Case) -> Self {
+        let seen = |table: &Table| InputTable {
+            columns: table
+                .columns
+                .iter()
+                .map(|column| (column.name.clone(), database.type_name(&column.engine_type)))
+                .collect(),
+            key: table.key.clone(),
+        };
+        let tables = case.tables.iter().map(|table| (table, seen(table))).collect();
+        Self { dialect: database.dialect(), tables }
+    }
+}
 
 impl InputTables for Known<'_> {
     fn table(&self, name: &[String]) -> Option<InputTable> {
-        let same = |table: &&Table| match name {
+        let same = |table: &Table| match name {
             [schema, table_name] => table.schema == *schema && table.name.eq_ignore_ascii_case(table_name),
             [table_name] => table.schema.is_empty() && table.name.eq_ignore_ascii_case(table_name),
             _ => false,
         };
-        self.0.iter().find(same).map(|table| InputTable {
-            columns: table.columns.iter().map(|column| (column.name.clone(), column.engine_type.clone())).collect(),
-            key: table.key.clone(),
-        })
+        self.tables.iter().find(|(table, _)| same(table)).map(|(_, seen)| seen.clone())
     }
-}
-
-/// Reads a query; for those who only want to know whether it can be refreshed.
-pub fn read(case: &Case) -> Result<Shape, String> {
-    Shape::read(&case.query, &DuckDb, &Known(&case.tables), &case.key).map_err(|obstacle| obstacle.reason)
 }
 
 /// Runs a case.
@@ -123,7 +133,8 @@ pub(crate) struct Part {
     pub(crate) stored: Rows,
 }
 
-fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) -> Result<Verdict, EngineError> {
+fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) -> Result<Verdict, Refusal> {
+    let known = &Known::of(database, case);
     let versions = match case.versions() {
         Ok(versions) => versions,
         Err(error) => return Ok(Verdict::Invalid(error)),
@@ -149,7 +160,7 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
     database.at(&time(0));
     // That the engine takes it matters in any case: a query that is none proves nothing.
     let written = database.ask(&case.query)?;
-    let text = match text_of(case) {
+    let text = match text_of(case, known) {
         Ok(text) => text,
         Err(reason) => return Ok(Verdict::Obstacle(reason)),
     };
@@ -166,7 +177,7 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
             Err(error) => return wrong(error.message),
         }
     };
-    let (mut parts, typed) = match parts(database, case, &text, change, first)? {
+    let (mut parts, typed) = match parts(database, case, known, &text, change, first)? {
         Ok(parts) => parts,
         Err(verdict) => return Ok(verdict),
     };
@@ -203,8 +214,7 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
         let mut changed_stages: BTreeMap<Vec<String>, ChangedInput> = BTreeMap::new();
         let mut over = false;
         let mut of_model = None;
-        let known = Known(&case.tables);
-        let with_stages = WithStages { inputs: &known, stages: typed.clone() };
+        let with_stages = WithStages { inputs: known, stages: typed.clone() };
         for (number, part) in parts.iter_mut().enumerate() {
             let full = database.ask(&part.text)?;
             if let (Some(whole), None) = (&whole, &part.stage)
@@ -270,7 +280,7 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
                     stages.push(refreshed);
                     if !over && part.stored.rows != full.rows {
                         // The engine's table of it, as it was.
-                        let changed = renew(database, number, name, &part.text, &full)?;
+                        let changed = renew(database, number, name, &part.text)?;
                         changed_stages.insert(vec![STAGE_SCHEMA.to_owned(), name.clone()], changed);
                     }
                 }
@@ -299,8 +309,8 @@ struct Text {
 }
 
 /// Full builds and refreshes answer the same text, in which ties are settled.
-fn text_of(case: &Case) -> Result<Text, String> {
-    match read_settled(&case.query, &DuckDb, &Known(&case.tables)) {
+fn text_of(case: &Case, known: &Known<'_>) -> Result<Text, String> {
+    match read_settled(&case.query, known.dialect, known) {
         Ok(settled) if settled.open.is_empty() => {
             Ok(Text { reads_clock: !settled.tree.clock.is_empty(), sql: settled.tree.text })
         }
@@ -319,14 +329,15 @@ fn key(parts: &[Part]) -> Vec<String> {
 fn parts(
     database: &mut Database,
     case: &Case,
+    known: &Known<'_>,
     text: &Text,
     change: &dyn Fn(Shape) -> Shape,
     first: Rows,
-) -> Result<Result<(Vec<Part>, Stages), Verdict>, EngineError> {
-    let known = Known(&case.tables);
+) -> Result<Result<(Vec<Part>, Stages), Verdict>, Refusal> {
+    let dialect = known.dialect;
     // What a part reads of the time is not followed.
-    let split = if text.reads_clock { Split::default() } else { Split::of(&text.sql, &DuckDb, &known, &case.key) };
-    let split = if text.reads_clock { split } else { with_sums(database, case, &text.sql, &known, split)? };
+    let split = if text.reads_clock { Split::default() } else { Split::of(&text.sql, dialect, known, &case.key) };
+    let split = if text.reads_clock { split } else { with_sums(database, case, &text.sql, known, split)? };
     // K as the case asks for, if it is known.
     let keyed = |shape: Shape, names: &[String]| -> Shape {
         let places: Option<Vec<usize>> = case
@@ -337,22 +348,22 @@ fn parts(
         places.and_then(|places| shape.clone().with_key(&places)).unwrap_or(shape)
     };
     if split.is_whole() {
-        return Ok(match read(case) {
+        return Ok(match Shape::read(&case.query, dialect, known, &case.key) {
             Ok(shape) => {
                 let shape = keyed(shape, &first.names);
                 let shape = Ok(change(shape));
                 let part = Part { stage: None, text: text.sql.clone(), shape, summing: None, stored: first };
                 Ok((vec![part], Stages::new()))
             }
-            Err(reason) => Err(Verdict::Obstacle(reason)),
+            Err(obstacle) => Err(Verdict::Obstacle(obstacle.reason)),
         });
     }
-    let mut inputs = WithStages { inputs: &known, stages: BTreeMap::new() };
+    let mut inputs = WithStages { inputs: known, stages: BTreeMap::new() };
     let mut parts = Vec::with_capacity(split.stages.len() + 1);
     for stage in &split.stages {
-        let shape = stage.shape(&DuckDb, &inputs);
+        let shape = stage.shape(dialect, &inputs);
         let name = stage_name(&stage.name);
-        database.run(&format!("create or replace table {name} as {}", stage.text))?;
+        database.make(&name, &stage.text)?;
         let columns = database.describe(&format!("select * from {name}"))?;
         let summing = stage.summing.clone().map(|summing| (summing, columns.clone()));
         inputs.stages.insert(stage.name.clone(), InputTable { columns, key: stage.key.clone() });
@@ -364,7 +375,7 @@ fn parts(
             stored: database.ask(&stage.text)?,
         });
     }
-    let shape = Shape::read(&split.rest, &DuckDb, &inputs, &case.key);
+    let shape = Shape::read(&split.rest, dialect, &inputs, &case.key);
     let stored = database.ask(&split.rest)?;
     if stored != first {
         let (gone, come) = (except_all(&first.rows, &stored.rows), except_all(&stored.rows, &first.rows));
@@ -394,13 +405,13 @@ fn with_sums(
     text: &str,
     known: &Known<'_>,
     split: Split,
-) -> Result<Split, EngineError> {
+) -> Result<Split, Refusal> {
     if !case.sums {
         return Ok(split);
     }
     let parts = if split.is_whole() { Split { stages: Vec::new(), rest: text.to_owned() } } else { split.clone() };
     let mut chosen = Vec::new();
-    for candidate in summed::candidates(&parts, &DuckDb, known) {
+    for candidate in summed::candidates(&parts, known.dialect, known) {
         let Some(summing) = &candidate.stage.summing else { continue };
         // Of two ways to keep a select each is taken now and then.
         let passed_over = !summing.pieces_of.is_empty() && text.len().is_multiple_of(2);
@@ -408,8 +419,9 @@ fn with_sums(
             continue;
         }
         let types = database.describe(&summing.probe)?;
-        let typing = Typing::of_probe(&DuckDb, summing, types.iter().map(|(_, engine_type)| engine_type.as_str()));
-        chosen.extend(typing.and_then(|typing| candidate.typed(&DuckDb, &typing)));
+        let typing =
+            Typing::of_probe(known.dialect, summing, types.iter().map(|(_, engine_type)| engine_type.as_str()));
+        chosen.extend(typing.and_then(|typing| candidate.typed(known.dialect, &typing)));
     }
     Ok(if chosen.is_empty() { split } else { summed::with(&parts, &chosen) })
 }
@@ -419,39 +431,37 @@ fn stage_name(stage: &str) -> String {
 }
 
 /// Gives a stage its new rows; what changed.
-fn renew(
-    database: &mut Database,
-    number: usize,
-    stage: &str,
-    text: &str,
-    full: &Rows,
-) -> Result<ChangedInput, EngineError> {
+fn renew(database: &mut Database, number: usize, stage: &str, text: &str) -> Result<ChangedInput, Refusal> {
     let name = stage_name(stage);
     let (before, after) = (format!("changes.sb{number}"), format!("changes.sa{number}"));
-    // `-0.0` and `0.0` are equal to the engine, and not identical.
-    let images: String = full
-        .names
+    let typed = database.describe(&format!("select * from {name}"))?;
+    let columns: Vec<String> = typed.iter().map(|(name, _)| quoted(name)).collect();
+    let columns = columns.join(", ");
+    // What is equal to the engine, and not identical, as `-0.0` and `0.0`.
+    let images: Vec<String> = typed
         .iter()
-        .zip(&full.types)
-        .filter(|(_, engine_type)| engine_type.starts_with("Float"))
-        .map(|(name, _)| format!(", {}::varchar", quoted(name)))
+        .map(|(name, engine_type)| (quoted(name), engine_type))
+        .filter_map(|(name, engine_type)| {
+            let image = database.dialect().identity_image(&name, engine_type);
+            (image != name).then(|| format!(", {image}"))
+        })
         .collect();
-    let columns = full.names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
-    let count = full.names.len() + images.matches("::varchar").count();
-    let places = (1..=count).map(|place| format!("c{place}")).collect::<Vec<_>>().join(", ");
-    let named =
-        full.names.iter().zip(1..).map(|(name, place)| format!("c{place} as {}", quoted(name))).collect::<Vec<_>>();
-    let named = named.join(", ");
-    database.run(&format!("create or replace table changes.new as {text}"))?;
+    let places: Vec<String> = (1..=typed.len() + images.len()).map(|place| format!("c{place}")).collect();
+    let named: Vec<String> =
+        typed.iter().zip(&places).map(|((name, _), place)| format!("{place} as {}", quoted(name))).collect();
+    let (images, places, named) = (images.concat(), places.join(", "), named.join(", "));
+    database.make("changes.new", text)?;
     for (made, from, without) in [(&before, &*name, "changes.new"), (&after, "changes.new", &*name)] {
-        database.run(&format!(
-            "create or replace table {made} as select {named} from (select {columns}{images} from {from} except all \
-             select {columns}{images} from {without}) as d({places})"
-        ))?;
+        database.make(
+            made,
+            &format!(
+                "select {named} from (select {columns}{images} from {from} except all select {columns}{images} from {without}) as d({places})"
+            ),
+        )?;
     }
     let old = format!("changes.so{number}");
-    database.run(&format!("create or replace table {old} as select * from {name}"))?;
-    database.run(&format!("create or replace table {name} as select * from changes.new"))?;
+    database.make(&old, &format!("select * from {name}"))?;
+    database.make(&name, "select * from changes.new")?;
     Ok(ChangedInput { before, after, old: Some(old) })
 }
 
@@ -479,10 +489,10 @@ fn surplus(one: &[Row], other: &[Row], places: &[usize]) -> Vec<Row> {
 fn give(
     database: &mut Database,
     case: &Case,
-    stocks: &[Stock],
+    stocks: &[Stock<'_>],
     unread: &[Change],
     shape: Option<&Shape>,
-) -> Result<Inputs, EngineError> {
+) -> Result<Inputs, Refusal> {
     let mut inputs = Inputs::default();
     for (number, (table, change)) in case.tables.iter().zip(unread).enumerate() {
         let name: Vec<String> =

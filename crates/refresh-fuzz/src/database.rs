@@ -1,13 +1,10 @@
-//! The engine, for tables of a few rows.
+//! A database for tables of a few rows.
 
-use arrow::array::{Array, Float32Array, Float64Array};
-use arrow::datatypes::DataType;
-use arrow::record_batch::RecordBatch;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
-use thalweg_duck::{Connection, Engine, EngineError, ErrorKind, Settings};
-use thalweg_sql::refresh::split::STAGE_SCHEMA;
+use thalweg_project::DatabaseSettings;
+use thalweg_sql::dialect::Dialect;
 
-use crate::schema::{Table, quoted};
+use crate::engine::{DuckDbEngine, Engine, PostgresEngine, Refusal};
+use crate::schema::{Row, Table, quoted};
 
 /// A row of an answer: each value as text by which identity is told; `None` is NULL.
 pub type Cells = Vec<Option<String>>;
@@ -23,35 +20,41 @@ pub struct Rows {
     pub rows: Vec<Cells>,
 }
 
-/// One database in memory.
+/// One database that is there for nothing else.
 #[derive(Debug)]
 pub struct Database {
-    connection: Connection,
+    engine: Box<dyn Engine>,
     /// What `now()` is.
     time: String,
 }
 
 impl Database {
-    /// A new one.
-    pub fn open() -> Result<Self, EngineError> {
-        // Some queries ask for DISTINCT ON; against its fault the program takes the same precaution.
-        let settings = Settings { threads: Some(1), distinct_on: true, ..Settings::default() };
-        let mut connection = Engine::open_in_memory(&settings)?.connect()?;
-        connection.execute("create schema store", &[])?;
-        connection.execute("create schema changes", &[])?;
-        connection.execute(&format!("create schema {STAGE_SCHEMA}"), &[])?;
-        Ok(Self { connection, time: "now()".to_owned() })
+    /// A new one of DuckDB, in memory.
+    pub fn duckdb() -> Result<Self, Refusal> {
+        Ok(Self::of(Box::new(DuckDbEngine::open()?)))
+    }
+
+    /// One of a Postgres server.
+    pub fn postgres(settings: &DatabaseSettings) -> Result<Self, Refusal> {
+        Ok(Self::of(Box::new(PostgresEngine::open(settings)?)))
+    }
+
+    fn of(engine: Box<dyn Engine>) -> Self {
+        Self { engine, time: "now()".to_owned() }
+    }
+
+    /// How it is spoken to.
+    pub fn dialect(&self) -> &'static dyn Dialect {
+        self.engine.dialect()
     }
 
     /// Opens another in the place of one that an error inside the engine has stopped for good; whether it had.
-    pub fn mend(&mut self) -> Result<bool, EngineError> {
-        match self.run("select 1") {
-            Err(error) if error.kind == ErrorKind::Fatal => {
-                *self = Self::open()?;
-                Ok(true)
-            }
-            other => other.map(|()| false),
+    pub fn mend(&mut self) -> Result<bool, Refusal> {
+        let stopped = self.engine.is_stopped();
+        if stopped {
+            *self = Self::of(self.engine.another()?);
         }
+        Ok(stopped)
     }
 
     /// Sets the time that queries read with `now()`: a literal.
@@ -60,112 +63,79 @@ impl Database {
     }
 
     /// Runs one statement.
-    pub fn run(&mut self, sql: &str) -> Result<(), EngineError> {
-        self.connection.execute(sql, &[]).map(|_| ())
+    pub fn run(&mut self, sql: &str) -> Result<(), Refusal> {
+        self.engine.run(sql)
     }
 
-    /// Whether the engine rewrites plans, as it does unless told otherwise.
-    pub fn optimize(&mut self, optimize: bool) -> Result<(), EngineError> {
-        self.run(if optimize { "pragma enable_optimizer" } else { "pragma disable_optimizer" })
+    /// Whether the engine rewrites plans, as it does unless told otherwise; `false` where it cannot be told.
+    pub fn optimize(&mut self, optimize: bool) -> Result<bool, Refusal> {
+        self.engine.optimize(optimize)
     }
 
     /// Begins a case: all of it is one transaction, as a run of the program is.
-    pub fn begin(&mut self) -> Result<(), EngineError> {
-        self.connection.begin()
+    pub fn begin(&mut self) -> Result<(), Refusal> {
+        self.engine.begin()
     }
 
     /// Takes away what a case has made.
-    pub fn clear(&mut self) -> Result<(), EngineError> {
-        self.connection.rollback()
+    pub fn clear(&mut self) -> Result<(), Refusal> {
+        self.engine.rollback()
     }
 
-    /// Makes a table, in the place of one of that name.
-    pub fn create(&mut self, name: &str, table: &Table) -> Result<(), EngineError> {
+    /// The engine's name of a column's type.
+    pub fn type_name(&self, engine_type: &str) -> String {
+        self.engine.type_name(engine_type)
+    }
+
+    /// Makes an empty table.
+    pub fn create(&mut self, name: &str, table: &Table) -> Result<(), Refusal> {
+        let typed = |name: &str, engine_type: &str| format!("{} {}", quoted(name), self.type_name(engine_type));
         let columns: Vec<String> =
-            table.columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.engine_type)).collect();
-        self.run(&format!("create or replace table {name} ({})", columns.join(", ")))
+            table.columns.iter().map(|column| typed(&column.name, &column.engine_type)).collect();
+        self.run(&format!("create table {name} ({})", columns.join(", ")))
     }
 
-    /// Makes a temporary table of a query.
-    pub fn create_as(&mut self, name: &str, query: &str) -> Result<(), EngineError> {
+    /// Makes a table of a query, in the place of one of that name.
+    pub fn make(&mut self, name: &str, query: &str) -> Result<(), Refusal> {
+        self.engine.make(name, query, false)
+    }
+
+    /// Makes a temporary table of a query, in the place of one of that name.
+    pub fn make_temporary(&mut self, name: &str, query: &str) -> Result<(), Refusal> {
         let query = query.replace("now()", &self.time);
-        self.run(&format!("create or replace temporary table {name} as {query}"))
+        self.engine.make(name, &query, true)
     }
 
     /// Takes all rows out of a table.
-    pub fn empty(&mut self, name: &str) -> Result<(), EngineError> {
+    pub fn empty(&mut self, name: &str) -> Result<(), Refusal> {
         self.run(&format!("delete from {name}"))
     }
 
     /// Puts rows into a table.
-    pub fn append(&mut self, name: &str, batch: RecordBatch) -> Result<(), EngineError> {
-        let (schema, table) = name.split_once('.').unwrap_or(("main", name));
-        self.connection.append(schema, table.trim_matches('"'), &[batch]).map(|_| ())
+    pub fn insert(&mut self, name: &str, table: &Table, rows: &[Row]) -> Result<(), Refusal> {
+        let literal = |(value, engine_type): (&String, &str)| self.engine.literal(value, engine_type);
+        let types = || table.columns.iter().map(|column| column.engine_type.as_str());
+        let row = |row: &Row| format!("({})", row.iter().zip(types()).map(literal).collect::<Vec<_>>().join(", "));
+        let rows: Vec<String> = rows.iter().map(row).collect();
+        self.run(&format!("insert into {name} values {}", rows.join(", ")))
     }
 
-    /// The rows of a query in their order.
-    pub fn batches(&mut self, query: &str) -> Result<Vec<RecordBatch>, EngineError> {
-        Ok(self.connection.query(query, &[])?.batches)
+    /// The engine's connection, where it takes rows in Arrow's form.
+    pub(crate) fn arrow(&mut self) -> Option<&mut thalweg_duck::Connection> {
+        self.engine.arrow()
     }
 
     /// Names and types of the columns of a query.
-    pub fn describe(&mut self, query: &str) -> Result<Vec<(String, String)>, EngineError> {
-        let columns = self.connection.describe(query)?;
-        Ok(columns.into_iter().map(|column| (column.name, column.type_name)).collect())
+    pub fn describe(&mut self, query: &str) -> Result<Vec<(String, String)>, Refusal> {
+        self.engine.describe(query)
     }
 
     /// Answers a query.
-    pub fn ask(&mut self, query: &str) -> Result<Rows, EngineError> {
-        let answer = self.connection.query(&query.replace("now()", &self.time), &[])?;
-        let mut rows = Vec::new();
-        for batch in &answer.batches {
-            let columns: Vec<Vec<Option<String>>> =
-                batch.columns().iter().map(|column| images(column.as_ref())).collect();
-            rows.extend(
-                (0..batch.num_rows())
-                    .map(|row| columns.iter().map(|column| column.get(row).cloned().flatten()).collect::<Cells>()),
-            );
-        }
-        rows.sort();
-        let fields = answer.schema.fields();
-        Ok(Rows {
-            names: fields.iter().map(|field| field.name().clone()).collect(),
-            types: fields.iter().map(|field| field.data_type().to_string()).collect(),
-            rows,
-        })
+    pub fn ask(&mut self, query: &str) -> Result<Rows, Refusal> {
+        let mut answer = self.engine.ask(&query.replace("now()", &self.time))?;
+        answer.rows.sort();
+        Ok(answer)
     }
-
-    /// Stops what runs, from another thread.
-    pub fn interrupter(&self) -> thalweg_duck::Interrupter {
-        self.connection.interrupter()
-    }
-}
-
-/// Texts by which values are compared: floating-point numbers by 12 significant digits and their sign.
-fn images(column: &dyn Array) -> Vec<Option<String>> {
-    let all = 0..column.len();
-    let value = |row: usize| -> Option<String> {
-        // Of a column whose type is that of NULL itself no row counts as one.
-        if column.is_null(row) || column.data_type() == &DataType::Null {
-            return None;
-        }
-        let number = match column.data_type() {
-            DataType::Float64 => column.as_any().downcast_ref::<Float64Array>().map(|column| column.value(row)),
-            DataType::Float32 => {
-                column.as_any().downcast_ref::<Float32Array>().map(|column| f64::from(column.value(row)))
-            }
-            _ => None,
-        };
-        if let Some(number) = number {
-            return Some(format!("{number:.11e}"));
-        }
-        let options = FormatOptions::new().with_null("null");
-        Some(match ArrayFormatter::try_new(column, &options) {
-            Ok(formatter) => formatter.value(row).to_string(),
-            Err(error) => error.to_string(),
-        })
-    };
-    all.map(value).collect()
 }
 
 /// What is in one bag and not in the other.

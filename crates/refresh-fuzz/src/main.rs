@@ -7,12 +7,16 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use thalweg_refresh_fuzz::database::Database;
+use thalweg_refresh_fuzz::engine::local;
 use thalweg_refresh_fuzz::fuzz::{fuzz, random_case};
+use thalweg_sql::dialect::Grammar;
 use thalweg_sql::refresh::{Rule, Shape, SwitchedOff};
+use thalweg_testkit::PostgresServer;
 
 const HELP: &str = "\
 Random queries and histories: each refresh beside the full answer.
 
+--warehouse W   duckdb (as it is without), or postgres: a server of its own, from the packages of this machine
 --minutes N     how long (1)
 --cases N       or how many cases
 --seed N        the first seed (the time otherwise); failures name theirs
@@ -42,10 +46,17 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (mut minutes, mut cases, mut most, mut attempts) = (1.0_f64, usize::MAX, 10_usize, 400_usize);
     let (mut seed, mut from, mut save, mut shown) = (None, 0, None::<PathBuf>, None);
-    let mut off = None;
+    let (mut off, mut grammar) = (None, Grammar::DuckDb);
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or(HELP)?;
         match name.as_str() {
+            "--warehouse" => {
+                grammar = match value.as_str() {
+                    "duckdb" => Grammar::DuckDb,
+                    "postgres" => Grammar::Postgres,
+                    _ => return Err(HELP.into()),
+                }
+            }
             "--minutes" => minutes = value.parse()?,
             "--cases" => (cases, minutes) = (value.parse()?, 1e6),
             "--seed" => seed = Some(value.parse()?),
@@ -66,14 +77,22 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
         None => std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs(),
     };
     if let Some(number) = shown {
-        print!("{}", random_case(seed, number).0.print());
+        print!("{}", random_case(seed, number, grammar).0.print());
         return Ok(true);
     }
     let change = |shape: Shape| match off {
         Some(rule) => shape.without(SwitchedOff::rules([rule])),
         None => shape,
     };
-    let mut database = Database::open()?;
+    // Ends when this ends.
+    let server = match grammar {
+        Grammar::DuckDb => None,
+        Grammar::Postgres => Some(PostgresServer::start(&["autovacuum_naptime=10s"])),
+    };
+    let mut database = match &server {
+        None => Database::duckdb()?,
+        Some(server) => Database::postgres(&local(server.port(), server.database().name()))?,
+    };
     let (start, limit) = (Instant::now(), Duration::from_secs_f64(minutes * 60.0));
     let mut told = start;
     let (tally, failures) = fuzz(&mut database, (seed, from), attempts, &change, |tally, failed| {

@@ -8,11 +8,16 @@ mod expression;
 mod from;
 mod scope;
 mod select;
+mod spelling;
 mod subquery;
 mod window;
 
 use std::collections::BTreeSet;
 
+use thalweg_sql::dialect::Grammar;
+
+use self::select::list;
+use self::spelling::Spelling;
 use crate::choice::Choices;
 use crate::schema::{Family, Table, family, quoted};
 
@@ -39,6 +44,7 @@ struct Source {
 #[derive(Debug)]
 pub struct Generator<'a> {
     choices: &'a mut Choices,
+    spelling: Spelling,
     /// Tables, or in the dbt idiom CTEs that import them.
     sources: Vec<Source>,
     /// CTEs that can be named here, latest last.
@@ -47,8 +53,8 @@ pub struct Generator<'a> {
     features: BTreeSet<&'static str>,
 }
 
-/// A random query over tables and the constructs it uses.
-pub fn query(choices: &mut Choices, tables: &[Table]) -> (Text, BTreeSet<&'static str>) {
+/// A random query over tables, for engines that read a grammar, and the constructs it uses.
+pub fn query(choices: &mut Choices, tables: &[Table], grammar: Grammar) -> (Text, BTreeSet<&'static str>) {
     let sources = tables
         .iter()
         .map(|table| Source {
@@ -61,7 +67,14 @@ pub fn query(choices: &mut Choices, tables: &[Table]) -> (Text, BTreeSet<&'stati
                 .collect(),
         })
         .collect();
-    let mut generator = Generator { choices, sources, ctes: Vec::new(), number: 0, features: BTreeSet::new() };
+    let mut generator = Generator {
+        choices,
+        spelling: Spelling(grammar),
+        sources,
+        ctes: Vec::new(),
+        number: 0,
+        features: BTreeSet::new(),
+    };
     let depth = generator.choices.weighted(&[(3, 0), (5, 1), (4, 2), (1, 3)]);
     let text = match generator.choices.weighted(&[(5, 0), (4, 1), (2, 2)]) {
         0 => generator.any(depth),
@@ -176,7 +189,6 @@ impl Generator<'_> {
         if ours.is_empty() {
             return left;
         }
-        let list = |fields: &[Field]| fields.iter().map(|field| quoted(&field.name)).collect::<Vec<_>>().join(", ");
         let (a, b) = (self.name("s"), self.name("s"));
         let sql = format!(
             "select {} from ({}) as {a} {operator} select {} from ({}) as {b}",
@@ -197,18 +209,31 @@ impl Generator<'_> {
             let mut list = Vec::new();
             for field in text.fields.iter().filter(|field| exact || field.family.is_exact()) {
                 // Names are made comparable: by family and ordinal among it.
-                let count = list.iter().filter(|(_, other): &&(String, Family)| *other == field.family).count();
+                let count =
+                    list.iter().filter(|(_, other, _): &&(String, Family, String)| *other == field.family).count();
                 let name = format!("{:?}_{count}", field.family).to_lowercase();
                 if !fields.iter().any(|other| other.name == name) {
                     fields.push(Field { name: name.clone(), family: field.family });
                 }
-                list.push((format!("{} as {name}", quoted(&field.name)), field.family));
+                list.push((name, field.family, quoted(&field.name)));
             }
-            sides.push(list.into_iter().map(|(item, _)| item).collect::<Vec<_>>().join(", "));
+            sides.push(list);
         }
-        if sides.iter().any(String::is_empty) {
+        if sides.iter().any(Vec::is_empty) {
             return left;
         }
+        let postgres = self.spelling.is_postgres();
+        let operator = if postgres { operator.trim_end_matches(" by name") } else { operator };
+        let sides = sides.iter().map(|side| {
+            let own: Vec<String> = side.iter().map(|(name, _, own)| format!("{own} as {name}")).collect();
+            // What matches by place has all columns.
+            let all = fields.iter().map(|field| match side.iter().find(|(name, ..)| *name == field.name) {
+                Some((name, _, own)) => format!("{own} as {name}"),
+                None => format!("null as {}", field.name),
+            });
+            if postgres { all.collect::<Vec<_>>().join(", ") } else { own.join(", ") }
+        });
+        let sides: Vec<String> = sides.collect();
         let (a, b) = (self.name("s"), self.name("s"));
         let sql = format!(
             "select {} from ({}) as {a} {operator} select {} from ({}) as {b}",

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use thalweg_duck::EngineError;
-use thalweg_sql::dialect::duckdb::DuckDb;
 use thalweg_sql::refresh::{Discovery, Inputs, Shape};
 
 use crate::check::Refreshed;
 use crate::database::{Cells, Database, Rows, except_all};
+use crate::engine::Refusal;
 use crate::schema::quoted;
 
 pub(crate) struct Refresh<'a> {
@@ -31,7 +30,7 @@ impl Refresh<'_> {
     pub(crate) fn run(&mut self) -> Result<Refreshed, Wrong> {
         let gone = except_all(&self.stored.rows, &self.full.rows);
         let come = except_all(&self.full.rows, &self.stored.rows);
-        let found = self.shape.discover(&DuckDb, &self.inputs, &self.prefix);
+        let found = self.shape.discover(self.database.dialect(), &self.inputs, &self.prefix);
         match found.map_err(|error| ("names", error.to_string()))? {
             Discovery::Nothing if gone.is_empty() && come.is_empty() => Ok(Refreshed::Nothing),
             Discovery::Nothing => {
@@ -45,7 +44,7 @@ impl Refresh<'_> {
                 for statement in &statements {
                     self.statements
                         .push(format!("create temporary table {} as {}", statement.creates, statement.select));
-                    if let Err(error) = self.database.create_as(&statement.creates, &statement.select) {
+                    if let Err(error) = self.database.make_temporary(&statement.creates, &statement.select) {
                         return self.failed(&error);
                     }
                 }
@@ -54,7 +53,7 @@ impl Refresh<'_> {
         }
     }
 
-    fn failed(&self, error: &EngineError) -> Result<Refreshed, Wrong> {
+    fn failed(&self, error: &Refusal) -> Result<Refreshed, Wrong> {
         Ok(Refreshed::Failed(error.message.clone(), self.statements.last().cloned().unwrap_or_default()))
     }
 
@@ -88,11 +87,11 @@ impl Refresh<'_> {
             return Err(("missed key", format!("K {columns:?}, {} affected; not found: {}", set.len(), show(&missed))));
         }
         let nulls: Vec<bool> = (0..columns.len()).map(|at| keys.rows.iter().any(|row| row[at].is_none())).collect();
-        let fresh = self.shape.restrict(&DuckDb, &self.inputs, &self.prefix, affected, &nulls);
+        let fresh = self.shape.restrict(self.database.dialect(), &self.inputs, &self.prefix, affected, &nulls);
         let fresh = fresh.map_err(|error| ("names", error.to_string()))?;
         for statement in &fresh.before {
             self.statements.push(format!("create temporary table {} as {}", statement.creates, statement.select));
-            if let Err(error) = self.database.create_as(&statement.creates, &statement.select) {
+            if let Err(error) = self.database.make_temporary(&statement.creates, &statement.select) {
                 return self.failed(&error);
             }
         }

@@ -73,8 +73,13 @@ pub fn family(engine_type: &str) -> Family {
 
 /// A name in quotes where it needs them.
 pub fn quoted(name: &str) -> String {
-    let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit());
-    if plain && !name.is_empty() { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    let plain = name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit());
+    if plain && name.bytes().next().is_some_and(letter) {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
 }
 
 impl Table {

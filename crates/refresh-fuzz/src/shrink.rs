@@ -32,6 +32,7 @@ pub fn shrink(
     attempts: usize,
     change: &dyn Fn(Shape) -> Shape,
 ) -> Case {
+    let grammar = database.dialect().grammar();
     let mut fails = Fails { database, kind, change };
     let mut left = attempts;
     let mut best = case.clone();
@@ -53,7 +54,7 @@ pub fn shrink(
                     continue;
                 }
                 let mut stream = Choices::replayed(candidate);
-                let sql = query::query(&mut stream, &best.tables).0.sql;
+                let sql = query::query(&mut stream, &best.tables, grammar).0.sql;
                 // What was not drawn plays no part.
                 let candidate = stream.taken().to_vec();
                 if sql.len() > best.query.len() || (sql == best.query && candidate.len() >= taken.len()) {

@@ -3,29 +3,30 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use crate::database::Database;
+use crate::engine::Refusal;
+use crate::schema::{Family, Row, Table, family};
 use arrow::array::UInt32Array;
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::record_batch::RecordBatch;
-use thalweg_duck::EngineError;
-
-use crate::database::Database;
-use crate::schema::{Family, Row, Table, family};
 
 /// The rows of a table.
 #[derive(Debug)]
-pub struct Stock {
-    /// Where a row stands; there is none for tables whose types are not handed over.
+pub struct Stock<'c> {
+    table: &'c Table,
+    /// Where a row stands; there is none where rows are handed over as text.
     rows: Option<(RecordBatch, HashMap<Row, u32>)>,
 }
 
-impl Stock {
+impl<'c> Stock<'c> {
     /// Of a table that is there.
     pub fn of<'a>(
         database: &mut Database,
-        table: &Table,
+        table: &'c Table,
         rows: impl Iterator<Item = &'a Row>,
-    ) -> Result<Self, EngineError> {
-        let none = Ok(Self { rows: None });
+    ) -> Result<Self, Refusal> {
+        let none = Ok(Self { table, rows: None });
+        let Some(connection) = database.arrow() else { return none };
         if table.columns.iter().any(|column| !is_handed_over(&column.engine_type)) {
             return none;
         }
@@ -49,16 +50,16 @@ impl Stock {
             texts.join(", "),
             names.collect::<Vec<_>>().join(", ")
         );
-        let batches = database.batches(&query)?;
+        let batches = connection.query(&query, &[])?.batches;
         let Some(first) = batches.first() else { return none };
         match concat_batches(&first.schema(), &batches) {
-            Ok(batch) => Ok(Self { rows: Some((batch, places)) }),
+            Ok(batch) => Ok(Self { table, rows: Some((batch, places)) }),
             Err(_) => none,
         }
     }
 
     /// Gives a table new contents.
-    pub fn fill(&self, database: &mut Database, name: &str, rows: &[Row]) -> Result<(), EngineError> {
+    pub fn fill(&self, database: &mut Database, name: &str, rows: &[Row]) -> Result<(), Refusal> {
         database.empty(name)?;
         if rows.is_empty() {
             return Ok(());
@@ -67,11 +68,12 @@ impl Stock {
             let places: Option<Vec<u32>> = rows.iter().map(|row| places.get(row).copied()).collect();
             take_record_batch(batch, &UInt32Array::from(places?)).ok()
         });
-        if let Some(batch) = taken {
-            return database.append(name, batch);
+        if let (Some(batch), Some(connection)) = (taken, database.arrow()) {
+            let (schema, table) = name.split_once('.').unwrap_or(("main", name));
+            connection.append(schema, table.trim_matches('"'), &[batch])?;
+            return Ok(());
         }
-        let rows: Vec<String> = rows.iter().map(|row| format!("({})", row.join(", "))).collect();
-        database.run(&format!("insert into {name} values {}", rows.join(", ")))
+        database.insert(name, self.table, rows)
     }
 }
 

@@ -1,6 +1,5 @@
 //! A stage that is kept by adding and subtracting, beside the full answer.
 
-use thalweg_sql::dialect::duckdb::DuckDb;
 use thalweg_sql::refresh::summed::{Delta, Summing};
 use thalweg_sql::refresh::{Inputs, SwitchedOff, WithStages};
 
@@ -23,9 +22,10 @@ impl Sums<'_> {
     /// How it went; `None` where the stage is not refreshed so. What was wrong, and the statements.
     pub(crate) fn run(&mut self) -> Result<Option<Refreshed>, (String, Vec<String>)> {
         let (Some((summing, columns)), Some(stage)) = (&self.part.summing, &self.part.stage) else { return Ok(None) };
+        let dialect = self.database.dialect();
         let with_all = SwitchedOff::default();
         let off = self.part.shape.as_ref().map_or(&with_all, |shape| shape.switched_off());
-        let found = summing.delta(&self.part.text, &DuckDb, self.tables, self.inputs, off);
+        let found = summing.delta(&self.part.text, dialect, self.tables, self.inputs, off);
         let select = match found.map_err(|error| (error.to_string(), Vec::new()))? {
             Delta::NotLinear(_) => return Ok(None),
             Delta::Nothing if self.part.stored == *self.full => return Ok(Some(Refreshed::Nothing)),
@@ -36,17 +36,19 @@ impl Sums<'_> {
         let table = format!("{}.{}", thalweg_sql::refresh::split::STAGE_SCHEMA, quoted(stage));
         let delta = format!("_fuzz_{}_delta", self.number);
         let mut sent = vec![format!("create temporary table {delta} as {select}")];
-        let failed = |error: thalweg_duck::EngineError, sent: &[String]| {
+        let failed = |error: crate::engine::Refusal, sent: &[String]| {
             Ok(Some(Refreshed::Failed(error.message, sent.last().cloned().unwrap_or_else(|| changed.clone()))))
         };
-        if let Err(error) = self.database.create_as(&delta, &select) {
+        if let Err(error) = self.database.make_temporary(&delta, &select) {
             return failed(error, &sent);
         }
         // As the program's tables are: their rows know the run that wrote them.
-        let written = format!("(select s.*, 0::bigint as rowid, 0::bigint as _run from {table} s)");
-        let merged = summing.merged(&DuckDb, &written, &delta, columns, 1).and_then(|merged| {
-            Summing::came(&DuckDb, &format!("({merged})"), columns)
-                .map(|came| format!("select c.* exclude (_run) from ({came}) c"))
+        let row = dialect.row_identifier();
+        let written = format!("(select s.*, s.{row}, cast(0 as bigint) as _run from {table} s)");
+        let list: Vec<String> = columns.iter().map(|(name, _)| format!("c.{}", quoted(name))).collect();
+        let merged = summing.merged(dialect, &written, &delta, columns, 1).and_then(|merged| {
+            Summing::came(dialect, &format!("({merged})"), columns)
+                .map(|came| format!("select {} from ({came}) c", list.join(", ")))
         });
         let merged = merged.map_err(|error| (error.to_string(), Vec::new()))?;
         let keys: Vec<String> =

@@ -25,7 +25,7 @@ fn files(name: &str, ending: &str) -> Vec<PathBuf> {
 
 #[test]
 fn idioms_go_as_their_files_say() {
-    let mut database = Database::open().unwrap();
+    let mut database = Database::duckdb().unwrap();
     let mut wrong = Vec::new();
     let cases = files("idioms", ".case");
     assert!(cases.len() >= 40, "{} cases", cases.len());
@@ -42,7 +42,7 @@ fn idioms_go_as_their_files_say() {
 /// Every model is refreshed by keys unless its first line says `-- expect full: REASON`, each with several histories.
 #[test]
 fn models_in_the_style_of_dbt() {
-    let mut database = Database::open().unwrap();
+    let mut database = Database::duckdb().unwrap();
     let tables = std::fs::read_to_string(folder("models").join("tables.txt")).unwrap();
     let (mut wrong, mut tally, mut count) = (Vec::new(), Tally::default(), 0);
     for path in files("models", ".sql") {
@@ -68,7 +68,7 @@ fn models_in_the_style_of_dbt() {
 /// Faults that were found at random and mended.
 #[test]
 fn faults_of_the_past_stay_mended() {
-    let mut database = Database::open().unwrap();
+    let mut database = Database::duckdb().unwrap();
     let mut wrong = Vec::new();
     for path in files("found", ".case") {
         let case = Case::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();

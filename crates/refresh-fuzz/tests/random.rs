@@ -10,7 +10,7 @@ use thalweg_refresh_fuzz::fuzz::fuzz;
 const REFRESHES: usize = 1_550;
 
 fn refreshes(seed: u64) {
-    let mut database = Database::open().unwrap();
+    let mut database = Database::duckdb().unwrap();
     let enough = |refreshes, failed| refreshes < REFRESHES && failed < 3;
     let (tally, failures) =
         fuzz(&mut database, (seed, 0), 200, &|shape| shape, |tally, failed| enough(tally.refreshes(), failed)).unwrap();

@@ -28,7 +28,7 @@ fn cases(rule: Rule) -> Vec<PathBuf> {
 }
 
 fn noticed(rule: Rule) {
-    let mut database = Database::open().unwrap();
+    let mut database = Database::duckdb().unwrap();
     let cases = cases(rule);
     assert!(!cases.is_empty(), "no case shows that {rule:?} is needed");
     for path in cases {

@@ -529,7 +529,7 @@ impl Halves<'_> {
                 for name in self.shape.key_columns() {
                     let (left, right) = (qualified(dialect, "a", name), qualified(dialect, "w", name));
                     let (left, right) = (publication.database.name(left)?, publication.database.name(right)?);
-                    pairs.push(dialect.same(&left, &right, true));
+                    pairs.push(dialect.same(&left, &right, true, None));
                 }
                 let wanted = self.wanted;
                 publication

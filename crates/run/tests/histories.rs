@@ -43,6 +43,13 @@ fn bags_on_postgres() {
     played.unwrap();
 }
 
+/// Found by a history: what is written anew with what it held is no news to a stream that is replaced as a whole.
+#[test]
+fn the_same_delivered_twice_is_no_news() {
+    let delivery = vec![(1, Some(1)), (0, None)];
+    bag(true, &[delivery.clone(), delivery.clone(), vec![(1, Some(1))], delivery.clone(), delivery]);
+}
+
 #[test]
 fn replayed_rows_on_postgres() {
     let history = (any::<bool>(), any::<bool>(), prop::collection::vec(act(), 1..7));

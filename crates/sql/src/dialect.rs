@@ -74,9 +74,23 @@ pub trait Dialect: Debug + Send + Sync {
     fn try_convert(&self, expression: &str, type_name: &str) -> String;
 
     /// A condition to join by that is true when two expressions are equal, and where both may be NULL also when both are. Not true
-    /// otherwise, but perhaps NULL.
-    fn same(&self, left: &str, right: &str, may_be_null: bool) -> String {
+    /// otherwise, but perhaps NULL. Both have the engine's type `type_name`, where it is known.
+    fn same(&self, left: &str, right: &str, may_be_null: bool, type_name: Option<&str>) -> String {
+        let _ = type_name;
         format!("{left} {} {right}", if may_be_null { "is not distinct from" } else { "=" })
+    }
+
+    /// The type that values of two types are brought to where they are compared or stand in one column, for engines that have to be told;
+    /// `None` for those that know, and where nothing can be said.
+    fn united(&self, one: &str, other: &str) -> Option<String> {
+        let _ = (one, other);
+        None
+    }
+
+    /// The type of an expression that is a cast; `None` for others, and where nobody asks for types.
+    fn type_of_cast(&self, expression: &str) -> Option<String> {
+        let _ = expression;
+        None
     }
 
     /// A condition that is true when two expressions of the engine's type `type_name` hold the identical value, and false

@@ -58,7 +58,7 @@ impl Generator<'_> {
                 let call = match self.number % 6 {
                     1 => format!("string_agg({text}, ',')"),
                     3 => format!("string_agg(distinct {text}, ',')"),
-                    5 => format!("any_value({text})"),
+                    5 => self.spelling.any_value(&text),
                     _ => format!("string_agg({text}, ',' order by {text})"),
                 };
                 (call, Family::Text)
@@ -67,15 +67,15 @@ impl Generator<'_> {
                 self.feature("list aggregate");
                 let value = self.column(scope, Family::Integer);
                 match self.number % 6 {
-                    1 => (format!("list({value})"), Family::List),
+                    1 => (self.spelling.collected(&value), Family::List),
                     2 if !scope.of(Family::Date).is_empty() => {
                         let day = self.column(scope, Family::Date);
-                        (format!("arg_max({value}, {day})"), Family::Integer)
+                        (self.spelling.latest(&value, &day), Family::Integer)
                     }
-                    3 => (format!("list(distinct {value})"), Family::List),
-                    4 => (format!("first({value})"), Family::Integer),
-                    5 => (format!("mode({value})"), Family::Integer),
-                    _ => (format!("list({value} order by {value} nulls last)"), Family::List),
+                    3 => (self.spelling.collected(&format!("distinct {value}")), Family::List),
+                    4 => (self.spelling.first(&value), Family::Integer),
+                    5 => (self.spelling.mode(&value), Family::Integer),
+                    _ => (self.spelling.collected(&format!("{value} order by {value} nulls last")), Family::List),
                 }
             }
             10 => {
@@ -84,7 +84,7 @@ impl Generator<'_> {
             }
             _ => (format!("sum({})", self.column(scope, Family::Decimal)), Family::Decimal),
         };
-        (format!("{call}{filter}"), family)
+        (self.spelling.filtered(&call, &filter), family)
     }
 
     /// SELECT list, GROUP BY and HAVING of a grouping select.
@@ -134,6 +134,7 @@ impl Generator<'_> {
         let mut hidden = false;
         let by = match self.choices.weighted(&[(5, 0), (5, 1), (2, 2), (1, 3), (1, 4), (1, 5), (1, 6)]) {
             1 => ordinals.join(", "),
+            2 if self.spelling.is_postgres() => ordinals.join(", "),
             2 => {
                 self.feature("group by all");
                 "all".to_owned()

@@ -23,8 +23,8 @@ impl Generator<'_> {
             Family::Date => "DATE",
             Family::Timestamp => "TIMESTAMP",
             Family::Boolean => "BOOLEAN",
-            Family::Double | Family::Inexact => return format!("cast({} as double)", literal(self.choices, "DOUBLE")),
-            Family::List => "INTEGER[]",
+            Family::Double | Family::Inexact => return self.spelling.double(&literal(self.choices, "DOUBLE")),
+            Family::List => return self.spelling.list(&literal(self.choices, "INTEGER[]")),
         };
         literal(self.choices, engine_type)
     }
@@ -47,7 +47,7 @@ impl Generator<'_> {
                 return match self.choices.below(3) {
                     0 => format!("case when {condition} then {yes} else {no} end"),
                     1 => format!("case when {condition} then {yes} end"),
-                    _ => format!("if({condition}, {yes}, {no})"),
+                    _ => self.spelling.choice(&condition, &yes, &no),
                 };
             }
             3 if family.is_exact() => {
@@ -62,9 +62,9 @@ impl Generator<'_> {
             Family::Integer => match choice {
                 0 => format!("({own} + 1)"),
                 1 => format!("({own} % 2)"),
-                2 => format!("({own} // 2)"),
+                2 => self.spelling.half(&own),
                 3 => format!("length({})", self.expression(scope, Family::Text, below)),
-                4 => format!("extract(month from {})", self.expression(scope, Family::Date, below)),
+                4 => self.spelling.month(&self.expression(scope, Family::Date, below)),
                 _ => format!("cast({own} as integer)"),
             },
             Family::Decimal => match choice {
@@ -77,7 +77,7 @@ impl Generator<'_> {
                 0 => format!("upper({own})"),
                 1 => format!("({own} || '-')"),
                 2 => format!("cast({} as varchar)", self.expression(scope, Family::Integer, below)),
-                3 => format!("strftime({}, '%Y-%m')", self.expression(scope, Family::Date, below)),
+                3 => self.spelling.year_and_month(&self.expression(scope, Family::Date, below)),
                 4 => format!("trim({own})"),
                 _ => format!("left({own}, 1)"),
             },
@@ -103,7 +103,7 @@ impl Generator<'_> {
             },
             Family::Inexact => own,
             Family::List => match choice {
-                0 => format!("list_sort({own})"),
+                0 => self.spelling.other_list(&own),
                 _ => own,
             },
         }

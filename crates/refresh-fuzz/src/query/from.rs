@@ -108,10 +108,15 @@ impl Generator<'_> {
         };
         self.feature("pivot");
         let (alias, number, by) = (self.name("d"), quoted(&number.name), quoted(&group.name));
-        let sql = format!(
-            "(pivot (select {by}, {number} from {}) on {number} in (0, 1) using count(*) group by {by}) as {alias}",
-            source.sql
-        );
+        let sql = if self.spelling.is_postgres() {
+            let count = |value| format!("count(*) filter (where {number} = {value}) as \"{value}\"");
+            format!("(select {by}, {}, {} from {} group by {by}) as {alias}", count(0), count(1), source.sql)
+        } else {
+            format!(
+                "(pivot (select {by}, {number} from {}) on {number} in (0, 1) using count(*) group by {by}) as {alias}",
+                source.sql
+            )
+        };
         let counts = ["0", "1"].map(|name| Field { name: name.into(), family: Family::Integer });
         let fields = std::iter::once(group.clone()).chain(counts).collect();
         Item { sql, qualifier: alias, fields }
@@ -138,7 +143,7 @@ impl Generator<'_> {
             6 => {
                 self.feature("cross join");
                 let alias = self.name("n");
-                sql.push_str(&format!(" cross join range(2) as {alias}(step)"));
+                sql.push_str(&format!(" cross join {} as {alias}(step)", self.spelling.two_steps()));
                 self.beside(scope, &alias, vec![Field { name: "step".into(), family: Family::Integer }]);
             }
             _ => self.plain_join(depth, outer, sql, scope),
@@ -390,7 +395,13 @@ impl Generator<'_> {
             "select k, v, max(id) as last from {} where k is not null and v is not null group by k, v",
             source.sql
         );
-        sql.push_str(&format!(" {kind} ({body}) as {alias} on {link} = {alias}.k and {moment} >= {alias}.v"));
+        sql.push_str(&if self.spelling.is_postgres() {
+            let kind = if kind.contains("left") { "left join" } else { "join" };
+            let latest = format!("({body}) as b where {link} = b.k and {moment} >= b.v order by b.v desc limit 1");
+            format!(" {kind} lateral (select * from {latest}) as {alias} on true")
+        } else {
+            format!(" {kind} ({body}) as {alias} on {link} = {alias}.k and {moment} >= {alias}.v")
+        });
         let fields = ["k", "v", "last"].map(|name| Field { name: name.into(), family: Family::Integer }).to_vec();
         self.beside(scope, &alias, fields);
     }

@@ -4,6 +4,11 @@ use super::scope::Scope;
 use super::{Field, Generator, Text};
 use crate::schema::{Family, quoted};
 
+/// The names of columns, separated by commas.
+pub(super) fn list(fields: &[Field]) -> String {
+    fields.iter().map(|field| quoted(&field.name)).collect::<Vec<_>>().join(", ")
+}
+
 impl Generator<'_> {
     /// A select. `first` names the CTE it must read.
     pub(super) fn select(&mut self, depth: usize, first: Option<String>) -> Text {
@@ -66,7 +71,7 @@ impl Generator<'_> {
         if let (Some(number), 4) = (number, self.number % 7) {
             self.feature("time of the run");
             let value = format!("{}.{}", quoted(&number.qualifier), quoted(&number.field.name));
-            conditions.push(format!("(epoch_us(now()) // 1000 + coalesce({value}, 0)) % 3 > 0"));
+            conditions.push(format!("({} + coalesce({value}, 0)) % 3 > 0", self.spelling.milliseconds()));
         }
         if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) }
     }
@@ -78,8 +83,13 @@ impl Generator<'_> {
             if scope.star.len() > 2 && self.choices.chance(30) {
                 self.feature("star with EXCLUDE");
                 let out = self.choices.pick(&scope.star).clone();
-                let fields = scope.star.iter().filter(|field| **field != out).cloned().collect();
-                return Text { sql: format!("select * exclude ({}){rest}", quoted(&out.name)), fields };
+                let fields: Vec<Field> = scope.star.iter().filter(|field| **field != out).cloned().collect();
+                let sql = if self.spelling.is_postgres() {
+                    format!("select {}{rest}", list(&fields))
+                } else {
+                    format!("select * exclude ({}){rest}", quoted(&out.name))
+                };
+                return Text { sql, fields };
             }
             return Text { sql: format!("select *{rest}"), fields: scope.star.clone() };
         }
@@ -145,29 +155,46 @@ impl Generator<'_> {
     fn windowed(&mut self, scope: &Scope, from: &str, filter: &str) -> Text {
         self.feature("window");
         let with_qualify = self.choices.chance(30);
-        let rest = if with_qualify {
-            format!(" from {from}{filter} qualify {}", self.qualify(scope))
-        } else {
-            format!(" from {from}{filter}")
-        };
+        let mut rest = format!(" from {from}{filter}");
+        let mut kept = None;
+        if with_qualify {
+            let (window, is) = self.qualify(scope);
+            // Without QUALIFY the window is a column of a subquery.
+            if self.spelling.is_postgres() {
+                kept = Some((window, is));
+            } else {
+                rest.push_str(&format!(" qualify {window} {is}"));
+            }
+        }
         let (call, family) = self.window(scope);
         let mut windows = vec![self.named_item(call, family, "w")];
         if self.choices.chance(25) {
             let (call, family) = self.window(scope);
             windows.push(self.named_item(call, family, "w"));
         }
-        if scope.star_is_clear() && self.choices.chance(40) {
+        let last = kept.map(|(window, is)| (self.named_item(window, Family::Integer, "n"), is));
+        let column = last.as_ref().map(|(column, _)| column.clone());
+        let text = if scope.star_is_clear() && self.choices.chance(40) {
             let mut fields = scope.star.clone();
+            windows.extend(column);
             let list: Vec<String> =
                 windows.iter().map(|(text, field)| format!(", {text} as {}", quoted(&field.name))).collect();
             fields.extend(windows.into_iter().map(|(_, field)| field));
-            return Text { sql: format!("select *{}{rest}", list.concat()), fields };
-        }
-        let mut items = self.plain_items(scope);
-        if with_qualify && self.choices.chance(50) {
-            windows.clear();
-        }
-        items.extend(windows);
-        self.finish("select ", items, &rest)
+            Text { sql: format!("select *{}{rest}", list.concat()), fields }
+        } else {
+            let mut items = self.plain_items(scope);
+            if with_qualify && self.choices.chance(50) {
+                windows.clear();
+            }
+            items.extend(windows);
+            items.extend(column);
+            self.finish("select ", items, &rest)
+        };
+        let Some(((_, number), is)) = last else { return text };
+        let mut fields = text.fields;
+        fields.pop();
+        let alias = self.name("d");
+        let sql = format!("select {} from ({}) as {alias} where {} {is}", list(&fields), text.sql, number.name);
+        Text { sql, fields }
     }
 }

@@ -85,17 +85,14 @@ impl Generator<'_> {
         }
     }
 
-    /// A condition for QUALIFY.
-    pub(super) fn qualify(&mut self, scope: &Scope) -> String {
+    /// What QUALIFY asks: a window, and what its value must be.
+    pub(super) fn qualify(&mut self, scope: &Scope) -> (String, &'static str) {
         self.feature("qualify");
         let order = self.over(scope, true);
         match self.choices.below(3) {
-            0 => format!("row_number() over ({order}) = 1"),
-            1 => format!("row_number() over ({order}) <= 2"),
-            _ => {
-                let all = self.over(scope, false);
-                format!("count(*) over ({all}) > 1")
-            }
+            0 => (format!("row_number() over ({order})"), "= 1"),
+            1 => (format!("row_number() over ({order})"), "<= 2"),
+            _ => (format!("count(*) over ({})", self.over(scope, false)), "> 1"),
         }
     }
 

@@ -100,7 +100,7 @@ pub fn verify_model(
     for name in shape.key_columns() {
         let left = publication.database.name(qualified(dialect, "a", name))?;
         let right = publication.database.name(qualified(dialect, "t", name))?;
-        pairs.push(dialect.same(&left, &right, true));
+        pairs.push(dialect.same(&left, &right, true, None));
     }
     let stored = publication.database.temporary("stored");
     publication.database.make(

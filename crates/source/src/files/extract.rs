@@ -41,7 +41,7 @@ pub(super) fn extract_stream(
     } else {
         BTreeMap::new()
     };
-    let (unchanged, changed): (Vec<_>, Vec<_>) =
+    let (mut unchanged, changed): (Vec<_>, Vec<_>) =
         discovery.files.into_iter().partition(|file| ledger.is_unchanged(file) && !ledger.is_unended(file));
     let candidates = changed.len();
     // A log is never complete, and is read up to its last line end.
@@ -51,6 +51,17 @@ pub(super) fn extract_stream(
     let held_back = replace && files.len() < candidates;
     // What stays in the folder stays true: with one new delivery all that lie there are the whole truth.
     let all_present = replace && !tailed && request.stream.files.after == AfterLoad::Keep;
+    if all_present {
+        let (same, other) = files.into_iter().partition(|file| holds_the_same(file, &ledger, context));
+        files = other;
+        for file in &same {
+            ledger.touch(file);
+            if files.is_empty() {
+                notes.push(Note::info(format!("{}: the same content was loaded before: not loaded again", file.name)));
+            }
+        }
+        unchanged.extend::<Vec<_>>(same);
+    }
     if all_present && !files.is_empty() {
         files.extend(unchanged);
         files.sort_by(Found::oldest_first);
@@ -82,6 +93,16 @@ pub(super) fn extract_stream(
         return Err(data_error(message));
     }
     Ok(extraction.finish())
+}
+
+/// Whether a file was written anew with what it held before. One that cannot be read is read later, which says why.
+fn holds_the_same(file: &Found, ledger: &Ledger<'_>, context: &Context) -> bool {
+    let Some(hash) = ledger.content_of(file) else { return false };
+    let read = Content::open(&file.path, &file.name, file.stamp).and_then(|content| {
+        let read = content.hash(&|| context.check_cancelled())?;
+        content.check_unchanged().map(|()| read)
+    });
+    read.is_ok_and(|read| read == hash)
 }
 
 /// Reads rejected records again. The extract has the files it was given, and no position.

@@ -53,6 +53,20 @@ impl<'p> Ledger<'p> {
         entry.and_then(|entry| entry.get("hash")?.as_str()) == Some(UNENDED)
     }
 
+    /// The hash of what a file held when it was dealt with; `None` where it has another size now.
+    pub(super) fn content_of(&self, file: &Found) -> Option<&str> {
+        let entry = self.before.get(&file_key(&file.name))?;
+        let size = entry.get("size").and_then(serde_json::Value::as_u64);
+        if size == Some(file.stamp.size) { entry.get("hash")?.as_str() } else { None }
+    }
+
+    /// A file was written anew, with what it held.
+    pub(super) fn touch(&mut self, file: &Found) {
+        if let Some(hash) = self.content_of(file).map(str::to_owned) {
+            self.record(file, &hash);
+        }
+    }
+
     /// Under which name a content was loaded.
     pub(super) fn loaded_as(&self, hash: &str) -> Option<&str> {
         let key = format!("content:{hash}");

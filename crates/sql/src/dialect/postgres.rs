@@ -4,6 +4,9 @@
 
 mod partitions;
 
+use sqlparser::ast::Expr;
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
 use thalweg_project::ColumnType;
 
 use super::partitions::Partitions;
@@ -19,6 +22,12 @@ pub const ROUGH_STATISTICS: u32 = 20;
 
 /// Whole numbers.
 const EXACT: [&str; 3] = ["smallint", "integer", "bigint"];
+
+/// Types whose values fit in each of those that follow.
+const LADDERS: [&[&str]; 2] = [
+    &["smallint", "integer", "bigint", "numeric", "real", "double precision"],
+    &["date", "timestamp without time zone", "timestamp with time zone"],
+];
 
 /// Other types of which equal values are identical.
 const GROUPED: [&str; 9] = [
@@ -97,6 +106,7 @@ impl Dialect for Postgres {
             "bytea" => ColumnType::Blob,
             _ if name.starts_with("character varying(") || name.starts_with("varchar(") => ColumnType::Text,
             _ if name.starts_with("numeric(") => name.replacen("numeric", "decimal", 1).parse().ok()?,
+            _ if name.starts_with("decimal(") => name.parse().ok()?,
             // A numeric without precision, a time zone, a UUID: no column type holds all their values.
             _ => return None,
         })
@@ -128,13 +138,45 @@ impl Dialect for Postgres {
         )
     }
 
-    fn same(&self, left: &str, right: &str, may_be_null: bool) -> String {
-        if may_be_null {
-            // `is not distinct from` joins by comparing every row with every other. Arrays are equal when their elements are, NULL
-            // beside NULL included, and are joined by hashing.
-            format!("array[{left}] = array[{right}]")
-        } else {
-            format!("{left} = {right}")
+    fn same(&self, left: &str, right: &str, may_be_null: bool, type_name: Option<&str>) -> String {
+        if !may_be_null {
+            return format!("{left} = {right}");
+        }
+        // `is not distinct from` joins by comparing every row with every other. Arrays are equal when their elements are, NULL
+        // beside NULL included, and are joined by hashing.
+        let same = format!("array[{left}] = array[{right}]");
+        if type_name.is_some_and(|name| !name.ends_with(']')) {
+            return same;
+        }
+        // An array of arrays is one of more dimensions, in which one without elements and NULL are not told apart.
+        format!("{same} and ({left} is null) = ({right} is null)")
+    }
+
+    /// Arrays are compared only where their types are the same, and the type of a NULL that is selected is `text`.
+    fn united(&self, one: &str, other: &str) -> Option<String> {
+        if one == other {
+            return Some(one.to_owned());
+        }
+        if is_text(one) && is_text(other) {
+            return Some("text".to_owned());
+        }
+        let place = |ladder: &[&str], name: &str| {
+            let name = if self.has_scales(name) { "numeric" } else { name };
+            ladder.iter().position(|rung| *rung == name)
+        };
+        let higher = |ladder: &[&str]| Some(place(ladder, one)?.max(place(ladder, other)?));
+        LADDERS.iter().find_map(|ladder| Some(ladder[higher(ladder)?].to_owned()))
+    }
+
+    fn type_of_cast(&self, expression: &str) -> Option<String> {
+        let name = cast_to(expression)?;
+        match self.column_type(&name)? {
+            // The same values, and another type.
+            ColumnType::Text if name == "varchar" || name == "character varying" => {
+                Some("character varying".to_owned())
+            }
+            ColumnType::Text if name != "text" => None,
+            column_type => Some(self.type_name(&column_type)),
         }
     }
 
@@ -325,6 +367,16 @@ impl Dialect for Postgres {
     }
 }
 
+/// What an expression is cast to, if a cast is all of it.
+fn cast_to(expression: &str) -> Option<String> {
+    let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(expression).ok()?;
+    match parser.parse_expr().ok()? {
+        Expr::Cast { data_type, .. } => Some(data_type.to_string().to_ascii_lowercase()),
+        Expr::Nested(inner) => cast_to(&inner.to_string()),
+        _ => None,
+    }
+}
+
 fn is_text(type_name: &str) -> bool {
     let name = type_name.trim().to_ascii_lowercase();
     name == "text" || (name.starts_with("character varying") && !name.ends_with(']'))
@@ -430,6 +482,30 @@ mod tests {
         let recent = NewIndex { name: "i", table: "t", columns: &[id], unique: false, after_run: Some(7) };
         let recent = Postgres.create_index(&recent, false).expect("good names").unwrap_or_default();
         assert_eq!(recent, r#"create index "i" on t ("id") where _run > 7"#);
+    }
+
+    #[test]
+    fn types_are_united_as_the_engine_does_it() {
+        let united = |one: &str, other: &str| Postgres.united(one, other);
+        assert_eq!(united("integer", "bigint").as_deref(), Some("bigint"));
+        assert_eq!(united("numeric(10,2)", "integer").as_deref(), Some("numeric"));
+        assert_eq!(united("numeric(10,2)", "numeric(10,2)").as_deref(), Some("numeric(10,2)"));
+        assert_eq!(united("text", "character varying(3)").as_deref(), Some("text"));
+        assert_eq!(united("date", "timestamp with time zone").as_deref(), Some("timestamp with time zone"));
+        assert_eq!((united("date", "integer"), united("text", "date")), (None, None));
+        let cast = |expression: &str| Postgres.type_of_cast(expression);
+        assert_eq!(cast("cast(length('') as varchar)").as_deref(), Some("character varying"));
+        assert_eq!(cast("(x + 1)::int").as_deref(), Some("integer"));
+        assert_eq!(cast("cast(x as decimal(10,2))").as_deref(), Some("numeric(10,2)"));
+        assert_eq!((cast("cast(x as int) + 1"), cast("x"), cast("cast(x as varchar(3))")), (None, None, None));
+    }
+
+    #[test]
+    fn lists_without_elements_are_not_null() {
+        let same = |type_name| Postgres.same("a", "b", true, type_name);
+        assert_eq!(same(Some("bigint")), "array[a] = array[b]");
+        assert_eq!(same(Some("bigint[]")), "array[a] = array[b] and (a is null) = (b is null)");
+        assert_eq!(same(None), same(Some("text[]")));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::clock::reads_clock;
+use crate::dialect::Dialect;
+
 use super::relation::{Aggregate, Apply, ApplyKind, ColumnId, Expression, Kind, Relation, Scalar, Tree};
 
 /// Where a column comes from.
@@ -24,6 +26,8 @@ pub(super) struct Columns {
     definitions: BTreeMap<ColumnId, Definition>,
     known: BTreeSet<ColumnId>,
     types: BTreeMap<ColumnId, String>,
+    /// For each column of a set operation those that it is made of.
+    branches: BTreeMap<ColumnId, Vec<ColumnId>>,
     /// For each column of a scan the first column of that scan.
     homes: BTreeMap<ColumnId, ColumnId>,
 }
@@ -51,6 +55,64 @@ impl Columns {
     /// The engine's type, where it is known.
     pub(super) fn engine_type(&self, column: ColumnId) -> Option<&str> {
         self.types.get(&column).map(String::as_str)
+    }
+
+    /// The type that the engine gives a column, where it can be told: of a set operation it is one that all of its branches fit in.
+    pub(super) fn united_type(&self, column: ColumnId, dialect: &dyn Dialect, text: &str) -> Option<String> {
+        if let Some(engine_type) = self.types.get(&column) {
+            return Some(engine_type.clone());
+        }
+        if let Definition::Computed(Scalar::Text(Expression { span, .. })) = self.definition(column) {
+            return dialect.type_of_cast(text.get(span.clone())?);
+        }
+        let parts: &[ColumnId] = match (self.definition(column), self.branches.get(&column)) {
+            (Definition::Computed(Scalar::Column(inner)), _) => std::slice::from_ref(inner),
+            (Definition::Computed(Scalar::Coalesce(parts)), _) | (_, Some(parts)) => parts,
+            _ => return None,
+        };
+        let mut united: Option<String> = None;
+        for part in parts.iter().filter(|part| !self.is_null(**part, text)) {
+            let other = self.united_type(*part, dialect, text)?;
+            united = Some(match united {
+                Some(one) => dialect.united(&one, &other)?,
+                None => other,
+            });
+        }
+        united
+    }
+
+    /// Whether NULL in a branch of a set operation can be given the type of what stands in the others; so where there is none.
+    fn has_type(&self, column: ColumnId, text: &str) -> bool {
+        let branches = self.branches.get(&column).map_or(&[][..], Vec::as_slice);
+        let (null, other): (Vec<ColumnId>, Vec<ColumnId>) =
+            branches.iter().copied().partition(|branch| self.is_null(*branch, text));
+        null.is_empty() || !other.is_empty() && other.iter().all(|branch| self.is_typed(*branch))
+    }
+
+    fn is_typed(&self, column: ColumnId) -> bool {
+        self.types.contains_key(&column)
+            || match (self.definition(column), self.branches.get(&column)) {
+                (Definition::Computed(Scalar::Column(inner)), _) => self.is_typed(*inner),
+                (Definition::Computed(Scalar::Coalesce(parts)), _) | (_, Some(parts)) => {
+                    parts.iter().all(|part| self.is_typed(*part))
+                }
+                _ => false,
+            }
+    }
+
+    /// Whether a column is NULL and nothing else, as it is written.
+    pub(super) fn is_null(&self, column: ColumnId, text: &str) -> bool {
+        match self.definition(column) {
+            Definition::Computed(Scalar::Column(inner)) => self.is_null(*inner, text),
+            Definition::Computed(Scalar::Null) => true,
+            Definition::Computed(Scalar::Text(Expression { span, .. })) => {
+                let piece = text.get(span.clone()).unwrap_or_default();
+                piece
+                    .trim_matches(|letter: char| letter.is_whitespace() || "()".contains(letter))
+                    .eq_ignore_ascii_case("null")
+            }
+            _ => false,
+        }
     }
 
     /// The scans a column is computed from, each by its first column; other columns stand for themselves.
@@ -151,9 +213,12 @@ impl Columns {
             Kind::SetOperation { inputs, .. } => {
                 inputs.iter().for_each(|input| self.walk(input, tree));
                 for (index, column) in relation.columns.iter().enumerate() {
+                    let branches = inputs.iter().filter_map(|input| input.columns.get(index));
+                    self.branches.insert(column.id, branches.map(|inner| inner.id).collect());
                     let known = inputs
                         .iter()
-                        .all(|input| input.columns.get(index).is_some_and(|inner| self.is_known(inner.id)));
+                        .all(|input| input.columns.get(index).is_some_and(|inner| self.is_known(inner.id)))
+                        && (!tree.nulls_are_texts || self.has_type(column.id, &tree.text));
                     self.define(column.id, Definition::Other, known);
                 }
             }

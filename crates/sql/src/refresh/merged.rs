@@ -58,8 +58,9 @@ impl Summing {
         list.push(format!("t.{} as {ROW_COLUMN}", dialect.row_identifier()));
         let mut same = Vec::with_capacity(self.keys.len());
         for key in &self.keys {
-            let key = dialect.quote_identifier(key)?;
-            same.push(dialect.same(&format!("t.{key}"), &format!("d.{key}"), true));
+            let quoted = dialect.quote_identifier(key)?;
+            let type_name = columns.iter().find(|(name, _)| name == key).map(|(_, engine_type)| engine_type.as_str());
+            same.push(dialect.same(&format!("t.{quoted}"), &format!("d.{quoted}"), true, type_name));
         }
         let kept = if self.keys.is_empty() { "true".to_owned() } else { format!("{} <> 0", sum_of(ROWS)?) };
         list.push(format!("{kept} as {KEPT}"));

@@ -30,6 +30,8 @@ pub(super) struct Term {
     pub(super) column: ColumnId,
     /// Of the table, quoted.
     pub(super) source: String,
+    /// What stands in it.
+    pub(super) of: ColumnId,
     /// Whether the table is known to hold no NULL there.
     pub(super) never_null: bool,
 }
@@ -345,7 +347,12 @@ impl Pusher<'_> {
         let name = (self.name)(self.waves.len());
         let terms = columns
             .iter()
-            .map(|column| Term { column: *column, source: super::render::name(*column), never_null: without_null })
+            .map(|column| Term {
+                column: *column,
+                source: super::render::name(*column),
+                of: *column,
+                never_null: without_null,
+            })
             .collect();
         self.waves.push(Wave { name: name.clone(), found, columns: columns.to_vec(), without_null });
         Member { table: name, terms }

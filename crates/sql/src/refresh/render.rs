@@ -128,9 +128,39 @@ impl Writer<'_> {
         self.dialect.quote_identifier(column.map_or("", |(name, _)| name.as_str()))
     }
 
-    /// See [`Dialect::same`].
-    pub(super) fn same(&self, left: &str, right: &str, may_be_null: bool) -> String {
-        self.dialect.same(left, right, may_be_null && self.off.holds(Rule::NullSafe))
+    /// See [`Dialect::same`]. Each side is an expression, and a column of its type where there is one.
+    pub(super) fn same(&self, left: (&str, ColumnId), right: (&str, ColumnId), may_be_null: bool) -> String {
+        let may_be_null = may_be_null && self.off.holds(Rule::NullSafe);
+        let types = (self.united_type(left.1), self.united_type(right.1));
+        let (Some(one), Some(other)) = types else {
+            return self.dialect.same(left.0, right.0, may_be_null, None);
+        };
+        match self.dialect.united(&one, &other) {
+            Some(united) if may_be_null && one != other => {
+                let [left, right] = [left.0, right.0].map(|side| format!("cast({side} as {united})"));
+                self.dialect.same(&left, &right, true, Some(&united))
+            }
+            _ => self.dialect.same(left.0, right.0, may_be_null, Some(&one)),
+        }
+    }
+
+    fn united_type(&self, column: ColumnId) -> Option<String> {
+        self.columns.united_type(column, self.dialect, &self.tree.text)
+    }
+
+    /// A column under the identity of what a set operation makes of it, with its type where the engine would not find it.
+    fn renamed(&self, old: ColumnId, new: ColumnId) -> String {
+        let (old_type, new_type) = (self.united_type(old), self.united_type(new));
+        let is_null = self.columns.is_null(old, &self.tree.text);
+        match new_type {
+            Some(new_type)
+                if (is_null || old_type.is_some_and(|old_type| old_type != new_type))
+                    && self.dialect.united(&new_type, &new_type).is_some() =>
+            {
+                format!("cast({} as {new_type}) as {}", name(old), name(new))
+            }
+            _ => format!("{} as {}", name(old), name(new)),
+        }
     }
 
     /// NULL in the place of a column, with its type where that is known.
@@ -174,7 +204,7 @@ impl Draft<'_, '_> {
         if text.len() <= WRITTEN_TWICE {
             return Ok(text);
         }
-        Ok(self.share(found, format!("select * from {text}")))
+        Ok(self.share(found, format!("select * from {text} r")))
     }
 
     fn share(&mut self, found: &FoundRef, query: String) -> String {
@@ -260,9 +290,7 @@ impl Draft<'_, '_> {
                 let from = self.relation(input)?;
                 let of = |column: ColumnId| {
                     Ok(match columns.iter().chain(null).find(|(new, _)| *new == column) {
-                        Some((_, old)) if columns.iter().any(|(new, _)| *new == column) => {
-                            format!("{} as {}", name(*old), name(column))
-                        }
+                        Some((_, old)) if columns.iter().any(|(new, _)| *new == column) => writer.renamed(*old, column),
                         Some((_, old)) => match writer.columns.engine_type(*old) {
                             Some(engine_type) => format!("cast(null as {engine_type}) as {}", name(column)),
                             None if input.columns.contains(old) => {
@@ -307,7 +335,10 @@ impl Draft<'_, '_> {
                 let by_columns = list(by, |column| Ok(name(column)))?;
                 let same: Vec<String> = by
                     .iter()
-                    .map(|column| writer.same(&format!("s.{}", name(*column)), &format!("t.{}", name(*column)), true))
+                    .map(|column| {
+                        let [of_rows, of_touched] = ["s", "t"].map(|alias| format!("{alias}.{}", name(*column)));
+                        writer.same((&of_rows, *column), (&of_touched, *column), true)
+                    })
                     .collect();
                 format!(
                     "select {} from {} s join (select distinct {by_columns} from {} i) t on {}",

@@ -55,7 +55,8 @@ impl Restricted<'_> {
             let source = self.dialect.quote_identifier(&self.tree.names[*position])?;
             let own = if named { format!("_o{position}") } else { source.clone() };
             let may_be_null = nulls.get(index) != Some(&false);
-            same.push(writer.same(&format!("f.{source}"), &format!("q.{own}"), may_be_null));
+            let column = self.tree.root.columns[*position].id;
+            same.push(writer.same((&format!("f.{source}"), column), (&format!("q.{own}"), column), may_be_null));
         }
         let same = same.join(" and ");
         let select = if named {
@@ -236,7 +237,8 @@ impl Restricted<'_> {
             for term in &member.terms {
                 let value = self.value(term.column, read)?;
                 let writer = self.writer(&|_, _| Err(InvalidName::Empty));
-                same.push(writer.same(&format!("s.{}", term.source), &value, !term.never_null));
+                let source = format!("s.{}", term.source);
+                same.push(writer.same((&source, term.of), (&value, term.column), !term.never_null));
             }
             let exists = |same: &str| format!("exists (select 1 from {} s where {same})", member.table);
             if same.len() > 1 && self.dialect.filters_scans_by_joins() {

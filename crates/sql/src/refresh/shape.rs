@@ -294,7 +294,7 @@ impl Shape {
         let mut terms = Vec::with_capacity(self.key.positions.len());
         for (index, (column, name)) in self.key_ids().into_iter().zip(&self.key_columns).enumerate() {
             let never_null = nulls.get(index) == Some(&false);
-            terms.push(Term { column, source: dialect.quote_identifier(name)?, never_null });
+            terms.push(Term { column, source: dialect.quote_identifier(name)?, of: column, never_null });
         }
         // Digits after a valid prefix are a valid name.
         dialect.quote_identifier(prefix)?;

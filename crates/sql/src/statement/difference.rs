@@ -38,6 +38,9 @@ pub const NEW_COLUMN: &str = "_new";
 /// Column of [`Difference::all_pairs`] that says what a pair is.
 pub const KIND_COLUMN: &str = "_kind";
 
+/// Images are no lists: those are compared as texts.
+const IMAGE_TYPE: Option<&str> = Some("text");
+
 /// A pair of the same rows.
 const SAME: u8 = 0;
 /// A pair, or a single row, that is to be written.
@@ -83,7 +86,7 @@ impl Difference<'_> {
             let same = images
                 .iter()
                 .enumerate()
-                .map(|(index, image)| self.dialect.same(&format!("v._thalweg_image_{index}"), image, true));
+                .map(|(index, image)| self.dialect.same(&format!("v._thalweg_image_{index}"), image, true, IMAGE_TYPE));
             format!(" where exists (select 1 from {values} v where {})", and(same))
         });
         Ok(format!("(select {} from {relation} r{})", all.join(", "), filter.unwrap_or_default()))
@@ -92,7 +95,7 @@ impl Difference<'_> {
     fn paired(&self) -> String {
         let same = (0..self.columns.len())
             .map(|index| (format!("o._thalweg_image_{index}"), format!("n._thalweg_image_{index}")))
-            .map(|(old, new)| self.dialect.same(&old, &new, true));
+            .map(|(old, new)| self.dialect.same(&old, &new, true, IMAGE_TYPE));
         and(same.chain(["o._thalweg_copy = n._thalweg_copy".to_owned()]))
     }
 

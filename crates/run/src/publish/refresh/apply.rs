@@ -35,7 +35,14 @@ impl Publication<'_> {
         for (name, holds_null) in key.iter().zip(nulls) {
             let stored = self.database.name(qualified(dialect, "t", name))?;
             let wanted = self.database.name(qualified(dialect, "a", name))?;
-            pairs.push(dialect.same(&wanted, &stored, *holds_null));
+            let type_name =
+                columns.iter().find(|column| column.name == *name).map(|column| column.engine_type.as_str());
+            // A key that was found in one branch of a set operation may have a narrower type.
+            let wanted = match type_name.and_then(|name| dialect.united(name, name)).filter(|_| *holds_null) {
+                Some(type_name) => format!("cast({wanted} as {type_name})"),
+                None => wanted,
+            };
+            pairs.push(dialect.same(&wanted, &stored, *holds_null, type_name));
         }
         if pairs.is_empty() {
             pairs.push("true".to_owned());

@@ -10,9 +10,10 @@ use sqlparser::ast::{
 use super::expression::{Context, Read, conjuncts};
 use super::places::Extent;
 use super::query::{Bound, Mode, Rows};
-use super::scope::{Named, Scope, Source, distinct, same};
+use super::scope::{Front, Named, Scope, Source, distinct, same};
 use super::subquery::{Sub, Use};
 use super::{Env, Outcome, Reader, Stop, expression, extend, filter, has, stop};
+use crate::dialect::Grammar;
 use crate::parser::facts::{identifiers, unescaped};
 use crate::refresh::{
     Apply, ApplyKind, ColumnId, Join, JoinKind, Kind, Obstacle, OutputColumn, Relation, Scalar, TreeTable,
@@ -34,6 +35,7 @@ struct Factor {
     side: Side,
     sources: Vec<Source>,
     merged: Vec<(String, ColumnId)>,
+    fronts: Vec<Front>,
     span: Range<usize>,
 }
 
@@ -141,7 +143,7 @@ impl<'a> Reader<'a> {
                 self.derived(subquery, alias.as_ref(), env, scope)
             }
             TableFactor::NestedJoin { table_with_joins, alias: None } => {
-                let inner = Scope { parent: scope.parent, level: scope.level, sources: Vec::new(), merged: Vec::new() };
+                let inner = Scope::empty(scope.parent, scope.level);
                 let span = self.places.range(factor.span());
                 let from = self.from(std::slice::from_ref(&**table_with_joins), env, inner)?;
                 match from.relation {
@@ -149,6 +151,7 @@ impl<'a> Reader<'a> {
                         side: Side::Plain(relation),
                         sources: from.scope.sources,
                         merged: from.scope.merged,
+                        fronts: from.scope.fronts,
                         span,
                     }),
                     _ => Err(stop(
@@ -228,7 +231,7 @@ impl<'a> Reader<'a> {
         });
         let relation = Relation { kind: Kind::Scan { table: index }, columns };
         let sources = vec![Source { schema, name: own, columns: named }];
-        Ok(Factor { side: Side::Plain(relation), sources, merged: Vec::new(), span })
+        Ok(Factor { side: Side::Plain(relation), sources, merged: Vec::new(), fronts: Vec::new(), span })
     }
 
     /// A query under a name.
@@ -242,7 +245,7 @@ impl<'a> Reader<'a> {
         let mut columns: Vec<Named> = names.into_iter().zip(&bound.columns).map(named).collect();
         rename(&mut columns, alias);
         let sources = vec![Source { schema: None, name, columns }];
-        Factor { side: Side::Plain(bound.relation), sources, merged: Vec::new(), span }
+        Factor { side: Side::Plain(bound.relation), sources, merged: Vec::new(), fronts: Vec::new(), span }
     }
 
     fn derived(
@@ -343,7 +346,7 @@ impl<'a> Reader<'a> {
             Side::Computed { computed, rows: true }
         };
         let sources = vec![Source { schema: None, name: own, columns: named }];
-        Ok(Factor { side, sources, merged: Vec::new(), span })
+        Ok(Factor { side, sources, merged: Vec::new(), fronts: Vec::new(), span })
     }
 
     fn join(
@@ -355,12 +358,17 @@ impl<'a> Reader<'a> {
         nearest: bool,
         (env, first): (Env, usize),
     ) -> Outcome<()> {
-        let Factor { side, sources, merged, span } = factor;
+        let Factor { side, sources, merged, fronts, span } = factor;
         let before = from.scope.sources.len();
         let (right_first, merged_before) = (before, from.scope.merged.len());
         let using = self.using(from, &sources, &merged, constraint, first, nearest)?;
         from.scope.sources.extend(sources);
         from.scope.merged.extend(merged);
+        from.scope.fronts.extend(
+            fronts
+                .into_iter()
+                .map(|front| Front { sources: front.sources.start + before..front.sources.end + before, ..front }),
+        );
         let mut on = Conditions::default();
         if let Some(JoinConstraint::On(condition)) = constraint {
             let conditions = conjuncts(condition);
@@ -444,7 +452,7 @@ impl<'a> Reader<'a> {
             from.scope.merged.truncate(merged_before);
             from.relation = Some(relation);
         } else {
-            from.relation = Some(self.merge(from, relation, manner, &using, right_first));
+            from.relation = Some(self.merge(from, relation, manner, &using, (first, right_first)));
         }
         Ok(())
     }
@@ -592,7 +600,7 @@ impl<'a> Reader<'a> {
         first: usize,
         nearest: bool,
     ) -> Outcome<Vec<Using>> {
-        let right = Scope { parent: None, level: 0, sources: sources.to_vec(), merged: merged.to_vec() };
+        let right = Scope { sources: sources.to_vec(), merged: merged.to_vec(), ..Scope::empty(None, 0) };
         let names: Vec<(String, Range<usize>)> = match constraint {
             Some(JoinConstraint::Using(columns)) => columns
                 .iter()
@@ -638,16 +646,17 @@ impl<'a> Reader<'a> {
         Ok(pairs)
     }
 
-    /// Makes one column of each pair of USING.
+    /// Makes one column of each pair of USING. The joined sources begin with the first, those of the right side with the second.
     fn merge(
         &mut self,
         from: &mut From<'_>,
         relation: Relation,
         manner: Manner,
         using: &[Using],
-        right_first: usize,
+        (first, right_first): (usize, usize),
     ) -> Relation {
         let mut computed = Vec::new();
+        let mut front = Vec::with_capacity(using.len());
         for pair in using {
             let id = match manner {
                 Manner::Right => pair.right,
@@ -658,6 +667,7 @@ impl<'a> Reader<'a> {
                 }
                 _ => pair.left,
             };
+            front.push(id);
             let (before, after) = from.scope.sources.split_at_mut(right_first);
             for column in before.iter_mut().flat_map(|source| &mut source.columns) {
                 if column.starred == Some(pair.left) && same(&column.name, &pair.name) {
@@ -673,6 +683,10 @@ impl<'a> Reader<'a> {
             }
             from.scope.merged.retain(|(name, id)| !(same(name, &pair.name) && *id == pair.left));
             from.scope.merged.push((pair.name.clone(), id));
+        }
+        // DuckDB leaves them where they are on the left side.
+        if self.grammar == Grammar::Postgres && !front.is_empty() {
+            from.scope.fronts.push(Front { sources: first..from.scope.sources.len(), columns: front });
         }
         extend(relation, computed)
     }

@@ -1,5 +1,7 @@
 //! Which column a name means.
 
+use std::ops::Range;
+
 use sqlparser::ast::Ident;
 
 use crate::parser::facts::unescaped;
@@ -59,6 +61,15 @@ pub(super) struct Scope<'s> {
     pub(super) sources: Vec<Source>,
     /// Columns of `USING` and `NATURAL`.
     pub(super) merged: Vec<(String, ColumnId)>,
+    /// What `*` shows first of a range of sources, of joins in order: none where a merged column stays in its place.
+    pub(super) fronts: Vec<Front>,
+}
+
+/// Columns that stand before all others of the sources in a range.
+#[derive(Debug, Clone)]
+pub(super) struct Front {
+    pub(super) sources: Range<usize>,
+    pub(super) columns: Vec<ColumnId>,
 }
 
 /// What a name means.
@@ -88,7 +99,11 @@ pub(super) enum Found {
 
 impl<'s> Scope<'s> {
     pub(super) fn new(parent: Option<&'s Scope<'s>>) -> Self {
-        Self { parent, level: parent.map_or(0, |parent| parent.level + 1), sources: Vec::new(), merged: Vec::new() }
+        Self::empty(parent, parent.map_or(0, |parent| parent.level + 1))
+    }
+
+    pub(super) fn empty(parent: Option<&'s Scope<'s>>, level: usize) -> Self {
+        Self { parent, level, sources: Vec::new(), merged: Vec::new(), fronts: Vec::new() }
     }
 
     /// What a name means among the columns of this select alone.
@@ -202,6 +217,16 @@ impl<'s> Scope<'s> {
         for (index, source) in self.sources.iter().enumerate() {
             columns
                 .extend(source.columns.iter().filter_map(|column| Some((column.name.clone(), column.starred?, index))));
+        }
+        for front in &self.fronts {
+            let is_in_range = |(_, _, source): &(String, ColumnId, usize)| front.sources.contains(source);
+            let Some(start) = columns.iter().position(is_in_range) else { continue };
+            for (offset, id) in front.columns.iter().enumerate() {
+                if let Some(at) = columns.iter().position(|column| is_in_range(column) && column.1 == *id) {
+                    let column = columns.remove(at);
+                    columns.insert(start + offset, column);
+                }
+            }
         }
         columns
     }
