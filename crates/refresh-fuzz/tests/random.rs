@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use thalweg_refresh_fuzz::database::Database;
 use thalweg_refresh_fuzz::fuzz::fuzz;
 
@@ -9,9 +11,11 @@ use thalweg_refresh_fuzz::fuzz::fuzz;
 /// cores have something to do.
 const REFRESHES: usize = 1_550;
 
-fn refreshes(seed: u64) {
-    let mut database = Database::duckdb().unwrap();
-    let enough = |refreshes, failed| refreshes < REFRESHES && failed < 3;
+/// And how many on Postgres.
+const ON_POSTGRES: usize = 1_550;
+
+fn refreshes(mut database: Database, seed: u64, wanted: usize) {
+    let enough = |refreshes, failed| refreshes < wanted && failed < 3;
     let (tally, failures) =
         fuzz(&mut database, (seed, 0), 200, &|shape| shape, |tally, failed| enough(tally.refreshes(), failed)).unwrap();
     let shown: Vec<String> = failures
@@ -39,10 +43,15 @@ fn refreshes(seed: u64) {
 
 #[test]
 fn refreshes_of_a_pinned_seed() {
-    refreshes(4);
+    refreshes(support::duckdb(), 4, REFRESHES);
 }
 
 #[test]
 fn refreshes_of_another_pinned_seed() {
-    refreshes(5);
+    refreshes(support::duckdb(), 5, REFRESHES);
+}
+
+#[test]
+fn refreshes_of_a_pinned_seed_on_postgres() {
+    refreshes(support::postgres(), 6, ON_POSTGRES);
 }

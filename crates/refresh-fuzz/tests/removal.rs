@@ -8,11 +8,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 
 use thalweg_refresh_fuzz::case::Case;
 use thalweg_refresh_fuzz::check::{Verdict, check, check_by};
-use thalweg_refresh_fuzz::database::Database;
 use thalweg_refresh_fuzz::judge::judge;
 use thalweg_sql::refresh::{Rule, SwitchedOff};
 
@@ -28,7 +29,7 @@ fn cases(rule: Rule) -> Vec<PathBuf> {
 }
 
 fn noticed(rule: Rule) {
-    let mut database = Database::duckdb().unwrap();
+    let mut database = support::duckdb();
     let cases = cases(rule);
     assert!(!cases.is_empty(), "no case shows that {rule:?} is needed");
     for path in cases {
@@ -43,6 +44,27 @@ fn noticed(rule: Rule) {
             path.display()
         );
     }
+}
+
+/// The same cases on Postgres, as far as it understands them.
+#[test]
+fn rules_are_needed_on_postgres() {
+    let mut database = support::postgres();
+    let mut taken = 0;
+    for rule in Rule::ALL {
+        for path in cases(rule) {
+            let case = Case::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            let verdict = check(&mut database, &case);
+            if matches!(verdict, Verdict::Invalid(_)) {
+                continue;
+            }
+            taken += 1;
+            assert_eq!(judge(&case, &verdict), None, "{}: with all rules", path.display());
+            let without = check_by(&mut database, &case, &|shape| shape.without(SwitchedOff::rules([rule])));
+            assert!(matches!(without, Verdict::Wrong(_)), "{}: without {rule:?}: {without:?}", path.display());
+        }
+    }
+    assert!(taken >= 10, "{taken} cases");
 }
 
 /// One test for each, so that it is seen which rule is no longer noticed.
