@@ -38,7 +38,12 @@ fn refreshes(mut database: Database, seed: u64, wanted: usize) {
     assert!(invalid * 50 < tally.cases, "the engine does not take too many queries\n{tally}");
     assert!(tally.incremental * 2 > tally.cases, "too few are refreshed by keys\n{tally}");
     assert!(tally.added * 20 > tally.cases, "too little is added and subtracted\n{tally}");
-    assert!(tally.failed.is_empty(), "statements made for a refresh failed\n{tally}");
+    // Postgres compares lists of the same type only, and not every expression tells its type: then all is computed.
+    let of_types = |error: &String| error.contains("operator does not exist") && error.contains("[] = ");
+    let failed = tally.failed.iter().filter(|(error, _)| !of_types(error)).count();
+    assert_eq!(failed, 0, "statements made for a refresh failed\n{tally}");
+    let of_types: usize = tally.failed.values().map(|(count, _)| count).sum();
+    assert!(of_types * 500 <= wanted, "types are told apart too seldom\n{tally}");
 }
 
 #[test]

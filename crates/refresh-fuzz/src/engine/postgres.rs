@@ -18,6 +18,9 @@ use crate::schema::{Family, family};
 const SESSION: &str = "set search_path = public, pg_catalog; set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set extra_float_digits = 3; \
     set client_min_messages = error; set jit = off; set statement_timeout = '60s'";
 
+/// A session remembers something of each table there was, and becomes slow by that.
+const CASES_OF_A_SESSION: u32 = 200;
+
 impl From<PostgresError> for Refusal {
     fn from(error: PostgresError) -> Self {
         Self { message: error.message }
@@ -47,6 +50,8 @@ pub fn local(port: u16, database: &str) -> DatabaseSettings {
 pub struct PostgresEngine {
     session: Session,
     settings: DatabaseSettings,
+    /// Cases of this session.
+    cases: u32,
 }
 
 impl Debug for PostgresEngine {
@@ -64,7 +69,7 @@ impl PostgresEngine {
         for schema in ["store", "changes", STAGE_SCHEMA] {
             session.run(&format!("create schema if not exists {schema}"))?;
         }
-        Ok(Self { session, settings: settings.clone() })
+        Ok(Self { session, settings: settings.clone(), cases: 0 })
     }
 }
 
@@ -100,7 +105,12 @@ impl Engine for PostgresEngine {
     }
 
     fn rollback(&mut self) -> Result<(), Refusal> {
-        self.run("rollback")
+        self.run("rollback")?;
+        self.cases += 1;
+        if self.cases >= CASES_OF_A_SESSION {
+            *self = Self::open(&self.settings)?;
+        }
+        Ok(())
     }
 
     fn make(&mut self, name: &str, query: &str, temporary: bool) -> Result<(), Refusal> {

@@ -74,6 +74,7 @@ impl Generator<'_> {
                     }
                     3 => (self.spelling.collected(&format!("distinct {value}")), Family::List),
                     4 => (self.spelling.first(&value), Family::Integer),
+                    5 if self.number % 4 == 1 => (self.spelling.quantile(&value), Family::Integer),
                     5 => (self.spelling.mode(&value), Family::Integer),
                     _ => (self.spelling.collected(&format!("{value} order by {value} nulls last")), Family::List),
                 }

@@ -76,9 +76,9 @@ impl Generator<'_> {
             Family::Text => match choice {
                 0 => format!("upper({own})"),
                 1 => format!("({own} || '-')"),
-                2 => format!("cast({} as varchar)", self.expression(scope, Family::Integer, below)),
+                2 => self.spelling.text(&self.expression(scope, Family::Integer, below)),
                 3 => self.spelling.year_and_month(&self.expression(scope, Family::Date, below)),
-                4 => format!("trim({own})"),
+                4 => self.spelling.trimmed(&own),
                 _ => format!("left({own}, 1)"),
             },
             Family::Date => match choice {
@@ -132,6 +132,7 @@ impl Generator<'_> {
             5 if depth > 0 => format!("not ({})", self.predicate(scope, depth - 1)),
             6 => format!("{name} in ({}, {})", self.constant(family), self.constant(family)),
             7 if family == Family::Text => format!("{name} like '%b%'"),
+            7 if family == Family::List => format!("1 = any({name})"),
             8 if family != Family::List => {
                 format!("{name} between {} and {}", self.constant(family), self.constant(family))
             }

@@ -167,6 +167,15 @@ impl Generator<'_> {
             }
         }
         let (call, family) = self.window(scope);
+        // Without a choice of its own, so that a seed keeps its cases.
+        let named = if self.number % 6 == 3 && !with_qualify { self.with_named_window(&call) } else { None };
+        let call = match named {
+            Some((call, window)) => {
+                rest.push_str(&format!(" window {window}"));
+                call
+            }
+            None => call,
+        };
         let mut windows = vec![self.named_item(call, family, "w")];
         if self.choices.chance(25) {
             let (call, family) = self.window(scope);

@@ -41,6 +41,24 @@ impl Spelling {
         self.either(format!("strftime({date}, '%Y-%m')"), format!("to_char({date}, 'YYYY-MM')"))
     }
 
+    /// A number as a text.
+    pub(super) fn text(self, number: &str) -> String {
+        self.either(format!("cast({number} as varchar)"), format!("({number})::varchar"))
+    }
+
+    /// A text without blanks around it.
+    pub(super) fn trimmed(self, text: &str) -> String {
+        self.either(format!("trim({text})"), format!("jsonb_build_object('a', btrim({text}))->>'a'"))
+    }
+
+    /// The smallest value that so many are not above.
+    pub(super) fn quantile(self, value: &str) -> String {
+        self.either(
+            format!("quantile_disc({value}, 0.5)"),
+            format!("percentile_disc(0.5) within group (order by {value})"),
+        )
+    }
+
     /// A floating-point number.
     pub(super) fn double(self, number: &str) -> String {
         self.either(format!("cast({number} as double)"), format!("cast('{number}' as double precision)"))

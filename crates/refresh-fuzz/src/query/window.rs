@@ -70,7 +70,26 @@ impl Generator<'_> {
                     "rows between 1 preceding and 1 following",
                     "rows 1 preceding",
                 ]);
-                (format!("sum({value}) over ({} {frame})", self.over(scope, true)), Family::Integer)
+                // Frames that count what is equal in the order need one that is not settled.
+                match self.number % 7 {
+                    1 => {
+                        let (partition, key) = (self.over(scope, false), self.column(scope, Family::Integer));
+                        let frame = "groups between 1 preceding and current row exclude ties";
+                        (format!("sum({value}) over ({partition} order by {key} nulls last {frame})"), Family::Integer)
+                    }
+                    3 => {
+                        let (partition, key) = (self.over(scope, false), self.column(scope, Family::Integer));
+                        let frame = "range between 1 preceding and 1 following";
+                        (format!("sum({value}) over ({partition} order by {key} nulls last {frame})"), Family::Integer)
+                    }
+                    5 => {
+                        let condition = self.predicate(scope, 0);
+                        let over = self.over(scope, true);
+                        let frame = format!("{frame} exclude current row");
+                        (format!("sum({value}) filter (where {condition}) over ({over} {frame})"), Family::Integer)
+                    }
+                    _ => (format!("sum({value}) over ({} {frame})", self.over(scope, true)), Family::Integer),
+                }
             }
             4 => {
                 let partition = self.over(scope, false);
@@ -83,6 +102,19 @@ impl Generator<'_> {
                 Family::Integer,
             ),
         }
+    }
+
+    /// A call whose window is named, and the definition of the name; `None` for a call without a window of its own.
+    pub(super) fn with_named_window(&mut self, call: &str) -> Option<(String, String)> {
+        let start = call.find("over (")? + "over ".len();
+        let mut depth = 0;
+        let length = call[start..].char_indices().find_map(|(at, letter)| {
+            depth += i32::from(letter == '(') - i32::from(letter == ')');
+            (depth == 0).then_some(at + 1)
+        })?;
+        let (name, window) = (self.name("w"), &call[start..start + length]);
+        self.feature("named window");
+        Some((format!("{}{name}{}", &call[..start], &call[start + length..]), format!("{name} as {window}")))
     }
 
     /// What QUALIFY asks: a window, and what its value must be.
