@@ -47,6 +47,7 @@ cases! {
     models_clock,
     models_external,
     models_floats,
+    models_keys_of_lists,
     models_materialized,
     models_removed,
     models_waiting,
