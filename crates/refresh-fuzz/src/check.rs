@@ -134,6 +134,7 @@ pub(crate) struct Part {
 }
 
 fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) -> Result<Verdict, Refusal> {
+    database.vary(case.query.len());
     let known = &Known::of(database, case);
     let versions = match case.versions() {
         Ok(versions) => versions,

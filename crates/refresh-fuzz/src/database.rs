@@ -82,6 +82,11 @@ impl Database {
         self.engine.rollback()
     }
 
+    /// Chooses the types that columns have where several will do.
+    pub fn vary(&mut self, number: usize) {
+        self.engine.vary(number);
+    }
+
     /// The engine's name of a column's type.
     pub fn type_name(&self, engine_type: &str) -> String {
         self.engine.type_name(engine_type)
@@ -113,9 +118,12 @@ impl Database {
 
     /// Puts rows into a table.
     pub fn insert(&mut self, name: &str, table: &Table, rows: &[Row]) -> Result<(), Refusal> {
-        let literal = |(value, engine_type): (&String, &str)| self.engine.literal(value, engine_type);
         let types = || table.columns.iter().map(|column| column.engine_type.as_str());
-        let row = |row: &Row| format!("({})", row.iter().zip(types()).map(literal).collect::<Vec<_>>().join(", "));
+        let row = |row: &Row| {
+            let first = row.first().map_or("", String::as_str);
+            let literal = |(value, engine_type): (&String, &str)| self.engine.literal(value, engine_type, first);
+            format!("({})", row.iter().zip(types()).map(literal).collect::<Vec<_>>().join(", "))
+        };
         let rows: Vec<String> = rows.iter().map(row).collect();
         self.run(&format!("insert into {name} values {}", rows.join(", ")))
     }

@@ -54,11 +54,17 @@ pub trait Engine: Debug {
     /// Makes a table of a query, in the place of one of that name; a temporary one, if it is to be.
     fn make(&mut self, name: &str, query: &str, temporary: bool) -> Result<(), Refusal>;
 
+    /// Chooses the types that columns of the next case have, where several will do: the same ones for a number.
+    fn vary(&mut self, number: usize) {
+        let _ = number;
+    }
+
     /// The engine's name of a type of [`crate::schema`].
     fn type_name(&self, engine_type: &str) -> String;
 
-    /// A literal of [`crate::schema`], of such a type, in the engine's words.
-    fn literal(&self, literal: &str, engine_type: &str) -> String;
+    /// A literal of [`crate::schema`], of such a type, in the engine's words. Of values that are equal and not identical it is the same one for a
+    /// row, which is known by its first literal.
+    fn literal(&self, literal: &str, engine_type: &str, row: &str) -> String;
 
     /// Whether an error inside it has stopped it for good.
     fn is_stopped(&mut self) -> bool;

@@ -85,7 +85,7 @@ impl Engine for DuckDbEngine {
         engine_type.to_owned()
     }
 
-    fn literal(&self, literal: &str, _engine_type: &str) -> String {
+    fn literal(&self, literal: &str, _engine_type: &str, _row: &str) -> String {
         literal.to_owned()
     }
 
