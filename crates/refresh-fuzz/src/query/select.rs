@@ -181,6 +181,18 @@ impl Generator<'_> {
             let (call, family) = self.window(scope);
             windows.push(self.named_item(call, family, "w"));
         }
+        if self.spelling.is_postgres() {
+            // Of rows that are the same in everything each order takes another one first, and which answers stand together is open: sorting
+            // is not stable there.
+            let is_ordered = |text: &str| text.contains("order by");
+            let mut ordered = kept.as_ref().is_some_and(|(window, _)| is_ordered(window));
+            windows.retain(|(text, _)| {
+                let one = is_ordered(text) || !text.contains("over (") && is_ordered(&rest);
+                let first = !(one && ordered);
+                ordered |= one;
+                first
+            });
+        }
         let last = kept.map(|(window, is)| (self.named_item(window, Family::Integer, "n"), is));
         let column = last.as_ref().map(|(column, _)| column.clone());
         let text = if scope.star_is_clear() && self.choices.chance(40) {
