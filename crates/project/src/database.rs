@@ -39,6 +39,34 @@ pub struct DatabaseSettings {
     pub statement_timeout: Duration,
 }
 
+impl DatabaseSettings {
+    /// Connections that may be open at the same time, unless a project says otherwise.
+    pub const CONNECTIONS: usize = 4;
+    /// How long is waited for a connection.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+    /// How long a statement on metadata may take.
+    pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// A database and a user of a server of this machine, with what holds unless a project says otherwise.
+    pub fn local(kind: DatabaseKind, port: u16, user: &str, database: &str) -> Self {
+        Self {
+            kind,
+            host: "127.0.0.1".to_owned(),
+            port,
+            user: user.to_owned(),
+            password: None,
+            database: database.to_owned(),
+            sslmode: SslMode::default(),
+            sslrootcert: None,
+            sslcert: None,
+            sslkey: None,
+            connections: Self::CONNECTIONS,
+            connect_timeout: Self::CONNECT_TIMEOUT,
+            statement_timeout: Self::STATEMENT_TIMEOUT,
+        }
+    }
+}
+
 /// Kinds of database servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,6 +1,6 @@
 //! A database for tables of a few rows.
 
-use thalweg_project::DatabaseSettings;
+use thalweg_project::{DatabaseKind, DatabaseSettings};
 use thalweg_sql::dialect::Dialect;
 
 use crate::engine::{DuckDbEngine, Engine, PostgresEngine, Refusal};
@@ -34,9 +34,10 @@ impl Database {
         Ok(Self::of(Box::new(DuckDbEngine::open()?)))
     }
 
-    /// One of a Postgres server.
-    pub fn postgres(settings: &DatabaseSettings) -> Result<Self, Refusal> {
-        Ok(Self::of(Box::new(PostgresEngine::open(settings)?)))
+    /// One of a Postgres server of this machine, for its superuser.
+    pub fn postgres(port: u16, database: &str) -> Result<Self, Refusal> {
+        let settings = DatabaseSettings::local(DatabaseKind::Postgres, port, "postgres", database);
+        Ok(Self::of(Box::new(PostgresEngine::open(&settings)?)))
     }
 
     fn of(engine: Box<dyn Engine>) -> Self {

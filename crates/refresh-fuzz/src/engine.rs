@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use thalweg_sql::dialect::Dialect;
 
 pub use self::duckdb::DuckDbEngine;
-pub use self::postgres::{PostgresEngine, local};
+pub use self::postgres::PostgresEngine;
 use crate::database::Rows;
 
 /// What an engine says instead of an answer.

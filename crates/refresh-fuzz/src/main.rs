@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use thalweg_refresh_fuzz::database::Database;
-use thalweg_refresh_fuzz::engine::local;
 use thalweg_refresh_fuzz::fuzz::{fuzz, random_case};
 use thalweg_sql::dialect::Grammar;
 use thalweg_sql::refresh::{Rule, Shape, SwitchedOff};
@@ -91,7 +90,7 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     };
     let mut database = match &server {
         None => Database::duckdb()?,
-        Some(server) => Database::postgres(&local(server.port(), server.database().name()))?,
+        Some(server) => Database::postgres(server.port(), server.database().name())?,
     };
     let (start, limit) = (Instant::now(), Duration::from_secs_f64(minutes * 60.0));
     let mut told = start;

@@ -6,9 +6,9 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use thalweg_project::{DatabaseKind, DatabaseSettings, Secret, SslMode};
+use thalweg_project::{DatabaseKind, DatabaseSettings, Secret};
 use thalweg_source::database::{Engine, Read, Table, TableRef};
 use thalweg_source::landing::Landing;
 use thalweg_source::mysql::MysqlEngine;
@@ -20,19 +20,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("HOST PORT USER PASSWORD DATABASE CONNECTIONS TABLE... are wanted".into());
     };
     let settings = DatabaseSettings {
-        kind: DatabaseKind::Mariadb,
         host: host.clone(),
-        port: port.parse()?,
-        user: user.clone(),
         password: Some(Secret::new(password)),
-        database: database.clone(),
-        sslmode: SslMode::Prefer,
-        sslrootcert: None,
-        sslcert: None,
-        sslkey: None,
         connections: connections.parse()?,
-        connect_timeout: Duration::from_secs(10),
-        statement_timeout: Duration::from_secs(30),
+        ..DatabaseSettings::local(DatabaseKind::Mariadb, port.parse()?, user, database)
     };
     let engine = MysqlEngine::new(settings, Path::new("."));
     let tables: Vec<TableRef> = tables.iter().map(|name| TableRef::new(database, name)).collect();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array};
 use arrow::record_batch::RecordBatch;
-use thalweg_project::{DatabaseKind, DatabaseSettings, SslMode};
+use thalweg_project::{DatabaseKind, DatabaseSettings};
 use thalweg_source::database::{Engine, Read, SourceColumn, TableRef};
 use thalweg_source::landing::{Landing, arrow_schema};
 use thalweg_source::postgres::PostgresEngine;
@@ -88,21 +88,8 @@ fn main() {
     let server = PostgresServer::start(&["shared_buffers=1GB", "max_wal_size=4GB"]);
     let database = server.database();
     database.run(&fill(rows));
-    let settings = DatabaseSettings {
-        kind: DatabaseKind::Postgres,
-        host: "127.0.0.1".to_owned(),
-        port: server.port(),
-        user: "postgres".to_owned(),
-        password: None,
-        database: database.name().to_owned(),
-        sslmode: SslMode::Prefer,
-        sslrootcert: None,
-        sslcert: None,
-        sslkey: None,
-        connections: 1,
-        connect_timeout: Duration::from_secs(10),
-        statement_timeout: Duration::from_secs(30),
-    };
+    let local = DatabaseSettings::local(DatabaseKind::Postgres, server.port(), "postgres", database.name());
+    let settings = DatabaseSettings { connections: 1, ..local };
     let engine = PostgresEngine::new(settings, Path::new("/")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("copy.txt");

@@ -11,11 +11,6 @@ use crate::duration::Span;
 use crate::yaml::{Content, Node};
 use crate::{DatabaseKind, DatabaseSettings, Secret, SslMode};
 
-/// Connections of a run when the source does not say.
-const CONNECTIONS: usize = 4;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Words that a URL may have behind `?`.
 const PARAMETERS: &[&str] = &["sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
 
@@ -127,9 +122,9 @@ impl Reader<'_> {
             sslrootcert,
             sslcert,
             sslkey,
-            connections: form.connections.unwrap_or(CONNECTIONS),
-            connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-            statement_timeout: form.statement_timeout.map_or(STATEMENT_TIMEOUT, |span| span.0),
+            connections: form.connections.unwrap_or(DatabaseSettings::CONNECTIONS),
+            connect_timeout: connect_timeout.unwrap_or(DatabaseSettings::CONNECT_TIMEOUT),
+            statement_timeout: form.statement_timeout.map_or(DatabaseSettings::STATEMENT_TIMEOUT, |span| span.0),
         }
     }
 

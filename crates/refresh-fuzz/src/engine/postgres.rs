@@ -2,10 +2,9 @@
 
 use std::fmt::{self, Debug, Formatter};
 use std::path::Path;
-use std::time::Duration;
 
 use thalweg_postgres::{Encryption, PostgresError, Session};
-use thalweg_project::{DatabaseKind, DatabaseSettings, SslMode};
+use thalweg_project::DatabaseSettings;
 use thalweg_sql::dialect::Dialect;
 use thalweg_sql::dialect::postgres::Postgres;
 use thalweg_sql::refresh::split::STAGE_SCHEMA;
@@ -24,25 +23,6 @@ const CASES_OF_A_SESSION: u32 = 200;
 impl From<PostgresError> for Refusal {
     fn from(error: PostgresError) -> Self {
         Self { message: error.message }
-    }
-}
-
-/// How the superuser of a server of this machine gets to a database.
-pub fn local(port: u16, database: &str) -> DatabaseSettings {
-    DatabaseSettings {
-        kind: DatabaseKind::Postgres,
-        host: "127.0.0.1".to_owned(),
-        port,
-        user: "postgres".to_owned(),
-        password: None,
-        database: database.to_owned(),
-        sslmode: SslMode::Disable,
-        sslrootcert: None,
-        sslcert: None,
-        sslkey: None,
-        connections: 1,
-        connect_timeout: Duration::from_secs(30),
-        statement_timeout: Duration::ZERO,
     }
 }
 

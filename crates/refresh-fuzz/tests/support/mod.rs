@@ -1,7 +1,6 @@
 //! Databases for tests: each test has one of its own.
 
 use thalweg_refresh_fuzz::database::Database;
-use thalweg_refresh_fuzz::engine::local;
 use thalweg_testkit::PostgresServer;
 
 pub fn duckdb() -> Database {
@@ -11,5 +10,5 @@ pub fn duckdb() -> Database {
 /// In the server of this test binary.
 pub fn postgres() -> Database {
     let server = PostgresServer::shared();
-    Database::postgres(&local(server.port(), server.database().name())).unwrap()
+    Database::postgres(server.port(), server.database().name()).unwrap()
 }

@@ -10,32 +10,17 @@ mod reading;
 mod snapshots;
 
 use std::path::Path;
-use std::time::Duration;
 
 use arrow::array::Array;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use thalweg_project::{DatabaseKind, DatabaseSettings, Secret, SslMode};
+use thalweg_project::{DatabaseKind, DatabaseSettings, Secret};
 use thalweg_source::database::{Connection, Engine, Misfit, Read, Table, TableRef};
 use thalweg_source::mysql::MysqlEngine;
 use thalweg_testkit::{MariadbDatabase, MariadbServer};
 
 /// How to reach a database as the user `tester`.
 fn settings(server: &MariadbServer, database: &MariadbDatabase<'_>) -> DatabaseSettings {
-    DatabaseSettings {
-        kind: DatabaseKind::Mariadb,
-        host: "127.0.0.1".to_owned(),
-        port: server.port(),
-        user: "tester".to_owned(),
-        password: None,
-        database: database.name().to_owned(),
-        sslmode: SslMode::Prefer,
-        sslrootcert: None,
-        sslcert: None,
-        sslkey: None,
-        connections: 4,
-        connect_timeout: Duration::from_secs(10),
-        statement_timeout: Duration::from_secs(30),
-    }
+    DatabaseSettings::local(DatabaseKind::Mariadb, server.port(), "tester", database.name())
 }
 
 fn with_user(settings: &DatabaseSettings, user: &str, password: &str) -> DatabaseSettings {

@@ -1,35 +1,20 @@
 //! What these tests share.
 
 use std::path::Path;
-use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     Time64MicrosecondType, TimestampMicrosecondType,
 };
-use thalweg_project::{DatabaseKind, DatabaseSettings, Secret, SslMode};
+use thalweg_project::{DatabaseKind, DatabaseSettings, Secret};
 use thalweg_source::database::{Connection, Engine, Misfit, Read, SourceColumn, TableRef};
 use thalweg_source::postgres::PostgresEngine;
 use thalweg_testkit::{PostgresDatabase, PostgresServer};
 
 /// Settings for the superuser.
 pub fn settings(server: &PostgresServer, database: &PostgresDatabase<'_>) -> DatabaseSettings {
-    DatabaseSettings {
-        kind: DatabaseKind::Postgres,
-        host: "127.0.0.1".to_owned(),
-        port: server.port(),
-        user: "postgres".to_owned(),
-        password: None,
-        database: database.name().to_owned(),
-        sslmode: SslMode::Prefer,
-        sslrootcert: None,
-        sslcert: None,
-        sslkey: None,
-        connections: 4,
-        connect_timeout: Duration::from_secs(10),
-        statement_timeout: Duration::from_secs(30),
-    }
+    DatabaseSettings::local(DatabaseKind::Postgres, server.port(), "postgres", database.name())
 }
 
 pub fn engine(settings: DatabaseSettings) -> PostgresEngine {

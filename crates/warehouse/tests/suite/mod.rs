@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use thalweg_project::{
-    ColumnType, DatabaseKind, DatabaseSettings, Location, PostgresTarget, SslMode, Target, TargetConnection,
-};
+use thalweg_project::{ColumnType, DatabaseKind, DatabaseSettings, Location, PostgresTarget, Target, TargetConnection};
 use thalweg_sql::dialect::Dialect;
 use thalweg_testkit::{PostgresDatabase, PostgresServer};
 use thalweg_warehouse::{Access, Connection, Rows, Wait, Warehouse, WarehouseErrorKind};
@@ -197,21 +195,7 @@ pub fn postgres_warehouse_as(
     role: Option<&str>,
 ) -> Box<dyn Warehouse> {
     let postgres = PostgresTarget {
-        settings: DatabaseSettings {
-            kind: DatabaseKind::Postgres,
-            host: "127.0.0.1".to_owned(),
-            port,
-            user: user.to_owned(),
-            password: None,
-            database: database.to_owned(),
-            sslmode: SslMode::Prefer,
-            sslrootcert: None,
-            sslcert: None,
-            sslkey: None,
-            connections: 1,
-            connect_timeout: Duration::from_secs(10),
-            statement_timeout: Duration::ZERO,
-        },
+        settings: DatabaseSettings::local(DatabaseKind::Postgres, port, user, database),
         role: role.map(str::to_owned),
         lock_timeout: Duration::from_millis(500),
     };
