@@ -10,7 +10,7 @@ mod relation;
 
 use std::ops::Range;
 
-use sqlparser::ast::Visit;
+use sqlparser::ast::{Expr, Visit};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
@@ -30,6 +30,20 @@ const NESTING: usize = 300;
 pub fn parse_select(sql: &str, dialect: &dyn Dialect) -> Result<Query, SqlError> {
     let grammar = grammar_of(dialect);
     Ok(read(sql, &grammar, &Positions::new(sql))?.facts)
+}
+
+/// The type that an expression is cast to, as it is written, in small letters; `None` where a cast is not all of it.
+pub(crate) fn cast_to(expression: &str, dialect: &dyn Dialect) -> Option<String> {
+    let grammar = grammar_of(dialect);
+    let parser = Parser::new(grammar.dialect()).with_recursion_limit(NESTING);
+    let mut read = parser.try_with_sql(expression).ok()?.parse_expr().ok()?;
+    while let Expr::Nested(inner) = read {
+        read = *inner;
+    }
+    match read {
+        Expr::Cast { data_type, .. } => Some(data_type.to_string().to_ascii_lowercase()),
+        _ => None,
+    }
 }
 
 /// A query as it was read.

@@ -4,14 +4,12 @@
 
 mod partitions;
 
-use sqlparser::ast::Expr;
-use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::Parser;
 use thalweg_project::ColumnType;
 
 use super::partitions::Partitions;
 use super::portable::{between, instead_for_postgres};
 use super::{Dialect, Grammar, InvalidName, NewIndex};
+use crate::parser::cast_to;
 use crate::statement::relation::RUN_COLUMN;
 
 /// Longer names are cut by the server, so that two of them may become one.
@@ -170,7 +168,7 @@ impl Dialect for Postgres {
     }
 
     fn type_of_cast(&self, expression: &str) -> Option<String> {
-        let name = cast_to(expression)?;
+        let name = cast_to(expression, self)?;
         match self.column_type(&name)? {
             // The same values, and another type.
             ColumnType::Text if name == "varchar" || name == "character varying" => {
@@ -365,16 +363,6 @@ impl Dialect for Postgres {
             fields.push(format!("{alias}.{}", self.quote_identifier(column)?));
         }
         Ok(format!("(select row_to_json(_fields)::text from (select {}) _fields)", fields.join(", ")))
-    }
-}
-
-/// What an expression is cast to, if a cast is all of it.
-fn cast_to(expression: &str) -> Option<String> {
-    let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(expression).ok()?;
-    match parser.parse_expr().ok()? {
-        Expr::Cast { data_type, .. } => Some(data_type.to_string().to_ascii_lowercase()),
-        Expr::Nested(inner) => cast_to(&inner.to_string()),
-        _ => None,
     }
 }
 
