@@ -10,7 +10,7 @@ use thalweg_sql::NodeKind;
 use thalweg_sql::refresh::{ChangedInput, Discovery, Inputs, Shape};
 use thalweg_sql::statement::RowIdentifier;
 use thalweg_sql::statement::change_log::CHANGED_RUN_COLUMN;
-use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list, qualified};
+use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list, found_keys, qualified};
 use thalweg_warehouse::Value;
 use thalweg_warehouse::ledger::{ExtractRow, RefreshRow};
 
@@ -525,16 +525,11 @@ impl Halves<'_> {
                     publication.database.make(&statement.creates, &statement.select)?;
                 }
                 let affected = statements.last().map(|statement| statement.creates.clone()).unwrap_or_default();
-                let mut pairs = Vec::new();
-                for name in self.shape.key_columns() {
-                    let (left, right) = (qualified(dialect, "a", name), qualified(dialect, "w", name));
-                    let (left, right) = (publication.database.name(left)?, publication.database.name(right)?);
-                    pairs.push(dialect.same(&left, &right, true, None));
-                }
+                let keys = self.shape.key_columns();
+                let same = found_keys(dialect, ("a", "w"), keys, &[], &self.state.typed_columns(dialect));
+                let same = publication.database.name(same)?;
                 let wanted = self.wanted;
-                publication
-                    .database
-                    .any(&format!("select 1 from {affected} a join {wanted} w on {} limit 1", pairs.join(" and ")))?
+                publication.database.any(&format!("select 1 from {affected} a join {wanted} w on {same} limit 1"))?
             }
         };
         publication.database.forget(&prefix)?;

@@ -80,11 +80,14 @@ pub trait Dialect: Debug + Send + Sync {
         format!("{left} {} {right}", if may_be_null { "is not distinct from" } else { "=" })
     }
 
-    /// The type that values of two types are brought to where they are compared or stand in one column, for engines that have to be told;
-    /// `None` for those that know, and where nothing can be said.
-    fn united(&self, one: &str, other: &str) -> Option<String> {
-        let _ = (one, other);
-        None
+    /// Whether types have to be said where columns meet: a NULL that is selected is a text otherwise, and lists of two types are not compared.
+    fn needs_types(&self) -> bool {
+        false
+    }
+
+    /// The type that values of two types are brought to where they are compared or stand in one column; `None` where nothing can be said.
+    fn common_type(&self, one: &str, other: &str) -> Option<String> {
+        (one == other).then(|| one.to_owned())
     }
 
     /// The type of an expression that is a cast; `None` for others, and where nobody asks for types.

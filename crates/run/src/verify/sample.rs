@@ -6,7 +6,7 @@
 use thalweg_project::TableName;
 use thalweg_sql::refresh::{ChangedInput, Discovery, Inputs, Shape};
 use thalweg_sql::statement::TypedColumn;
-use thalweg_sql::statement::relation::{column_list, qualified};
+use thalweg_sql::statement::relation::{column_list, found_keys, qualified};
 
 use crate::answer::VerifyOutcome;
 use crate::error::RunError;
@@ -96,19 +96,11 @@ pub fn verify_model(
     }
     let expected = publication.database.temporary("expected");
     publication.database.make(&expected, &format!("select q.* from ({}\n) q", fresh.select))?;
-    let mut pairs = Vec::new();
-    for name in shape.key_columns() {
-        let left = publication.database.name(qualified(dialect, "a", name))?;
-        let right = publication.database.name(qualified(dialect, "t", name))?;
-        pairs.push(dialect.same(&left, &right, true, None));
-    }
+    let same = publication.database.name(found_keys(dialect, ("a", "t"), shape.key_columns(), &nulls, columns))?;
     let stored = publication.database.temporary("stored");
     publication.database.make(
         &stored,
-        &format!(
-            "select t.* from {physical} t where exists (select 1 from {affected} a where {})",
-            pairs.join(" and ")
-        ),
+        &format!("select t.* from {physical} t where exists (select 1 from {affected} a where {same})"),
     )?;
     let compared = Compared { table, against: "its query", state, stored: &stored, expected: &expected };
     let mut outcome = compare(publication, &compared, columns)?;

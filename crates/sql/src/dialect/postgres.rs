@@ -21,7 +21,7 @@ pub const ROUGH_STATISTICS: u32 = 20;
 /// Whole numbers.
 const EXACT: [&str; 3] = ["smallint", "integer", "bigint"];
 
-/// Types whose values fit in each of those that follow.
+/// Where two types of a list meet, the later one is what both are brought to.
 const LADDERS: [&[&str]; 2] = [
     &["smallint", "integer", "bigint", "numeric", "real", "double precision"],
     &["date", "timestamp without time zone", "timestamp with time zone"],
@@ -151,8 +151,11 @@ impl Dialect for Postgres {
         format!("{same} and ({left} is null) = ({right} is null)")
     }
 
-    /// Arrays are compared only where their types are the same, and the type of a NULL that is selected is `text`.
-    fn united(&self, one: &str, other: &str) -> Option<String> {
+    fn needs_types(&self) -> bool {
+        true
+    }
+
+    fn common_type(&self, one: &str, other: &str) -> Option<String> {
         if one == other {
             return Some(one.to_owned());
         }
@@ -474,14 +477,14 @@ mod tests {
     }
 
     #[test]
-    fn types_are_united_as_the_engine_does_it() {
-        let united = |one: &str, other: &str| Postgres.united(one, other);
-        assert_eq!(united("integer", "bigint").as_deref(), Some("bigint"));
-        assert_eq!(united("numeric(10,2)", "integer").as_deref(), Some("numeric"));
-        assert_eq!(united("numeric(10,2)", "numeric(10,2)").as_deref(), Some("numeric(10,2)"));
-        assert_eq!(united("text", "character varying(3)").as_deref(), Some("text"));
-        assert_eq!(united("date", "timestamp with time zone").as_deref(), Some("timestamp with time zone"));
-        assert_eq!((united("date", "integer"), united("text", "date")), (None, None));
+    fn two_types_have_the_one_in_common_that_the_engine_chooses() {
+        let common = |one: &str, other: &str| Postgres.common_type(one, other);
+        assert_eq!(common("integer", "bigint").as_deref(), Some("bigint"));
+        assert_eq!(common("numeric(10,2)", "integer").as_deref(), Some("numeric"));
+        assert_eq!(common("numeric(10,2)", "numeric(10,2)").as_deref(), Some("numeric(10,2)"));
+        assert_eq!(common("text", "character varying(3)").as_deref(), Some("text"));
+        assert_eq!(common("date", "timestamp with time zone").as_deref(), Some("timestamp with time zone"));
+        assert_eq!((common("date", "integer"), common("text", "date")), (None, None));
         let cast = |expression: &str| Postgres.type_of_cast(expression);
         assert_eq!(cast("cast(length('') as varchar)").as_deref(), Some("character varying"));
         assert_eq!(cast("(x + 1)::int").as_deref(), Some("integer"));

@@ -168,8 +168,8 @@ fn read_whole(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables, with_s
             }),
         }
     }
-    let nulls_are_texts = dialect.united("text", "text").is_some();
-    Ok(Tree { text: sql.to_owned(), root, names, tables, clock, ties, nulls_are_texts })
+    let needs_types = dialect.needs_types();
+    Ok(Tree { text: sql.to_owned(), root, names, tables, clock, ties, needs_types })
 }
 
 /// Why the reading of a part ends.

@@ -58,7 +58,7 @@ impl Columns {
     }
 
     /// The type that the engine gives a column, where it can be told: of a set operation it is one that all of its branches fit in.
-    pub(super) fn united_type(&self, column: ColumnId, dialect: &dyn Dialect, text: &str) -> Option<String> {
+    pub(super) fn type_of(&self, column: ColumnId, dialect: &dyn Dialect, text: &str) -> Option<String> {
         if let Some(engine_type) = self.types.get(&column) {
             return Some(engine_type.clone());
         }
@@ -70,15 +70,15 @@ impl Columns {
             (Definition::Computed(Scalar::Coalesce(parts)), _) | (_, Some(parts)) => parts,
             _ => return None,
         };
-        let mut united: Option<String> = None;
+        let mut common: Option<String> = None;
         for part in parts.iter().filter(|part| !self.is_null(**part, text)) {
-            let other = self.united_type(*part, dialect, text)?;
-            united = Some(match united {
-                Some(one) => dialect.united(&one, &other)?,
+            let other = self.type_of(*part, dialect, text)?;
+            common = Some(match common {
+                Some(one) => dialect.common_type(&one, &other)?,
                 None => other,
             });
         }
-        united
+        common
     }
 
     /// Whether NULL in a branch of a set operation can be given the type of what stands in the others; so where there is none.
@@ -218,7 +218,7 @@ impl Columns {
                     let known = inputs
                         .iter()
                         .all(|input| input.columns.get(index).is_some_and(|inner| self.is_known(inner.id)))
-                        && (!tree.nulls_are_texts || self.has_type(column.id, &tree.text));
+                        && (!tree.needs_types || self.has_type(column.id, &tree.text));
                     self.define(column.id, Definition::Other, known);
                 }
             }

@@ -56,8 +56,8 @@ pub struct Tree {
     pub tables: Vec<TreeTable>,
     /// Places that read the time of the run, and whether each is used in row-local expressions only (outside aggregates and windows).
     pub clock: Vec<(Range<usize>, bool)>,
-    /// Whether a NULL that is selected has the type of a text, so that it stands in no column of another type that is not named.
-    pub nulls_are_texts: bool,
+    /// See [`crate::dialect::Dialect::needs_types`].
+    pub needs_types: bool,
     /// Where the answer depends on an order that the text leaves open.
     pub ties: Vec<super::ties::Tie>,
 }

@@ -131,31 +131,30 @@ impl Writer<'_> {
     /// See [`Dialect::same`]. Each side is an expression, and a column of its type where there is one.
     pub(super) fn same(&self, left: (&str, ColumnId), right: (&str, ColumnId), may_be_null: bool) -> String {
         let may_be_null = may_be_null && self.off.holds(Rule::NullSafe);
-        let types = (self.united_type(left.1), self.united_type(right.1));
+        let types = (self.type_of(left.1), self.type_of(right.1));
         let (Some(one), Some(other)) = types else {
             return self.dialect.same(left.0, right.0, may_be_null, None);
         };
-        match self.dialect.united(&one, &other) {
-            Some(united) if may_be_null && one != other => {
-                let [left, right] = [left.0, right.0].map(|side| format!("cast({side} as {united})"));
-                self.dialect.same(&left, &right, true, Some(&united))
+        match self.dialect.common_type(&one, &other) {
+            Some(common) if may_be_null && one != other && self.dialect.needs_types() => {
+                let [left, right] = [left.0, right.0].map(|side| format!("cast({side} as {common})"));
+                self.dialect.same(&left, &right, true, Some(&common))
             }
             _ => self.dialect.same(left.0, right.0, may_be_null, Some(&one)),
         }
     }
 
-    fn united_type(&self, column: ColumnId) -> Option<String> {
-        self.columns.united_type(column, self.dialect, &self.tree.text)
+    fn type_of(&self, column: ColumnId) -> Option<String> {
+        self.columns.type_of(column, self.dialect, &self.tree.text)
     }
 
     /// A column under the identity of what a set operation makes of it, with its type where the engine would not find it.
     fn renamed(&self, old: ColumnId, new: ColumnId) -> String {
-        let (old_type, new_type) = (self.united_type(old), self.united_type(new));
+        let (old_type, new_type) = (self.type_of(old), self.type_of(new));
         let is_null = self.columns.is_null(old, &self.tree.text);
         match new_type {
             Some(new_type)
-                if (is_null || old_type.is_some_and(|old_type| old_type != new_type))
-                    && self.dialect.united(&new_type, &new_type).is_some() =>
+                if (is_null || old_type.is_some_and(|old_type| old_type != new_type)) && self.dialect.needs_types() =>
             {
                 format!("cast({} as {new_type}) as {}", name(old), name(new))
             }

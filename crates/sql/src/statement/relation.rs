@@ -57,6 +57,28 @@ pub fn equal_keys(dialect: &dyn Dialect, left: &str, right: &str, names: &[Strin
     Ok(parts.join(" and "))
 }
 
+/// A condition that joins keys that were found with stored rows: equal, and NULL beside NULL where `nulls` does not say that there is none. What
+/// was found in one branch of a set operation may have a narrower type than the stored column, and is given that.
+pub fn found_keys(
+    dialect: &dyn Dialect,
+    (found, stored): (&str, &str),
+    names: &[String],
+    nulls: &[bool],
+    columns: &[TypedColumn],
+) -> Result<String, InvalidName> {
+    let mut parts = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        let (mut found, stored) = (qualified(dialect, found, name)?, qualified(dialect, stored, name)?);
+        let may_be_null = nulls.get(index) != Some(&false);
+        let type_name = columns.iter().find(|column| column.name == *name).map(|column| column.engine_type.as_str());
+        if let Some(type_name) = type_name.filter(|_| may_be_null && dialect.needs_types()) {
+            found = format!("cast({found} as {type_name})");
+        }
+        parts.push(dialect.same(&found, &stored, may_be_null, type_name));
+    }
+    Ok(if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") })
+}
+
 /// A condition that is true when all columns of both sides hold identical values.
 pub fn all_same(
     dialect: &dyn Dialect,

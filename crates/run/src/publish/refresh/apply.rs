@@ -1,6 +1,6 @@
 //! Putting the rows of some keys in the place of those that are stored.
 
-use thalweg_sql::statement::relation::{RUN_COLUMN, column_list, qualified};
+use thalweg_sql::statement::relation::{RUN_COLUMN, column_list, found_keys};
 use thalweg_sql::statement::{RowIdentifier, Sameness, TypedColumn};
 
 use super::Refreshed;
@@ -31,27 +31,12 @@ impl Publication<'_> {
             .database
             .make_counted(&new, &format!("select q.*, {}::bigint as {RUN_COLUMN} from ({select}\n) q", self.run))?;
         fail::fail_point!("run::refresh-computed", |_| Err(RunError::failed_at("run::refresh-computed")));
-        let mut pairs = Vec::with_capacity(key.len());
-        for (name, holds_null) in key.iter().zip(nulls) {
-            let stored = self.database.name(qualified(dialect, "t", name))?;
-            let wanted = self.database.name(qualified(dialect, "a", name))?;
-            let type_name =
-                columns.iter().find(|column| column.name == *name).map(|column| column.engine_type.as_str());
-            // A key that was found in one branch of a set operation may have a narrower type.
-            let wanted = match type_name.and_then(|name| dialect.united(name, name)).filter(|_| *holds_null) {
-                Some(type_name) => format!("cast({wanted} as {type_name})"),
-                None => wanted,
-            };
-            pairs.push(dialect.same(&wanted, &stored, *holds_null, type_name));
-        }
-        if pairs.is_empty() {
-            pairs.push("true".to_owned());
-        }
+        let same = self.database.name(found_keys(dialect, ("a", "t"), key, nulls, columns))?;
         let physical = self.physical(&old.physical)?;
         let names = columns.iter().map(|column| column.name.as_str());
         let declared = self.database.name(column_list(dialect, "t", names))?;
         let rows = RowIdentifier::of_table(dialect, old.layout().is_some());
-        let affects = format!("exists (select 1 from {affected} a where {})", pairs.join(" and "));
+        let affects = format!("exists (select 1 from {affected} a where {same})");
         // The rows are found by their key columns first and fetched by their identifiers then: an engine that stores columns would
         // otherwise read all columns of all rows. One with partitions would look for each row in every partition.
         let found = match rows.partitions() {
