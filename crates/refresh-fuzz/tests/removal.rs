@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use thalweg_refresh_fuzz::case::Case;
 use thalweg_refresh_fuzz::check::{Verdict, check, check_by};
+use thalweg_refresh_fuzz::database::Database;
 use thalweg_refresh_fuzz::judge::judge;
 use thalweg_sql::refresh::{Rule, SwitchedOff};
 
@@ -28,21 +29,26 @@ fn cases(rule: Rule) -> Vec<PathBuf> {
     cases
 }
 
+/// Checks that a case is right with all rules and wrong without one; `false` where the engine does not take its query.
+fn is_needed(database: &mut Database, rule: Rule, path: &Path) -> bool {
+    let case = Case::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let verdict = check(database, &case);
+    if matches!(verdict, Verdict::Invalid(_)) {
+        return false;
+    }
+    assert_eq!(judge(&case, &verdict), None, "{}: with all rules", path.display());
+    assert!(matches!(verdict, Verdict::Right { .. }), "{}: {verdict:?}", path.display());
+    let without = check_by(database, &case, &|shape| shape.without(SwitchedOff::rules([rule])));
+    assert!(matches!(without, Verdict::Wrong(_)), "{}: without {rule:?} nothing is wrong: {without:?}", path.display());
+    true
+}
+
 fn noticed(rule: Rule) {
     let mut database = support::duckdb();
     let cases = cases(rule);
     assert!(!cases.is_empty(), "no case shows that {rule:?} is needed");
     for path in cases {
-        let case = Case::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        let verdict = check(&mut database, &case);
-        assert_eq!(judge(&case, &verdict), None, "{}: with all rules", path.display());
-        assert!(matches!(verdict, Verdict::Right { .. }), "{}: {verdict:?}", path.display());
-        let without = check_by(&mut database, &case, &|shape| shape.without(SwitchedOff::rules([rule])));
-        assert!(
-            matches!(without, Verdict::Wrong(_)),
-            "{}: without {rule:?} nothing is wrong: {without:?}",
-            path.display()
-        );
+        assert!(is_needed(&mut database, rule, &path), "{}: the engine does not take it", path.display());
     }
 }
 
@@ -50,20 +56,8 @@ fn noticed(rule: Rule) {
 #[test]
 fn rules_are_needed_on_postgres() {
     let mut database = support::postgres();
-    let mut taken = 0;
-    for rule in Rule::ALL {
-        for path in cases(rule) {
-            let case = Case::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
-            let verdict = check(&mut database, &case);
-            if matches!(verdict, Verdict::Invalid(_)) {
-                continue;
-            }
-            taken += 1;
-            assert_eq!(judge(&case, &verdict), None, "{}: with all rules", path.display());
-            let without = check_by(&mut database, &case, &|shape| shape.without(SwitchedOff::rules([rule])));
-            assert!(matches!(without, Verdict::Wrong(_)), "{}: without {rule:?}: {without:?}", path.display());
-        }
-    }
+    let all = Rule::ALL.into_iter().flat_map(|rule| cases(rule).into_iter().map(move |path| (rule, path)));
+    let taken = all.filter(|(rule, path)| is_needed(&mut database, *rule, path)).count();
     assert!(taken >= 10, "{taken} cases");
 }
 
