@@ -224,8 +224,8 @@ impl Generator<'_> {
         if sides.iter().any(Vec::is_empty) {
             return left;
         }
-        let postgres = self.spelling.is_postgres();
-        let operator = if postgres { operator.trim_end_matches(" by name") } else { operator };
+        let by_name = self.spelling.has_shorthands();
+        let operator = if by_name { operator } else { operator.trim_end_matches(" by name") };
         let sides = sides.iter().map(|side| {
             let own: Vec<String> = side.iter().map(|(name, _, own)| format!("{own} as {name}")).collect();
             // What matches by place has all columns.
@@ -233,7 +233,7 @@ impl Generator<'_> {
                 Some((name, _, own)) => format!("{own} as {name}"),
                 None => format!("null as {}", field.name),
             });
-            if postgres { all.collect::<Vec<_>>().join(", ") } else { own.join(", ") }
+            if by_name { own.join(", ") } else { all.collect::<Vec<_>>().join(", ") }
         });
         let sides: Vec<String> = sides.collect();
         let (a, b) = (self.name("s"), self.name("s"));

@@ -135,7 +135,7 @@ impl Generator<'_> {
         let mut hidden = false;
         let by = match self.choices.weighted(&[(5, 0), (5, 1), (2, 2), (1, 3), (1, 4), (1, 5), (1, 6)]) {
             1 => ordinals.join(", "),
-            2 if self.spelling.is_postgres() => ordinals.join(", "),
+            2 if !self.spelling.has_shorthands() => ordinals.join(", "),
             2 => {
                 self.feature("group by all");
                 "all".to_owned()

@@ -108,7 +108,7 @@ impl Generator<'_> {
         };
         self.feature("pivot");
         let (alias, number, by) = (self.name("d"), quoted(&number.name), quoted(&group.name));
-        let sql = if self.spelling.is_postgres() {
+        let sql = if !self.spelling.has_shorthands() {
             let count = |value| format!("count(*) filter (where {number} = {value}) as \"{value}\"");
             format!("(select {by}, {}, {} from {} group by {by}) as {alias}", count(0), count(1), source.sql)
         } else {
@@ -395,7 +395,7 @@ impl Generator<'_> {
             "select k, v, max(id) as last from {} where k is not null and v is not null group by k, v",
             source.sql
         );
-        sql.push_str(&if self.spelling.is_postgres() {
+        sql.push_str(&if !self.spelling.has_shorthands() {
             let kind = if kind.contains("left") { "left join" } else { "join" };
             let latest = format!("({body}) as b where {link} = b.k and {moment} >= b.v order by b.v desc limit 1");
             format!(" {kind} lateral (select * from {latest}) as {alias} on true")

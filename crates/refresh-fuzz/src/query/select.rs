@@ -84,7 +84,7 @@ impl Generator<'_> {
                 self.feature("star with EXCLUDE");
                 let out = self.choices.pick(&scope.star).clone();
                 let fields: Vec<Field> = scope.star.iter().filter(|field| **field != out).cloned().collect();
-                let sql = if self.spelling.is_postgres() {
+                let sql = if !self.spelling.has_shorthands() {
                     format!("select {}{rest}", list(&fields))
                 } else {
                     format!("select * exclude ({}){rest}", quoted(&out.name))
@@ -160,7 +160,7 @@ impl Generator<'_> {
         if with_qualify {
             let (window, is) = self.qualify(scope);
             // Without QUALIFY the window is a column of a subquery.
-            if self.spelling.is_postgres() {
+            if !self.spelling.has_shorthands() {
                 kept = Some((window, is));
             } else {
                 rest.push_str(&format!(" qualify {window} {is}"));
@@ -181,9 +181,8 @@ impl Generator<'_> {
             let (call, family) = self.window(scope);
             windows.push(self.named_item(call, family, "w"));
         }
-        if self.spelling.is_postgres() {
-            // Of rows that are the same in everything each order takes another one first, and which answers stand together is open: sorting
-            // is not stable there.
+        if !self.spelling.sorts_stably() {
+            // Of rows that are the same in everything each order takes another one first, and which answers stand together is open.
             let is_ordered = |text: &str| text.contains("order by");
             let mut ordered = kept.as_ref().is_some_and(|(window, _)| is_ordered(window));
             windows.retain(|(text, _)| {

@@ -9,8 +9,18 @@ use thalweg_sql::dialect::Grammar;
 pub(super) struct Spelling(pub(super) Grammar);
 
 impl Spelling {
-    pub(super) fn is_postgres(self) -> bool {
+    fn is_postgres(self) -> bool {
         self.0 == Grammar::Postgres
+    }
+
+    /// Whether there are `qualify`, `* exclude`, `group by all`, `pivot`, `asof` and `by name`.
+    pub(super) fn has_shorthands(self) -> bool {
+        !self.is_postgres()
+    }
+
+    /// Whether rows that are the same in the order of a window keep the order they came in.
+    pub(super) fn sorts_stably(self) -> bool {
+        !self.is_postgres()
     }
 
     fn either(self, duckdb: String, postgres: String) -> String {
