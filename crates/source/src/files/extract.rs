@@ -57,7 +57,7 @@ pub(super) fn extract_stream(
         for file in &same {
             ledger.touch(file);
             if files.is_empty() {
-                notes.push(Note::info(format!("{}: the same content was loaded before: not loaded again", file.name)));
+                notes.push(not_again(file));
             }
         }
         unchanged.extend::<Vec<_>>(same);
@@ -93,6 +93,10 @@ pub(super) fn extract_stream(
         return Err(data_error(message));
     }
     Ok(extraction.finish())
+}
+
+fn not_again(file: &Found) -> Note {
+    Note::info(format!("{}: the same content was loaded before: not loaded again", file.name))
 }
 
 /// Whether a file was written anew with what it held before. One that cannot be read is read later, which says why.
@@ -299,7 +303,7 @@ impl Extraction<'_> {
             let message = format!("{}: the same content was loaded before as {loaded}: not loaded again", file.name);
             self.notes.push(Note::info(message));
         } else {
-            self.notes.push(Note::info(format!("{}: the same content was loaded before: not loaded again", file.name)));
+            self.notes.push(not_again(file));
         }
         self.ledger.record(file, hash);
         self.extract.confirmations.extend(confirmation(self.request.stream.files.after, file, hash));
