@@ -48,6 +48,7 @@ cases! {
     models_external,
     models_floats,
     models_keys_of_lists,
+    models_keys_of_types,
     models_materialized,
     models_removed,
     models_waiting,
