@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Context;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use thalweg_duck::{Access, Engine, Settings};
 use thalweg_testkit::{MariadbDatabase, MariadbServer};
 
@@ -38,6 +38,9 @@ pub enum Reference {
     Refresh {
         /// `full` or `changed`.
         what: String,
+        /// Which rows change.
+        #[arg(value_enum)]
+        which: refresh::Which,
         /// The database.
         database: PathBuf,
     },
@@ -55,9 +58,10 @@ pub enum Reference {
 }
 
 /// The command that computes a report and two summaries.
-pub fn refresh(what: &str, database: &Path) -> anyhow::Result<Command> {
+pub fn refresh(what: &str, which: refresh::Which, database: &Path) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["reference", "refresh", what]).arg(database);
+    let which = which.to_possible_value().context("every choice has a name")?;
+    command.args(["reference", "refresh", what, which.get_name()]).arg(database);
     Ok(command)
 }
 
@@ -92,7 +96,7 @@ pub fn run(reference: &Reference) -> anyhow::Result<()> {
     let (database, statements) = match reference {
         Reference::Csv { file, database, keep_missing } => (database, vec![csv_statement(file, *keep_missing)]),
         Reference::AccessLog { log, countries, database } => (database, access_log_statements(log, countries)),
-        Reference::Refresh { what, database } => return refresh::reference(what, database),
+        Reference::Refresh { what, which, database } => return refresh::reference(what, *which, database),
         Reference::Tables { what, socket, from, database } => {
             return databases::reference(what, socket, from, database);
         }

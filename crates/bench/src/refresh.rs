@@ -46,7 +46,11 @@ left join store.product_prices as prices
     on prices.product_code = lines.product_code and prices.company_id = headers.company_id
 ";
 
-const SUMMARIES: [(&str, &str, &str); 2] = [
+/// A table over the report: name, key, text.
+type Summary = (&'static str, &'static str, &'static str);
+
+/// What only adds up.
+const SUMS: [Summary; 2] = [
     (
         "monthly_sales",
         "order_month, company_id",
@@ -63,6 +67,25 @@ const SUMMARIES: [(&str, &str, &str); 2] = [
     ),
 ];
 
+/// With distinct orders and customers, and a ranking of all products.
+const DISTINCT: [Summary; 2] = [
+    (
+        "monthly_sales",
+        "order_month, company_id",
+        "select order_month, company_id, max(company_name) as company_name, count(*) as lines, \
+         count(distinct order_no) as orders, sum(quantity)::bigint as quantity, sum(amount)::decimal(18,2) as amount \
+         from {report} group by order_month, company_id",
+    ),
+    (
+        "product_sales",
+        "product_code, supplier_id",
+        "select product_code, supplier_id, max(product_name) as product_name, count(*) as lines, \
+         count(distinct customer_document_no) as customers, sum(quantity)::bigint as quantity, \
+         sum(amount)::decimal(18,2) as amount, rank() over (order by sum(quantity) desc) as popularity \
+         from {report} group by product_code, supplier_id",
+    ),
+];
+
 /// Which rows change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Which {
@@ -74,13 +97,22 @@ pub enum Which {
     Recent,
 }
 
+impl Which {
+    fn summaries(self) -> &'static [Summary; 2] {
+        match self {
+            Self::Every => &DISTINCT,
+            Self::Lines | Self::Recent => &SUMS,
+        }
+    }
+}
+
 /// Measures a first build, then one refresh for each of the percentages.
 pub fn run(lines: u64, percents: &[f64], which: Which, options: &Options) -> anyhow::Result<()> {
     let program = program(options)?;
     let work = tempfile::tempdir()?;
     let talk = work.path().join("talk");
     let project = work.path().join("project");
-    write_project(&project, "{ type: duckdb, path: warehouse.duckdb }")?;
+    write_project(&project, "{ type: duckdb, path: warehouse.duckdb }", which.summaries())?;
     generate(&project, lines)?;
     measure(&mut command(&program, &project, &["load"]), &talk)?;
     let loaded = work.path().join("loaded.duckdb");
@@ -91,7 +123,7 @@ pub fn run(lines: u64, percents: &[f64], which: Which, options: &Options) -> any
     let (mut ours, mut theirs) = (None, None);
     for _ in 0..options.runs {
         fs::copy(&loaded, &plain)?;
-        better(&mut theirs, measure(&mut reference::refresh("full", &plain)?, &talk)?);
+        better(&mut theirs, measure(&mut reference::refresh("full", which, &plain)?, &talk)?);
         fs::copy(&loaded, project.join("warehouse.duckdb"))?;
         better(&mut ours, measure(&mut command(&program, &project, &["run"]), &talk)?);
     }
@@ -111,7 +143,7 @@ pub fn run(lines: u64, percents: &[f64], which: Which, options: &Options) -> any
         let (mut ours, mut theirs) = (None, None);
         for _ in 0..options.runs {
             fs::copy(&kept.1, &plain)?;
-            better(&mut theirs, measure(&mut reference::refresh("changed", &plain)?, &talk)?);
+            better(&mut theirs, measure(&mut reference::refresh("changed", which, &plain)?, &talk)?);
             fs::copy(&kept.0, project.join("warehouse.duckdb"))?;
             better(&mut ours, measure(&mut command(&program, &project, &["run"]), &talk)?);
         }
@@ -138,7 +170,7 @@ fn print(comparison: &Comparison, ours: Option<Cost>, theirs: Option<Cost>, limi
 }
 
 /// A project with a target.
-fn write_project(project: &Path, target: &str) -> anyhow::Result<()> {
+fn write_project(project: &Path, target: &str, summaries: &[Summary]) -> anyhow::Result<()> {
     for folder in ["incoming", "sources", "models/mart"] {
         fs::create_dir_all(project.join(folder))?;
     }
@@ -152,7 +184,7 @@ fn write_project(project: &Path, target: &str) -> anyhow::Result<()> {
     fs::write(project.join("sources/shop.yml"), source)?;
     fs::write(project.join("models/mart/report.sql"), REPORT.replace("{lines}", "store.order_lines"))?;
     let mut described = "models:\n  - { name: report, config: { primary_key: [order_no, line_no] } }\n".to_owned();
-    for (name, key, sql) in SUMMARIES {
+    for (name, key, sql) in summaries {
         fs::write(project.join(format!("models/mart/{name}.sql")), sql.replace("{report}", "mart.report"))?;
         described.push_str(&format!("  - {{ name: {name}, config: {{ primary_key: [{key}] }} }}\n"));
     }
@@ -340,7 +372,7 @@ fn compare(project: &Path, plain: &Path) -> anyhow::Result<()> {
 }
 
 /// The reference program: `full` or `changed`.
-pub fn reference(what: &str, database: &Path) -> anyhow::Result<()> {
+pub fn reference(what: &str, which: Which, database: &Path) -> anyhow::Result<()> {
     let engine = Engine::open(database, Access::Write, &Settings::default())?;
     let mut connection = engine.connect()?;
     connection.execute("create schema if not exists by_hand", &[])?;
@@ -373,7 +405,7 @@ pub fn reference(what: &str, database: &Path) -> anyhow::Result<()> {
     for statement in statements {
         connection.execute(&statement, &[])?;
     }
-    for (name, _, sql) in SUMMARIES {
+    for (name, _, sql) in which.summaries() {
         let sql = sql.replace("{report}", "by_hand.report");
         connection.execute(&format!("create or replace table by_hand.{name} as {sql}"), &[])?;
     }

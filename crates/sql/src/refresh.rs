@@ -5,7 +5,7 @@
 //! 3. `push` leads the restriction to those values down to the tables, and `restricted` makes the user's own text answer for them
 //!    only, by putting restricted subqueries in the places of its tables.
 //! 4. `split` takes out of a text what is better kept as a hidden table of its own, a *stage*; `weight` says whether that is so. `summed` does so with counts and
-//!    sums of large groups, which are kept by adding and subtracting what changed.
+//!    sums of large groups, which are kept by adding and subtracting what changed, `windowed` with groups below windows.
 //!
 //! Nothing here talks to an engine: what comes out are statements, and for what cannot be done an [`Obstacle`] that says why.
 
@@ -33,6 +33,7 @@ pub mod ties;
 pub(crate) mod unique;
 mod used;
 mod weight;
+pub mod windowed;
 
 pub use clock::{ClockChange, ClockChanges, clock_name};
 pub use relation::{

@@ -12,7 +12,7 @@ use anyhow::ensure;
 use thalweg_duck::{Engine, Settings};
 use thalweg_testkit::PostgresDatabase;
 
-use super::{REPORT, SUMMARIES, TABLES, Which, change, delivered, generate, write_project};
+use super::{REPORT, SUMS, TABLES, Which, change, delivered, generate, write_project};
 use crate::Options;
 use crate::comparison::Comparison;
 use crate::measure::{Series, measure};
@@ -39,7 +39,7 @@ pub fn run(lines: u64, percents: &[f64], which: Which, slowest: usize, options: 
     let project = work.path().join("project");
     let server = server::postgres();
     let loaded = server.database();
-    write_project(&project, &target(&loaded))?;
+    write_project(&project, &target(&loaded), &SUMS)?;
     generate(&project, lines)?;
     measure(&mut command(&program, &project, &["load"]), &talk)?;
 
@@ -219,10 +219,10 @@ fn report(lines: &str) -> String {
 
 fn bare() -> String {
     let mut script = format!("create table by_hand.bare as {};\n", report("by_hand.order_lines"));
-    for (name, _, sql) in SUMMARIES {
+    for (name, _, sql) in SUMS {
         script.push_str(&format!("create table by_hand.bare_{name} as {};\n", sql.replace("{report}", "by_hand.bare")));
     }
-    for name in SUMMARIES.iter().map(|(name, ..)| format!("bare_{name}")).chain(["bare".to_owned()]) {
+    for name in SUMS.iter().map(|(name, ..)| format!("bare_{name}")).chain(["bare".to_owned()]) {
         script.push_str(&format!("drop table by_hand.{name};\n"));
     }
     script
@@ -233,7 +233,7 @@ fn full() -> String {
         "create table by_hand.report as {};\nalter table by_hand.report add primary key (order_no, line_no);\n",
         report("by_hand.order_lines")
     );
-    for (name, key, sql) in SUMMARIES {
+    for (name, key, sql) in SUMS {
         script.push_str(&format!(
             "create index on by_hand.report ({key});\n\
              create table by_hand.{name} as {};\n\
@@ -269,7 +269,7 @@ fn changed() -> String {
          insert into by_hand.report select * from fresh;\n",
         report(touched)
     );
-    for (name, key, sql) in SUMMARIES {
+    for (name, key, sql) in SUMS {
         let whole = sql.replace("{report}", "by_hand.report");
         let same: Vec<String> = key.split(", ").map(|column| format!("r.{column} = g.{column}")).collect();
         let same = same.join(" and ");

@@ -18,6 +18,7 @@ mod summed;
 mod ties;
 mod window;
 mod window_ties;
+mod windowed;
 
 use std::collections::HashMap;
 use std::ops::Range;

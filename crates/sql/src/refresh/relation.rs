@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use super::summed::Summed;
+use super::windowed::WindowedGroups;
 
 /// Identity of a column within one tree. No two relations of a tree produce the same column, except where a relation hands on a
 /// column of its input unchanged: then it keeps its identity.
@@ -262,6 +263,8 @@ pub struct Aggregate {
     pub span: Range<usize>,
     /// The pieces of its text, where its aggregates all follow from counts and sums of finer groups.
     pub summed: Option<Box<Summed>>,
+    /// The pieces of its text, where the select looks at its groups through windows.
+    pub windowed: Option<Box<WindowedGroups>>,
     /// What its groups are in the text, where that was asked for and is known.
     pub written: Option<Grouping>,
 }

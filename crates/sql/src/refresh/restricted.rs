@@ -1,6 +1,7 @@
 //! The user's own text with restricted subqueries in the places of its tables.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::columns::{Columns, Definition};
 use super::key::Key;
@@ -361,8 +362,20 @@ fn numbers(found: &super::found::Found, read: &mut BTreeSet<usize>) {
     found.parts().into_iter().for_each(|part| numbers(part, read));
 }
 
+/// A select of a text as a query of its own, with its own CTEs, which stand `before` it, and those that it needs from around it.
+pub(super) fn on_its_own(text: &str, ctes: &[Range<usize>], before: Range<usize>, select: &str) -> String {
+    let own = text.get(before).unwrap_or_default();
+    let select = format!("{own}{select}");
+    if ctes.is_empty() {
+        return select;
+    }
+    let ctes: Vec<&str> = ctes.iter().filter_map(|cte| text.get(cte.clone())).collect();
+    let with = format!("with {}\n", ctes.join(",\n"));
+    if own.trim().is_empty() { format!("{with}{select}") } else { format!("{with}select q.* from ({select}\n) q") }
+}
+
 /// The text with other pieces in some places.
-pub(super) fn replaced(text: &str, mut replacements: Vec<(std::ops::Range<usize>, String)>) -> String {
+pub(super) fn replaced(text: &str, mut replacements: Vec<(Range<usize>, String)>) -> String {
     replacements.sort_by_key(|(span, _)| span.start);
     let word = |character: char| character.is_alphanumeric() || character == '_';
     let mut out = String::with_capacity(text.len());

@@ -13,8 +13,9 @@ use super::key::{any_known, hidden_groups};
 use super::relation::{ColumnId, InputTable, InputTables, Kind, Obstacle, Relation, Scalar, Tree};
 use super::restricted::replaced;
 use super::shape::Shape;
-use super::summed::Summing;
+use super::summed::{Summing, surroundings};
 use super::weight::{Weighed, Weight, weigh};
+use super::windowed::{Divided, WindowedGroups, windowed};
 use crate::dialect::{Dialect, InvalidName};
 use crate::parser::{parse_blocks, parse_relation, parse_summed};
 
@@ -31,6 +32,9 @@ const TRIALS: usize = 400;
 
 /// Names of columns that tell rows apart and that nobody asked for: with a number.
 const HIDDEN_KEY: &str = "_thalweg_key_";
+
+/// What a stage with the groups of a select is called.
+const GROUPS: &str = "groups";
 
 /// Functions whose answer depends on the order of rows.
 const ORDERED: &[&str] = &[
@@ -244,6 +248,14 @@ impl Splitter<'_> {
             let mut best: Option<(u64, Candidate, Weighed)> = None;
             let blocks: Vec<Block> = parse_blocks(&text, self.dialect);
             let taken: Vec<Option<TakenOut>> = blocks.iter().map(|block| self.taken_out(&text, block)).collect();
+            let mut better = |candidate: Option<Candidate>| {
+                let Some(candidate) = candidate else { return };
+                let Some(rest) = self.weigh(&candidate.rest, key) else { return };
+                let total = rest.cost.saturating_add(candidate.cost);
+                if total < now.cost && best.as_ref().is_none_or(|(least, ..)| total < *least) {
+                    best = Some((total, candidate, rest));
+                }
+            };
             for (index, (block, out)) in blocks.iter().zip(&taken).enumerate() {
                 let Some(out) = out else { continue };
                 // What stands in several places is one stage.
@@ -252,14 +264,14 @@ impl Splitter<'_> {
                     continue;
                 }
                 let places: Vec<&Block> = (index..blocks.len()).filter(alike).map(|other| &blocks[other]).collect();
-                let Some(candidate) = self.candidate(&text, block, &places, out, (&stages, depth, &now.reason)) else {
-                    continue;
-                };
-                let Some(rest) = self.weigh(&candidate.rest, key) else { continue };
-                let total = rest.cost.saturating_add(candidate.cost);
-                if total < now.cost && best.as_ref().is_none_or(|(least, ..)| total < *least) {
-                    best = Some((total, candidate, rest));
-                }
+                let rest = |stage: &str| self.without(&text, &places, stage, out.columns.get(out.hidden..)?).ok();
+                let candidate = self.candidate(&called(block), out, (&stages, depth, &now.reason), rest);
+                better(candidate);
+            }
+            for divided in self.divided(&text, &blocks) {
+                let Some(out) = self.groups(&divided) else { continue };
+                let rest = |stage: &str| divided.rest(&text, stage, self.dialect).ok();
+                better(self.candidate(GROUPS, &out, (&stages, depth, &now.reason), rest));
             }
             let Some((_, candidate, rest)) = best else { break };
             spent = spent.saturating_add(candidate.cost);
@@ -270,16 +282,15 @@ impl Splitter<'_> {
         Parts { text, stages, cost: now.cost.saturating_add(spent) }
     }
 
-    /// A block as a stage; `None` where it cannot be one.
+    /// A part of a text as a stage, which is called something like `name`; `None` where it cannot be one.
     fn candidate(
         &self,
-        text: &str,
-        block: &Block,
-        places: &[&Block],
+        name: &str,
         out: &TakenOut,
         (stages, depth, reason): (&[Part], usize, &str),
+        rest: impl FnOnce(&str) -> Option<String>,
     ) -> Option<Candidate> {
-        let TakenOut { raw, columns, hidden, tree } = out;
+        let TakenOut { raw, columns, tree, .. } = out;
         let known = stages.iter().find(|part| part.raw == *raw);
         let mut parts = Vec::new();
         let mut cost = 0;
@@ -287,7 +298,7 @@ impl Splitter<'_> {
             Some(part) => part.stage.name.clone(),
             None => {
                 let found = self.improve(raw.clone(), &[], depth + 1);
-                let name = self.provisional(block);
+                let name = self.provisional(name);
                 let weight = weigh(tree, &[], &self.weights.borrow()).weight;
                 let engine_type = |index: usize| {
                     let known = tree.root.columns.get(index).and_then(|column| column.engine_type.clone());
@@ -317,23 +328,38 @@ impl Splitter<'_> {
                 name
             }
         };
-        let rest = self.without(text, places, &name, columns.get(*hidden..)?).ok()?;
+        let rest = rest(&name)?;
         Some(Candidate { stages: parts, rest, cost })
     }
 
-    fn provisional(&self, block: &Block) -> String {
+    fn provisional(&self, name: &str) -> String {
         let number = self.number.get();
         self.number.set(number + 1);
-        let plain: String =
-            block.name.to_lowercase().chars().filter(|one| one.is_ascii_alphanumeric() || *one == '_').collect();
-        let name = match (&block.kind, plain.as_str()) {
-            (BlockKind::Limited(_), _) => "unlimited",
-            (BlockKind::Whole, _) => "groups",
-            (BlockKind::Value, _) => "value",
-            (BlockKind::Table, "") => "part",
-            (BlockKind::Table, name) => name,
-        };
         format!("{name}#{number}")
+    }
+
+    /// The selects of a text that look at their groups through windows, each in two.
+    fn divided(&self, text: &str, blocks: &[Block]) -> Vec<Divided> {
+        let inputs = WithStages { inputs: self.inputs, stages: self.stages.borrow().clone() };
+        let Ok(tree) = parse_summed(text, self.dialect, &inputs) else { return Vec::new() };
+        // Under a collation values are equal that are not identical.
+        if !tree.clock.is_empty() || text.to_ascii_lowercase().contains("collate") {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        windowed(&tree.root, &mut found);
+        let divide = |select: &WindowedGroups| {
+            let (ctes, _) = surroundings(text, select.query, &select.select, blocks, self.dialect)?;
+            select.divided(text, &ctes, self.dialect).ok().flatten()
+        };
+        found.into_iter().filter_map(divide).collect()
+    }
+
+    /// The groups of a select on their own.
+    fn groups(&self, divided: &Divided) -> Option<TakenOut> {
+        let tree = self.read(&divided.groups)?;
+        let (raw, columns) = (divided.groups.clone(), divided.columns.clone());
+        (!tree.tables.is_empty() && tree.names == columns).then_some(TakenOut { raw, columns, hidden: 0, tree })
     }
 
     /// The text of a block on its own, the names of its columns, and its tree.
@@ -422,6 +448,20 @@ impl Splitter<'_> {
         }
         Ok(replaced(text, replacements))
     }
+}
+
+/// What a stage of a block is called.
+fn called(block: &Block) -> String {
+    let name = block.name.to_lowercase();
+    let plain: String = name.chars().filter(|one| one.is_ascii_alphanumeric() || *one == '_').collect();
+    let name = match (&block.kind, plain.as_str()) {
+        (BlockKind::Limited(_), _) => "unlimited",
+        (BlockKind::Whole, _) => GROUPS,
+        (BlockKind::Value, _) => "value",
+        (BlockKind::Table, "") => "part",
+        (BlockKind::Table, name) => name,
+    };
+    name.to_owned()
 }
 
 pub(super) fn quoted(dialect: &dyn Dialect, stage: &str) -> Result<String, InvalidName> {

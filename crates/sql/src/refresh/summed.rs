@@ -252,7 +252,7 @@ fn of_part(
         if linear.is_empty() {
             continue;
         }
-        let Some((ctes, whole)) = surroundings(text, summed, &blocks, dialect) else { continue };
+        let Some((ctes, whole)) = surroundings(text, summed.query, &summed.select, &blocks, dialect) else { continue };
         let about = About { text, part, summed, ctes: &ctes, whole: &whole, linear, once: read_once(input, &tree) };
         // A total that subqueries take part in is kept in pieces that can be refreshed by keys; what groups may be.
         let apart = correlated(input, &tree);
@@ -354,13 +354,14 @@ fn selects<'a>(relation: &'a Relation, found: &mut Vec<(&'a Summed, &'a Relation
 
 /// The CTEs that the query of a select needs from around it, and what of the text is its query without ORDER BY; `None` where the
 /// query is not one that can be taken out.
-fn surroundings(
+pub(super) fn surroundings(
     text: &str,
-    summed: &Summed,
+    query: usize,
+    select: &Range<usize>,
     blocks: &[Block],
     dialect: &dyn Dialect,
 ) -> Option<(Vec<Range<usize>>, Range<usize>)> {
-    let within = |block: &&Block| block.span.start <= summed.query && summed.select.end <= block.span.end;
+    let within = |block: &&Block| block.span.start <= query && select.end <= block.span.end;
     let inner = blocks
         .iter()
         .filter(within)
@@ -368,8 +369,8 @@ fn surroundings(
         .min_by_key(|block| block.span.len());
     let span = inner.map_or(0..text.len(), |block| block.span.clone());
     // Around the query there is nothing but its order: anything else could not be read.
-    let before = text.get(span.start..summed.query)?;
-    let after = text.get(summed.select.end..span.end)?;
+    let before = text.get(span.start..query)?;
+    let after = text.get(select.end..span.end)?;
     let alone = |sql: String| parse_select(&sql, dialect).is_ok_and(|query| query.tables.is_empty());
     let ordered = after.trim_start().to_ascii_lowercase();
     let ends = ordered.is_empty()
@@ -377,7 +378,7 @@ fn surroundings(
     if !ends || !alone(format!("{before} select 1 as x")) || !alone(format!("select 1 as x\n{after}")) {
         return None;
     }
-    Some((inner.map_or_else(Vec::new, |block| block.ctes.clone()), summed.query..summed.select.end))
+    Some((inner.map_or_else(Vec::new, |block| block.ctes.clone()), query..select.end))
 }
 
 /// The tables whose changes a relation is a linear function of: each of their places is read once, and beside inner joins, filters and

@@ -41,13 +41,17 @@ pub(super) fn weigh(tree: &Tree, declared_key: &[String], stages: &BTreeMap<Vec<
         let table = || Weight { tables: BTreeSet::from([name.clone()]), size: TABLE, one_row: false };
         stages.get(name).cloned().unwrap_or_else(table)
     };
-    let names: BTreeSet<&Vec<String>> = tree.tables.iter().map(|table| &table.name).collect();
+    // Of a CTE that nobody reads there is no scan.
+    let mut read = BTreeSet::new();
+    scans(&tree.root, tree, &mut read);
+    let names: BTreeSet<&Vec<String>> = read.iter().collect();
     let shape = Shape::of(tree.clone(), declared_key);
     let (obstructed, reason) = match &shape {
         Err(obstacle) => (names.clone(), obstacle.reason.clone()),
         Ok(shape) => obstructed(shape),
     };
-    let reads: u64 = tree.tables.iter().map(|table| of(&table.name).size).sum();
+    let reads: u64 =
+        tree.tables.iter().filter(|table| read.contains(&table.name)).map(|table| of(&table.name).size).sum();
     let cost = obstructed
         .iter()
         .map(|name| {

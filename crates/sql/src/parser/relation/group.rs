@@ -313,6 +313,7 @@ impl<'a> Reader<'a> {
         aggregates: Vec<ColumnId>,
     ) -> Outcome<()> {
         let summed = if self.with_summed { self.summed(select, block).map(Box::new) } else { None };
+        let windowed = if self.with_summed { self.windowed(select, block).map(Box::new) } else { None };
         let written = if self.with_summed { self.grouping(select, block) } else { None };
         self.aggregate_ties(block, block.mode == Mode::Whole);
         let Some(groups) = &block.groups else { return Ok(()) };
@@ -335,7 +336,8 @@ impl<'a> Reader<'a> {
             })
             .collect();
         columns.extend(aggregates.iter().map(|id| OutputColumn { id: *id, engine_type: None }));
-        let aggregate = Aggregate { input: Box::new(input), groups: pairs, sets, aggregates, span, summed, written };
+        let input = Box::new(input);
+        let aggregate = Aggregate { input, groups: pairs, sets, aggregates, span, summed, windowed, written };
         block.relation = Relation { kind: Kind::Aggregate(aggregate), columns };
         Ok(())
     }

@@ -51,6 +51,7 @@ impl<'a> Places<'a> {
             Precedence::Pipe,
             Precedence::PlusMinus,
             Precedence::MulDivModOp,
+            Precedence::DoubleColon,
         ];
         Self {
             positions,

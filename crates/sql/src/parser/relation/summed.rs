@@ -22,11 +22,12 @@ use crate::refresh::summed::{Filter, Piece, PieceKind, Summed};
 use crate::refresh::{ColumnId, Grouping};
 
 /// Where the clauses of a select stand.
-struct Clauses {
+pub(super) struct Clauses {
     /// FROM and WHERE.
-    from: Range<usize>,
-    group_by: Option<Range<usize>>,
-    end: usize,
+    pub(super) from: Range<usize>,
+    pub(super) group_by: Option<Range<usize>>,
+    pub(super) having: Option<Range<usize>>,
+    pub(super) end: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -102,7 +103,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The texts of the grouping expressions, in the order of the groups.
-    fn summed_keys(&mut self, select: &'a Select, block: &Block<'a, '_>) -> Option<Vec<Range<usize>>> {
+    pub(super) fn summed_keys(&mut self, select: &'a Select, block: &Block<'a, '_>) -> Option<Vec<Range<usize>>> {
         let groups = block.groups.as_ref()?;
         let item = |index: usize| match block.items.get(index)?.value {
             ItemValue::Expr(expr) => Some(expr),
@@ -158,15 +159,7 @@ impl<'a> Reader<'a> {
         items: &[Item<'_>],
         pieces: &mut Vec<Piece>,
     ) -> Option<()> {
-        let mut found = Pieces {
-            grammar: self.grammar,
-            context,
-            items,
-            depth: 0,
-            covered: None,
-            keys: Vec::new(),
-            calls: Vec::new(),
-        };
+        let mut found = Pieces::new(self.grammar, context, items);
         if expr.visit(&mut found).is_break() {
             return None;
         }
@@ -175,8 +168,9 @@ impl<'a> Reader<'a> {
             let span = self.places.of(&part, Extent::Tight)?;
             pieces.push(Piece { span, kind: PieceKind::Key { key, name: None } });
         }
-        for function in calls {
-            pieces.push(self.summed_call(&function, context)?);
+        for call in calls {
+            let Expr::Function(function) = &call else { return None };
+            pieces.push(self.summed_call(function, context)?);
         }
         Some(())
     }
@@ -240,10 +234,11 @@ impl<'a> Reader<'a> {
         Some(Piece { span, kind })
     }
 
-    /// The clauses of a select by its tokens; FROM and WHERE are proven.
-    fn clauses(&self, start: usize, select: &Select) -> Option<Clauses> {
+    /// The clauses of a select by its tokens; FROM, WHERE and HAVING are proven.
+    pub(super) fn clauses(&self, start: usize, select: &Select) -> Option<Clauses> {
         let mut depth = 0_usize;
         let (mut from, mut from_end, mut group, mut group_end) = (None, None, None, None);
+        let (mut having, mut having_end) = (None, None);
         let mut end = start;
         let mut before = String::new();
         for (range, token) in self.places.tokens_from(start) {
@@ -263,6 +258,11 @@ impl<'a> Reader<'a> {
                             } else if group.is_some() {
                                 group_end.get_or_insert(end);
                             }
+                            if word == "having" {
+                                having = Some(range.start);
+                            } else if having.is_some() {
+                                having_end.get_or_insert(end);
+                            }
                             from_end.get_or_insert(end);
                         }
                         _ => {}
@@ -277,20 +277,21 @@ impl<'a> Reader<'a> {
             end = range.end;
         }
         let from = from?..from_end.unwrap_or(end);
-        let sql = format!("select 1 {}", self.text(&from));
+        let having = having.map(|having| having..having_end.unwrap_or(end));
+        let sql = format!("select 1 {}\n{}", self.text(&from), having.as_ref().map_or("", |having| self.text(having)));
         let positions = crate::parser::positions::Positions::new(&sql);
         let grammar = crate::parser::grammar::Reading::by(self.grammar);
         let read = crate::parser::read(&sql, &grammar, &positions).ok()?;
         let SetExpr::Select(again) = &*read.tree.body else { return None };
-        let proven = again.from == select.from && again.selection == select.selection;
+        let proven = again.from == select.from && again.selection == select.selection && again.having == select.having;
         let grouped = !matches!(&again.group_by, GroupByExpr::Expressions(list, _) if list.is_empty());
         let group_by = group.map(|group| group..group_end.unwrap_or(end));
-        (proven && !grouped).then_some(Clauses { from, group_by, end })
+        (proven && !grouped).then_some(Clauses { from, group_by, having, end })
     }
 }
 
 /// Whether the rows of a query come in no order, or in that of its own columns.
-fn is_simply_ordered(query: &Query, items: &[Item<'_>]) -> bool {
+pub(super) fn is_simply_ordered(query: &Query, items: &[Item<'_>]) -> bool {
     let Some(order) = &query.order_by else { return true };
     match &order.kind {
         OrderByKind::All(_) => true,
@@ -302,7 +303,7 @@ fn is_simply_ordered(query: &Query, items: &[Item<'_>]) -> bool {
 }
 
 /// The group that an expression is, by its place.
-fn key_of(expr: &Expr, context: &Context<'_>) -> Option<usize> {
+pub(super) fn key_of(expr: &Expr, context: &Context<'_>) -> Option<usize> {
     let groups = context.groups?;
     let place = |id: ColumnId| groups.pairs.iter().position(|(after, before)| *after == id || *before == id);
     if let Some(id) = grouped(expr, context) {
@@ -315,7 +316,7 @@ fn key_of(expr: &Expr, context: &Context<'_>) -> Option<usize> {
     }
 }
 
-fn names_in(expr: &Expr) -> Vec<String> {
+pub(super) fn names_in(expr: &Expr) -> Vec<String> {
     struct Names(Vec<String>);
     impl Visitor for Names {
         type Break = ();
@@ -333,15 +334,21 @@ fn names_in(expr: &Expr) -> Vec<String> {
 }
 
 /// A walk that gathers groups and calls of aggregates, and breaks at what is neither and depends on more.
-struct Pieces<'c> {
+pub(super) struct Pieces<'c> {
     grammar: Grammar,
     context: &'c Context<'c>,
     items: &'c [Item<'c>],
     depth: usize,
     /// The depth of the piece that is being walked through.
     covered: Option<usize>,
-    keys: Vec<(Expr, usize)>,
-    calls: Vec<Function>,
+    pub(super) keys: Vec<(Expr, usize)>,
+    pub(super) calls: Vec<Expr>,
+}
+
+impl<'c> Pieces<'c> {
+    pub(super) fn new(grammar: Grammar, context: &'c Context<'c>, items: &'c [Item<'c>]) -> Self {
+        Self { grammar, context, items, depth: 0, covered: None, keys: Vec::new(), calls: Vec::new() }
+    }
 }
 
 impl Visitor for Pieces<'_> {
@@ -370,7 +377,7 @@ impl Visitor for Pieces<'_> {
                 match looked {
                     _ if function.over.is_some() => {}
                     Looks::Group => {
-                        self.calls.push(function.clone());
+                        self.calls.push(expr.clone());
                         self.covered = Some(self.depth);
                     }
                     Looks::Row if !is_for_groups(function) => {}

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::typing::scale_column;
 use super::{Filter, KeptSum, PieceKind, READ, ROWS, Summed, Summing, Typing};
 use crate::dialect::{Dialect, InvalidName};
-use crate::refresh::restricted::replaced;
+use crate::refresh::restricted::{on_its_own, replaced};
 use crate::refresh::split::{Stage, quoted};
 
 /// A select that is put into two.
@@ -229,15 +229,9 @@ impl Written {
 
     /// A query of the select's FROM and WHERE.
     fn query(&self, list: &[String], group_by: &str) -> String {
-        let own = self.text.get(self.summed.query..self.summed.select.start).unwrap_or_default();
-        let select = format!("{own}select {}\n{}\n{group_by}", list.join(", "), self.piece(&self.summed.from));
-        let select = select.trim_end();
-        if self.ctes.is_empty() {
-            return select.to_owned();
-        }
-        let ctes: Vec<&str> = self.ctes.iter().map(|cte| self.piece(cte)).collect();
-        let with = format!("with {}\n", ctes.join(",\n"));
-        if own.trim().is_empty() { format!("{with}{select}") } else { format!("{with}select q.* from ({select}\n) q") }
+        let select = format!("select {}\n{}\n{group_by}", list.join(", "), self.piece(&self.summed.from));
+        let before = self.summed.query..self.summed.select.start;
+        on_its_own(&self.text, &self.ctes, before, select.trim_end())
     }
 }
 
