@@ -162,20 +162,36 @@ impl Generator<'_> {
             self.feature("grouping column left out");
             groups.pop();
         }
-        if self.choices.chance(12) && by != "all" {
+        if self.choices.chance(18) && by != "all" {
             self.feature("window over an aggregate");
-            let (order, _) = (&texts[texts.len() - 1], ());
             let name = self.name("w");
-            let call = if by.contains("rollup") || by.contains("cube") || by.contains("sets") {
-                format!("sum(count(*)) over (partition by {})", texts[0])
-            } else {
-                let order: Vec<&String> = texts.iter().filter(|text| *text != order).chain([order]).collect();
-                let order: Vec<String> = order.into_iter().map(|text| format!("{text} nulls last")).collect();
-                format!("row_number() over (partition by {} order by count(*) desc, {})", texts[0], order.join(", "))
-            };
+            let call =
+                self.window_over_groups(&texts, by.contains("rollup") || by.contains("cube") || by.contains("sets"));
             items.push((call, Field { name, family: Family::Integer }));
         }
         groups.extend(items);
         (groups, format!(" group by {by}{having}"))
+    }
+
+    /// A window over groups, whose order is always settled.
+    fn window_over_groups(&mut self, by: &[String], with_totals: bool) -> String {
+        if with_totals {
+            return format!("sum(count(*)) over (partition by {})", by[0]);
+        }
+        let last = &by[by.len() - 1];
+        let order = by.iter().filter(|text| *text != last).chain([last]).map(|text| format!("{text} nulls last"));
+        let order = order.collect::<Vec<_>>().join(", ");
+        if self.choices.chance(50) {
+            return format!("row_number() over (partition by {} order by count(*) desc, {order})", by[0]);
+        }
+        self.feature("window over all groups");
+        match self.choices.below(4) {
+            0 => format!("row_number() over (order by count(*) desc, {order})"),
+            1 => format!(
+                "cast(sum(count(*)) over (order by {order} rows between 1 preceding and current row) as bigint)"
+            ),
+            2 => "cast(count(*) - min(count(*)) over () as bigint)".to_owned(),
+            _ => "dense_rank() over (order by count(*) filter (where 1 = 1) desc)".to_owned(),
+        }
     }
 }
