@@ -63,22 +63,7 @@ fn parse_within(
     inputs: &dyn InputTables,
     with_summed: bool,
 ) -> Result<Tree, Obstacle> {
-    let failed = || Obstacle {
-        reason: "the query cannot be read: no thread is to be had".to_owned(),
-        span: 0..0,
-        instead: None,
-    };
-    std::thread::scope(|scope| {
-        let reading = std::thread::Builder::new()
-            .name("reading a query".to_owned())
-            .stack_size(STACK)
-            .spawn_scoped(scope, || read_whole(sql, dialect, inputs, with_summed))
-            .map_err(|_| failed())?;
-        match reading.join() {
-            Ok(read) => read,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
+    stacker::grow(STACK, || read_whole(sql, dialect, inputs, with_summed))
 }
 
 fn read_whole(sql: &str, dialect: &dyn Dialect, inputs: &dyn InputTables, with_summed: bool) -> Result<Tree, Obstacle> {

@@ -25,17 +25,7 @@ const MOST: usize = 200;
 
 /// The blocks of a query, outer ones before those within them. What cannot be placed is left out.
 pub fn parse_blocks(sql: &str, dialect: &dyn Dialect) -> Vec<Block> {
-    std::thread::scope(|scope| {
-        let reading = std::thread::Builder::new()
-            .name("reading a query".to_owned())
-            .stack_size(super::STACK)
-            .spawn_scoped(scope, || blocks(sql, dialect));
-        match reading.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(found)) => found,
-            Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            Err(_) => Vec::new(),
-        }
-    })
+    stacker::grow(super::STACK, || blocks(sql, dialect))
 }
 
 fn blocks(sql: &str, dialect: &dyn Dialect) -> Vec<Block> {
