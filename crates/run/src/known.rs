@@ -38,8 +38,8 @@ pub struct Known {
     pub tests: BTreeMap<String, KnownTest>,
     /// Store tables that could not be brought up to date when that was last tried, with the reason.
     pub troubles: BTreeMap<TableName, String>,
-    /// The next free `thalweg.extracts.id`.
-    pub next_extract: i64,
+    /// There are published landings that their sources were not told of.
+    pub unconfirmed: bool,
 }
 
 /// A published landing.
@@ -72,12 +72,20 @@ pub enum LandedFiles<'a> {
 
 /// Reads what a run must know. Where no ledger stands, it is empty.
 pub fn load(ledger: &Ledger, connection: &mut dyn Connection) -> Result<Known, RunError> {
-    let state = ledger.load(connection)?;
+    known(ledger.load(connection)?)
+}
+
+/// The same of a ledger that was prepared.
+pub fn load_prepared(ledger: &Ledger, connection: &mut dyn Connection) -> Result<Known, RunError> {
+    known(ledger.load_prepared(connection)?)
+}
+
+fn known(state: ledger::LedgerState) -> Result<Known, RunError> {
     let mut known = Known {
         last_run: state.last_run.map(run_record),
         published_run: state.published_run,
         positions: state.positions,
-        next_extract: state.next_extract,
+        unconfirmed: !state.unconfirmed.is_empty(),
         ..Known::default()
     };
     for row in state.tables.into_values() {

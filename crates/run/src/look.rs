@@ -277,7 +277,7 @@ pub fn looking<'a>(
         indexed: std::collections::BTreeSet::new(),
         partition_room: None,
         definitions_changed: false,
-        next_extract: known.next_extract,
+        next_extract: None,
         observer,
     }
 }

@@ -83,8 +83,8 @@ pub struct Publication<'a> {
     pub partition_room: Option<usize>,
     /// Whether tables or views were created or dropped.
     pub definitions_changed: bool,
-    /// The next free `thalweg.extracts.id`.
-    pub next_extract: i64,
+    /// The next free `thalweg.extracts.id`, once it was asked for.
+    pub next_extract: Option<i64>,
     /// Whom to tell.
     pub observer: &'a dyn Observer,
 }

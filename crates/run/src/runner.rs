@@ -52,6 +52,8 @@ pub struct Run<'a> {
     started_at: i64,
     /// It looks at the sources for what is new.
     reads: bool,
+    /// Something landed that is to be published.
+    landed: bool,
     notes: Vec<OutcomeNote>,
     failed: Vec<FailedStream>,
     /// Models that must be computed anew, because a statement of their incremental refresh failed, and what it said.
@@ -118,7 +120,7 @@ pub fn begin<'a>(
     let mut connection = warehouse.connect(Access::Write, &wait)?;
     let ledger = bench.ledger();
     ledger.prepare(connection.as_mut())?;
-    let known = known::load(&ledger, connection.as_mut())?;
+    let known = known::load_prepared(&ledger, connection.as_mut())?;
     let resumed = known.last_run.as_ref().is_some_and(|last| last.state == RunState::Running);
     let number = match &known.last_run {
         Some(last) if resumed => last.run,
@@ -165,6 +167,7 @@ pub fn begin<'a>(
         started,
         started_at,
         reads: false,
+        landed: false,
         notes: Vec::new(),
         failed: Vec::new(),
         in_full: BTreeMap::new(),

@@ -27,18 +27,23 @@ pub struct Page {
     pub paint: Paint,
     /// Width of the terminal; unlimited when absent.
     pub width: Option<u16>,
-    /// Zone of the times shown.
-    pub zone: TimeZone,
+    /// Whether times are shown as it is here, or in UTC.
+    pub local_time: bool,
 }
 
 impl Page {
     /// For stdout as it is.
     pub fn stdout(paint: Paint) -> Self {
-        Self { paint, width: comfy_table::Table::new().width(), zone: TimeZone::system() }
+        Self { paint, width: comfy_table::Table::new().width(), local_time: true }
     }
 
     /// Without colours, width limit or local time: for files and tests.
     pub fn plain() -> Self {
-        Self { paint: Paint::Plain, width: None, zone: TimeZone::UTC }
+        Self { paint: Paint::Plain, width: None, local_time: false }
+    }
+
+    /// Zone of the times shown. That of the machine is looked up among hundreds of files.
+    pub fn zone(&self) -> TimeZone {
+        if self.local_time { TimeZone::system() } else { TimeZone::UTC }
     }
 }

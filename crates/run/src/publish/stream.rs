@@ -46,6 +46,19 @@ pub struct Rebuild {
 }
 
 impl Publication<'_> {
+    /// The `_origin` of the first of so many files.
+    fn number_extract(&mut self, files: usize) -> Result<i64, RunError> {
+        let first = match self.next_extract {
+            Some(next) => next,
+            None => {
+                let next = self.ledger.next_extract(&mut *self.database.connection);
+                next.map_err(|error| self.database.error(error))?
+            }
+        };
+        self.next_extract = Some(first + i64::try_from(files.max(1)).unwrap_or(1));
+        Ok(first)
+    }
+
     /// Does the work on one stream's table. The `_origin` of file 0 of a new extract, if there was one.
     pub fn refresh_stream(&mut self, work: StreamWork<'_>) -> Result<Option<i64>, RunError> {
         let table = &work.stream.table;
@@ -89,20 +102,18 @@ impl Publication<'_> {
             return Ok(None);
         }
         self.observer.event(&Event::StepStarted { table: table.to_string() });
-        let fresh = news.map(|(manifest, folder)| {
+        let mut fresh = None;
+        if let Some((manifest, folder)) = news {
             let base = match &work.again {
                 Some(again) => again.origin_base,
-                None => {
-                    self.next_extract += i64::try_from(manifest.extract.files.len().max(1)).unwrap_or(1);
-                    self.next_extract - i64::try_from(manifest.extract.files.len().max(1)).unwrap_or(1)
-                }
+                None => self.number_extract(manifest.extract.files.len())?,
             };
             let mut files = extract_files(manifest, folder, base);
             files.run = self.run;
             files.again.clone_from(&work.again);
             files.complete &= files.again.is_none();
-            (files, manifest.columns.clone())
-        });
+            fresh = Some((files, manifest.columns.clone()));
+        }
         let base = fresh.as_ref().map(|(files, _)| files.origin_base);
         let (mut counts, mut change, mut strategy) = (Counts::default(), Change::None, Strategy::Load);
         let (physical, columns, created_run);

@@ -27,7 +27,8 @@ impl Run<'_> {
     ) -> Result<(), RunError> {
         let project = self.bench.project();
         let ledger = self.bench.ledger();
-        let waiting = known::unconfirmed(&ledger, connection)?;
+        let waiting =
+            if self.known.unconfirmed || self.landed { known::unconfirmed(&ledger, connection)? } else { Vec::new() };
         let mut confirmed = Vec::new();
         for (row, entry) in &waiting {
             let found = project.sources.iter().enumerate().find_map(|(index, source)| {
@@ -69,7 +70,8 @@ impl Run<'_> {
             connection.settle(false)?;
         }
         fail::fail_point!("run::confirmed");
-        if outcome.state != RunState::Failed {
+        // Who lands something sweeps.
+        if outcome.state != RunState::Failed && self.loads() {
             self.sweep(connection)?;
         }
         if outcome.state == RunState::Failed || self.options.command != Command::Build {

@@ -51,6 +51,7 @@ impl Run<'_> {
         replayed: &[i64],
     ) -> Result<RunOutcome, RunError> {
         let _ = self.lock.describe(&format!("run {} (publishing)", self.number));
+        self.landed = !landed.is_empty();
         fail::fail_point!("run::before-open");
         // It may have been lost while files were read, and nobody missed it.
         let mut link = match self.first_link() {
@@ -158,7 +159,7 @@ impl Run<'_> {
         }
     }
 
-    /// What comes after the publication; when the run that readers see now was finished.
+    /// What comes after the publication; where nothing was published, when the run that readers see was finished.
     fn afterwards(
         &mut self,
         connection: &mut dyn Connection,
@@ -167,6 +168,9 @@ impl Run<'_> {
     ) -> Result<Option<Microseconds>, RunError> {
         self.after(connection, sources, outcome)?;
         self.verify_sample(connection, outcome)?;
+        if outcome.state == RunState::Published {
+            return Ok(None);
+        }
         // A run that died before it could share what it published leaves that to the next one.
         let published = self.bench.ledger().published_run(connection)?;
         Ok(published.and_then(|run| run.finished_at))
@@ -215,7 +219,7 @@ impl Run<'_> {
             indexed: BTreeSet::new(),
             partition_room: None,
             definitions_changed: false,
-            next_extract: self.known.next_extract,
+            next_extract: None,
             observer: self.observer,
         };
         if self.long_texts {
@@ -370,12 +374,11 @@ impl Run<'_> {
         for table in &dropped {
             ledger.drop_table(connection, &table.to_string())?;
         }
-        let touched = touched.iter().filter_map(|name| Some((name, tables.get(name)?)));
-        known::put_tables(&ledger, connection, touched)?;
         for stage in stages.dropped() {
             ledger.drop_table(connection, &stage.to_string())?;
         }
-        known::put_tables(&ledger, connection, stages.touched())?;
+        let touched = touched.iter().filter_map(|name| Some((name, tables.get(name)?)));
+        known::put_tables(&ledger, connection, touched.chain(stages.touched()))?;
         if !refreshes.is_empty() {
             ledger.put_refreshes(connection, self.number, &refreshes)?;
         }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::rows::{
-    ChangeLogRow, ConsumedRow, KnownTestRow, LandingRow, LeaseRow, PositionRow, RunRow, TableRow, TroubleRow,
+    ChangeLogRow, ClockRow, ConsumedRow, KnownTestRow, LandingRow, LeaseRow, PositionRow, RunRow, TableRow, TroubleRow,
 };
-use super::{LEDGER_SCHEMA, Ledger, number_in};
+use super::{FORMAT, LEDGER_SCHEMA, Ledger, number_in};
 use crate::contract::{Connection, Value, WarehouseError};
 
 /// The ledger of a project as it stands.
@@ -35,16 +35,23 @@ pub struct LedgerState {
     pub troubles: BTreeMap<String, TroubleRow>,
     /// Published landings that their sources were not told of.
     pub unconfirmed: Vec<LandingRow>,
-    /// The next free `_origin`.
-    pub next_extract: i64,
 }
 
 impl Ledger {
     /// Reads it. Where no ledger stands, it is empty. To be called inside a transaction where others may be writing meanwhile.
     pub fn load(&self, connection: &mut dyn Connection) -> Result<LedgerState, WarehouseError> {
-        let Some(format) = self.format(connection)? else {
-            return Ok(LedgerState { next_extract: 1, ..LedgerState::default() });
-        };
+        match self.format(connection)? {
+            None => Ok(LedgerState::default()),
+            Some(format) => self.load_of_format(connection, format),
+        }
+    }
+
+    /// The same of a ledger that was prepared by this version of the program ([`Ledger::prepare`]).
+    pub fn load_prepared(&self, connection: &mut dyn Connection) -> Result<LedgerState, WarehouseError> {
+        self.load_of_format(connection, FORMAT)
+    }
+
+    fn load_of_format(&self, connection: &mut dyn Connection, format: i64) -> Result<LedgerState, WarehouseError> {
         let troubles: Vec<TroubleRow> = if format < 2 { Vec::new() } else { self.select(connection, "", &[])? };
         let newest = connection.query(
             &format!(
@@ -64,23 +71,22 @@ impl Ledger {
         for row in self.select::<PositionRow>(connection, "", &[])? {
             positions.entry((row.source, row.stream)).or_default().insert(row.entry, row.value);
         }
+        let (change_logs, clocks): (Vec<ChangeLogRow>, Vec<ClockRow>) = match format {
+            FORMAT => (self.select(connection, "", &[])?, self.select(connection, "", &[])?),
+            _ => (self.change_logs(connection)?, self.clocks(connection)?),
+        };
         Ok(LedgerState {
             last_run: last_run.into_iter().next(),
             published_run: number_in(&newest, 1)?,
             epoch: lease.iter().map(|lease| lease.epoch).max().unwrap_or(0),
             tables: tables.into_iter().map(|table| (table.table_name.clone(), table)).collect(),
             consumed: consumed.into_iter().map(|row| ((row.reader, row.input), row.run)).collect(),
-            change_logs: self.change_logs(connection)?.into_iter().map(|log| (log.table_name.clone(), log)).collect(),
-            clocks: self
-                .clocks(connection)?
-                .into_iter()
-                .map(|row| ((row.table_name, row.expression), row.value))
-                .collect(),
+            change_logs: change_logs.into_iter().map(|log| (log.table_name.clone(), log)).collect(),
+            clocks: clocks.into_iter().map(|row| ((row.table_name, row.expression), row.value)).collect(),
             positions,
             tests: tests.into_iter().map(|test| (test.test.clone(), test)).collect(),
             troubles: troubles.into_iter().map(|trouble| (trouble.table_name.clone(), trouble)).collect(),
             unconfirmed: self.unconfirmed(connection)?,
-            next_extract: self.next_extract(connection)?,
         })
     }
 }

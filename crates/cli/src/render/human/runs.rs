@@ -19,13 +19,14 @@ pub fn draw(page: &Page, runs: &[RunRecord]) -> String {
         ("state", Side::Left),
         ("message", Side::Left),
     ];
+    let zone = page.zone();
     let rows = runs
         .iter()
         .map(|run| {
             vec![
                 Value::text(run.run.to_string()),
                 Value::text(&run.command),
-                Value::text(time(run.started_at, &page.zone)),
+                Value::text(time(run.started_at, &zone)),
                 duration(run).map_or(Value::Empty, Value::Text),
                 state(run.state),
                 Value::text(run.message.as_deref().and_then(|message| message.lines().next()).unwrap_or_default()),
@@ -40,7 +41,7 @@ pub fn draw_detail(page: &Page, detail: &RunDetail) -> String {
     let record = &detail.record;
     let (words, _) = state_words(record.state);
     let mut text = format!("{}: `{}`, {words}\n", page.paint.bold(format!("run {}", record.run)), record.command);
-    text.push_str(&format!("started {}", time(record.started_at, &page.zone)));
+    text.push_str(&format!("started {}", time(record.started_at, &page.zone())));
     text.push_str(&duration(record).map_or("\n".to_owned(), |time| format!(", took {time}\n")));
     if let Some(message) = &record.message {
         text.push_str(&format!("{message}\n"));

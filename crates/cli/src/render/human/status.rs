@@ -30,7 +30,7 @@ pub fn draw(page: &Page, status: &Status) -> String {
                     "the last run was run {} (`{}`, {}): {state}\n",
                     last.run,
                     last.command,
-                    time(last.started_at, &page.zone)
+                    time(last.started_at, &page.zone())
                 ));
                 if let Some(message) = &last.message {
                     text.push_str(&format!("  {message}\n"));

@@ -57,7 +57,7 @@ fn origin(page: &Page, row: &RowOrigin) -> String {
     let mut text = format!("{}  {}\n", paint.bold(&row.table), paint.faint(values.join(" ")));
     let mut line = format!("written by run {}", row.run);
     if let Some(started) = row.run_started_at {
-        line.push_str(&format!(" of {}", time(started, &page.zone)));
+        line.push_str(&format!(" of {}", time(started, &page.zone())));
     }
     if let Some(refreshed) = &row.refreshed {
         line.push_str(&format!(", {refreshed}"));

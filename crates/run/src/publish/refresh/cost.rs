@@ -152,7 +152,7 @@ impl Publication<'_> {
         if self.refreshing.costs.is_none() {
             let connection = &mut *self.database.connection;
             let rows = if self.refreshing.publishes {
-                self.ledger.past_refreshes_of_prepared(connection)
+                self.ledger.past_refreshes_before(connection, self.run, self.project.models.len())
             } else {
                 self.ledger.past_refreshes(connection)
             };
