@@ -43,8 +43,8 @@ pub struct Database<'a> {
     about: String,
     /// Temporary tables that were made, to be dropped at the end.
     temporary: Vec<Temporary>,
-    /// Temporary views and their rows, likewise, before the tables they read.
-    views: Vec<(String, u64)>,
+    /// Queries that stand where a table could, and their rows.
+    queries: Vec<(String, u64)>,
     /// Staged relations, likewise.
     staged: Vec<String>,
     /// See [`Database::define_coming`].
@@ -69,7 +69,7 @@ impl<'a> Database<'a> {
             dialect,
             about: String::new(),
             temporary: Vec::new(),
-            views: Vec::new(),
+            queries: Vec::new(),
             staged: Vec::new(),
             coming: Vec::new(),
             watched: Vec::new(),
@@ -231,24 +231,23 @@ impl<'a> Database<'a> {
         Ok(name)
     }
 
-    /// Makes a temporary view over rows of which the number is known; its name.
-    pub fn make_view(&mut self, what: &str, select: &str, rows: u64) -> Result<String, RunError> {
-        let name = format!("thalweg_{what}_{}", next_name());
-        self.views.push((name.clone(), rows));
-        self.execute(&format!("create temporary view {name} as {select}"))?;
-        Ok(name)
+    /// A query as a relation of which the number of rows is known: a view would be one statement more, and reading it no less.
+    pub fn inline(&mut self, select: &str, rows: u64) -> String {
+        let relation = format!("({select})");
+        self.queries.push((relation.clone(), rows));
+        relation
     }
 
-    /// Whether a relation is a view of [`Database::make_view`].
-    pub fn is_view(&self, relation: &str) -> bool {
-        self.views.iter().any(|(name, _)| name == relation)
+    /// Whether a relation is one of [`Database::inline`].
+    pub fn is_inlined(&self, relation: &str) -> bool {
+        self.queries.iter().any(|(known, _)| known == relation)
     }
 
     /// The number of rows of a relation, which is counted where it is not known.
     pub fn rows_of(&mut self, relation: &str) -> Result<u64, RunError> {
-        let view = self.views.iter().find(|(name, _)| name == relation).map(|(_, rows)| *rows);
+        let query = self.queries.iter().find(|(known, _)| known == relation).map(|(_, rows)| *rows);
         let table = self.temporary.iter().find(|known| known.name == relation).and_then(|known| known.rows);
-        match view.or(table) {
+        match query.or(table) {
             Some(rows) => Ok(rows),
             None => self.count(&format!("select count(*) from {relation} r")),
         }
@@ -289,15 +288,9 @@ impl<'a> Database<'a> {
         name
     }
 
-    /// Drops every staged relation and temporary table, but small tables and views over such, which go with the connection.
+    /// Drops every staged relation and temporary table, but small tables, which go with the connection.
     pub fn drop_temporary(&mut self) -> Result<(), RunError> {
-        // Views go before the tables they read. What stays is none the less not spoken of again.
-        let views = std::mem::take(&mut self.views);
-        if self.temporary.iter().any(|temporary| !temporary.is_small()) {
-            for (name, _) in views.iter().rev() {
-                self.execute(&format!("drop view if exists {name}"))?;
-            }
-        }
+        self.queries.clear();
         self.forget_where(|_| true)?;
         for name in std::mem::take(&mut self.staged) {
             self.connection.unstage(&name).map_err(|error| self.error(error))?;

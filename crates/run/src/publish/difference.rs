@@ -72,15 +72,12 @@ impl Publication<'_> {
         let mostly = 2 * inserted >= contents_rows;
         let sql = self.database.name(difference.before(&pairs))?;
         let before = match &difference.part {
-            Some(_) if mostly => self.database.make_view("before", &sql, deleted)?,
+            Some(_) if mostly => self.database.inline(&sql, deleted),
             _ => self.database.make_named("before", &sql)?,
         };
         let sql = self.database.name(difference.fresh(&pairs))?;
-        let fresh = if mostly {
-            self.database.make_view("fresh", &sql, inserted)?
-        } else {
-            self.database.make_named("fresh", &sql)?
-        };
+        let fresh =
+            if mostly { self.database.inline(&sql, inserted) } else { self.database.make_named("fresh", &sql)? };
         if deleted > 0 {
             self.delete_gone(&difference, &pairs)?;
         }

@@ -139,7 +139,7 @@ impl Publication<'_> {
         }
         for (table, changed) in &inputs.changed {
             let went = &changed.before;
-            if went.starts_with('(') || self.database.is_view(went) {
+            if went.starts_with('(') {
                 continue;
             }
             let types: BTreeMap<&str, &str> =

@@ -47,7 +47,7 @@ pub struct Refreshing {
     /// What changed in a table since a run of it, as relations that are cheap to read.
     deltas: HashMap<(TableName, i64), Rows>,
     /// The same as texts see it that look at some columns only, by the query for it.
-    seen: HashMap<String, Rows>,
+    seen: HashMap<String, (Rows, u64)>,
     /// Models that must be computed anew, because a statement of their refresh failed.
     in_full: BTreeMap<TableName, String>,
     /// What earlier refreshes cost, once it was asked for.

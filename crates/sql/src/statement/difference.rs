@@ -279,7 +279,7 @@ impl Difference<'_> {
     /// Inserts the rows that come; `fresh` holds them.
     pub fn insert_fresh(&self, fresh: &str) -> Result<String, InvalidName> {
         let columns = self.written("")?;
-        Ok(format!("insert into {} ({columns}) select {columns} from {fresh}", self.old))
+        Ok(format!("insert into {} ({columns}) select {columns} from {fresh} f", self.old))
     }
 }
 

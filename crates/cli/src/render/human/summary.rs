@@ -137,11 +137,12 @@ fn row(step: &StepOutcome, duplicates: bool, reasons: bool) -> Vec<Value> {
 /// What a refresh by changes looked at, in words.
 fn looked_at(step: &StepOutcome) -> Option<String> {
     let figures = step.refresh.as_ref().filter(|_| step.strategy == Strategy::Incremental)?;
-    let keys = counted(figures.keys.unwrap_or(0), "key");
-    Some(match figures.upstream {
-        Some(upstream) => format!("{keys} touched by {}", counted(upstream, "changed row")),
-        None => format!("{keys} touched"),
-    })
+    let keys = figures.keys.map(|keys| format!("{} touched", counted(keys, "key")));
+    let upstream = figures.upstream.map(|upstream| counted(upstream, "changed row"));
+    match (keys, upstream) {
+        (Some(keys), Some(upstream)) => Some(format!("{keys} by {upstream}")),
+        (keys, upstream) => keys.or(upstream),
+    }
 }
 
 /// Whether the strategy raises the question why. Of a table that was kept, the lines below the summary tell more.

@@ -14,7 +14,7 @@ use crate::publish::model::{is_view, tracked_inputs};
 pub struct Gathered {
     /// The tables, and what changed in them.
     pub inputs: Inputs,
-    /// Changed rows of each table.
+    /// Changed rows of each table, where they were counted.
     pub numbers: BTreeMap<Vec<String>, u64>,
     /// Why it is not known what changed.
     pub unknown: Option<String>,
@@ -26,6 +26,7 @@ impl Publication<'_> {
     /// The tables of a model, and what changed in them since the model consumed them.
     pub fn gather(&mut self, node: usize, table: &TableName, changed_only: bool) -> Result<Gathered, RunError> {
         let mut gathered = Gathered::default();
+        let by_one_text = changed_only && self.database.dialect.knows_row_counts() && self.split(node).is_whole();
         for input in tracked_inputs(self.project, self.compiled, node) {
             let id = self.compiled.nodes[input].id.clone();
             let consumed = self.consumed.get(&(table.clone(), id.clone())).copied();
@@ -45,10 +46,12 @@ impl Publication<'_> {
             if !changed_only {
                 continue;
             }
-            match self.changed_rows(&id, consumed)? {
+            match self.changed_rows(&id, consumed, by_one_text)? {
                 Ok(None) => {}
                 Ok(Some(rows)) => {
-                    gathered.numbers.insert(name.clone(), rows.number);
+                    if let Some(number) = rows.number {
+                        gathered.numbers.insert(name.clone(), number);
+                    }
                     gathered
                         .inputs
                         .changed

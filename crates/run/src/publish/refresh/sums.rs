@@ -322,9 +322,9 @@ impl Publication<'_> {
         }
         fail::fail_point!("run::refresh-stored", |_| Err(RunError::failed_at("run::refresh-stored")));
         let gone = self.database.name(Summing::gone(dialect, &merged, &typed))?;
-        let before = self.database.make_view("before", &gone, deleted)?;
+        let before = self.database.inline(&gone, deleted);
         let came = self.database.name(Summing::came(dialect, &merged, &typed))?;
-        let after = self.database.make_view("fresh", &came, inserted)?;
+        let after = self.database.inline(&came, inserted);
         if deleted > 0 {
             self.database.execute(&Summing::delete_gone(dialect, &physical, &merged))?;
         }
