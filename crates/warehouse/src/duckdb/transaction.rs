@@ -102,7 +102,9 @@ impl Connection for DuckDbConnection {
     }
 
     fn describe(&mut self, sql: &str) -> Result<Vec<DescribedColumn>, WarehouseError> {
+        let begun = Instant::now();
         let columns = self.inner.describe(sql).map_err(|error| of_statement(error, Some(sql)))?;
+        told(begun, sql);
         Ok(columns
             .into_iter()
             .map(|column| DescribedColumn { name: column.name, engine_type: column.type_name })
@@ -110,7 +112,10 @@ impl Connection for DuckDbConnection {
     }
 
     fn has_table(&mut self, schema: &str, table: &str) -> Result<bool, WarehouseError> {
-        self.inner.has_table(schema, table).map_err(|error| of_statement(error, None))
+        let begun = Instant::now();
+        let found = self.inner.has_table(schema, table).map_err(|error| of_statement(error, None));
+        told(begun, table);
+        found
     }
 
     fn define_view(&mut self, schema: &str, view: &str, sql: &str) -> Result<(), WarehouseError> {
@@ -134,7 +139,10 @@ impl Connection for DuckDbConnection {
 
     fn append(&mut self, schema: &str, table: &str, batches: &[RecordBatch]) -> Result<u64, WarehouseError> {
         fail_point!("warehouse::append");
-        self.inner.append(schema, table, batches).map_err(|error| {
+        let begun = Instant::now();
+        let appended = self.inner.append(schema, table, batches);
+        told(begun, table);
+        appended.map_err(|error| {
             let mut error = of_statement(error, None);
             error.message = format!("cannot append to {schema}.{table}: {}", error.message);
             error
