@@ -18,6 +18,8 @@ use crate::table_state::{StateColumn, TableKind, TableState};
 /// Everything a run must know of the warehouse before it begins.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
+    /// Epoch of the last lease; 0 before the first.
+    pub epoch: i64,
     /// The last run, whatever became of it.
     pub last_run: Option<RunRecord>,
     /// The last run that readers see something of.
@@ -82,6 +84,7 @@ pub fn load_prepared(ledger: &Ledger, connection: &mut dyn Connection) -> Result
 
 fn known(state: ledger::LedgerState) -> Result<Known, RunError> {
     let mut known = Known {
+        epoch: state.epoch,
         last_run: state.last_run.map(run_record),
         published_run: state.published_run,
         positions: state.positions,
@@ -308,11 +311,11 @@ fn published_landing(row: ledger::LandingRow) -> PublishedLanding {
     }
 }
 
-/// The beginning of a run.
+/// The beginning of a run; `again` where one of this number was interrupted.
 pub fn begin_run(
     ledger: &Ledger,
     connection: &mut dyn Connection,
-    run: i64,
+    (run, again): (i64, bool),
     epoch: i64,
     command: &str,
     started_at: i64,
@@ -327,7 +330,7 @@ pub fn begin_run(
         summary: None,
         message: None,
     };
-    Ok(ledger.begin_run(connection, &row)?)
+    Ok(ledger.begin_run(connection, &row, again)?)
 }
 
 /// The end of a run.
@@ -373,7 +376,7 @@ fn word(strategy: &Strategy) -> String {
 }
 
 /// Writes what a run did to its tables. Those where nothing was to be done are left out.
-pub fn put_steps(
+pub fn add_steps(
     ledger: &Ledger,
     connection: &mut dyn Connection,
     run: i64,
@@ -403,11 +406,11 @@ pub fn put_steps(
             seconds: step.seconds,
         })
         .collect();
-    Ok(ledger.put_steps(connection, run, &rows)?)
+    Ok(ledger.add_steps(connection, &rows)?)
 }
 
 /// Writes what tests found, with the first rows that failed.
-pub fn put_tests(
+pub fn add_tests(
     ledger: &Ledger,
     connection: &mut dyn Connection,
     run: i64,
@@ -444,7 +447,7 @@ pub fn put_tests(
             })
         })
         .collect();
-    Ok(ledger.put_tests(connection, run, &results, &failures)?)
+    Ok(ledger.add_tests(connection, &results, &failures)?)
 }
 
 /// Writes how tests ended on what is being published.

@@ -95,6 +95,12 @@ impl Publication<'_> {
         self.changes.get(table).unwrap_or(&Change::None)
     }
 
+    /// Whether somebody may ask which rows of a table changed: a reader, a test, a person.
+    pub fn is_watched(&self, node: usize) -> bool {
+        let tested = |test: &thalweg_sql::CompiledTest| test.inputs.contains(&node);
+        self.retention.every_table || !self.compiled.readers[node].is_empty() || self.compiled.tests.iter().any(tested)
+    }
+
     /// What readers of a table may see changed: for a view, whether anything below it did, also in a run that leaves models out.
     pub fn effective_change(&self, table: &TableName) -> Change {
         let change = self.change_of(table);

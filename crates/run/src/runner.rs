@@ -128,8 +128,8 @@ pub fn begin<'a>(
         None => 1,
     };
     connection.begin()?;
-    let epoch = ledger.acquire_lease(connection.as_mut(), &holder(options), Microseconds(started_at))?;
-    known::begin_run(&ledger, connection.as_mut(), number, epoch, options.command.verb(), started_at)?;
+    let epoch = ledger.take_lease(connection.as_mut(), known.epoch, &holder(options), Microseconds(started_at))?;
+    known::begin_run(&ledger, connection.as_mut(), (number, resumed), epoch, options.command.verb(), started_at)?;
     connection.commit()?;
     connection.settle(false)?;
     let comparisons = match options.command {

@@ -136,7 +136,7 @@ fn fill(ledger: &Ledger, connection: &mut dyn Connection) -> Result<(), Warehous
             seconds: 0.1,
         })
         .collect();
-    timed("write 250 steps", || ledger.put_steps(connection, 1, &steps))?;
+    timed("write 250 steps", || ledger.add_steps(connection, &steps))?;
     timed("commit the ledger", || connection.commit())
 }
 

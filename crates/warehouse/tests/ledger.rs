@@ -84,7 +84,7 @@ fn what_is_written_is_read(site: &dyn Site) {
     let ledger = ledger(site, "p");
     connection.begin().expect("begin");
     assert_eq!(ledger.acquire_lease(connection, "run 1", Microseconds(1)).expect("lease"), 1);
-    ledger.begin_run(connection, &run_row(1)).expect("begun");
+    ledger.begin_run(connection, &run_row(1), false).expect("begun");
     let tables = [table_row("store.a"), table_row("store.b")];
     ledger.put_tables(connection, &tables).expect("tables");
     ledger
@@ -184,7 +184,7 @@ fn what_is_written_is_read(site: &dyn Site) {
 fn an_older_ledger_is_brought_up_to_date(site: &dyn Site) {
     let mut connection = prepared(site);
     let connection = &mut *connection;
-    ledger(site, "p").begin_run(connection, &run_row(7)).expect("begun");
+    ledger(site, "p").begin_run(connection, &run_row(7), false).expect("begun");
     // As the first version left it.
     run(connection, "drop table thalweg.troubles");
     run(connection, "update thalweg.meta set format = 1");
@@ -198,7 +198,7 @@ fn an_older_ledger_is_brought_up_to_date(site: &dyn Site) {
 fn projects_do_not_see_each_other(site: &dyn Site) {
     let mut connection = prepared(site);
     let connection = &mut *connection;
-    ledger(site, "p").begin_run(connection, &run_row(7)).expect("begun");
+    ledger(site, "p").begin_run(connection, &run_row(7), false).expect("begun");
     ledger(site, "p").put_table(connection, &table_row("store.a")).expect("table");
     ledger(site, "p").acquire_lease(connection, "run 7", Microseconds(1)).expect("lease");
     assert_eq!(ledger(site, "q").load(connection).expect("loaded").last_run, None);
@@ -279,10 +279,9 @@ fn a_run_is_remembered_in_detail(site: &dyn Site) {
     let mut connection = prepared(site);
     let connection = &mut *connection;
     let ledger = ledger(site, "p");
-    ledger.begin_run(connection, &run_row(1)).expect("begun");
+    ledger.begin_run(connection, &run_row(1), false).expect("begun");
     let steps: Vec<StepRow> = (0..3).rev().map(|position| step(1, position)).collect();
-    ledger.put_steps(connection, 1, &steps).expect("steps");
-    ledger.put_steps(connection, 1, &steps).expect("again");
+    ledger.add_steps(connection, &steps).expect("steps");
     let result = TestResultRow {
         run: 1,
         test: "t".to_owned(),
@@ -295,12 +294,18 @@ fn a_run_is_remembered_in_detail(site: &dyn Site) {
         message: None,
     };
     let failure = TestFailureRow { run: 1, test: "t".to_owned(), row_number: 1, row: json!({"b": null, "a": "ü"}) };
-    ledger.put_tests(connection, 1, std::slice::from_ref(&result), std::slice::from_ref(&failure)).expect("tests");
+    ledger.add_tests(connection, std::slice::from_ref(&result), std::slice::from_ref(&failure)).expect("tests");
     let detail = ledger.run_detail(connection, 1).expect("an answer").expect("a run");
     assert_eq!(detail.steps.iter().map(|step| step.position).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(detail.tests, [result]);
     assert_eq!(detail.failures, [failure]);
     assert_eq!(ledger.run_detail(connection, 2).expect("an answer"), None);
+    // What a run did is written once, with its end.
+    ledger.finish_run(connection, 1, RunState::Failed, Microseconds(0), None, None).expect("finished");
+    assert_eq!(
+        kind(ledger.finish_run(connection, 1, RunState::Published, Microseconds(0), None, None)),
+        WarehouseErrorKind::Statement
+    );
     assert_eq!(
         kind(ledger.finish_run(connection, 2, RunState::Failed, Microseconds(0), None, None)),
         WarehouseErrorKind::Statement
@@ -405,10 +410,13 @@ fn logs_and_refreshes_are_kept_also_in_an_older_ledger(site: &dyn Site) {
         expected_incremental: Some(0.25),
         expected_full: None,
     };
-    ledger.put_refreshes(connection, 1, &[refresh(1, Some(3))]).expect("refreshes");
-    ledger.put_refreshes(connection, 2, &[refresh(2, Some(9))]).expect("refreshes");
-    ledger.put_refreshes(connection, 2, &[refresh(2, None)]).expect("in place of what was written");
-    assert_eq!(ledger.past_refreshes(connection).expect("refreshes"), [refresh(2, None), refresh(1, Some(3))]);
+    ledger.add_refreshes(connection, &[refresh(1, Some(3))]).expect("refreshes");
+    ledger.add_refreshes(connection, &[refresh(30, None)]).expect("refreshes");
+    assert_eq!(ledger.past_refreshes(connection).expect("refreshes"), [refresh(30, None), refresh(1, Some(3))]);
+    // Before a run that may refresh a thousand models, twenty runs are looked at.
+    assert_eq!(ledger.past_refreshes_before(connection, 31, 1000).expect("refreshes"), [refresh(30, None)]);
+    let all = [refresh(30, None), refresh(1, Some(3))];
+    assert_eq!(ledger.past_refreshes_before(connection, 31, 2).expect("refreshes"), all);
     assert_eq!(ledger.refreshes(connection, 1).expect("refreshes"), [refresh(1, Some(3))]);
 }
 
@@ -427,7 +435,7 @@ fn a_large_ledger_is_read_whole(site: &dyn Site) {
             .collect();
         ledger.apply_positions(connection, "s", &format!("stream_{stream}"), &entries, 1).expect("positions");
     }
-    ledger.put_steps(connection, 1, &steps).expect("steps");
+    ledger.add_steps(connection, &steps).expect("steps");
     connection.commit().expect("commit");
     let state = ledger.load(connection).expect("loaded");
     assert_eq!((state.tables.len(), ledger.steps(connection, 1).expect("steps").len()), (250, 250));

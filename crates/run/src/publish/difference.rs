@@ -30,6 +30,8 @@ pub struct NewContents {
     pub key: Vec<String>,
     /// When two values count as the same.
     pub sameness: Sameness,
+    /// Somebody looks at what changed.
+    pub watched: bool,
 }
 
 /// So many rows are paired without a look at their keys before.
@@ -38,7 +40,7 @@ const FEW_PAIRS: u64 = 500_000;
 impl Publication<'_> {
     /// Writes the difference; counts (inserted, updated, deleted as missing) and the change set.
     pub fn apply_difference(&mut self, contents: NewContents) -> Result<(Counts, Change), RunError> {
-        let contents_rows = contents.rows;
+        let (contents_rows, watched) = (contents.rows, contents.watched);
         let compared_rows = contents.compared;
         let mut written: Vec<String> = contents.columns.iter().map(|column| column.name.clone()).collect();
         written.extend(contents.bookkeeping.iter().map(|name| (*name).to_owned()));
@@ -72,12 +74,16 @@ impl Publication<'_> {
         let mostly = 2 * inserted >= contents_rows;
         let sql = self.database.name(difference.before(&pairs))?;
         let before = match &difference.part {
+            _ if !watched => String::new(),
             Some(_) if mostly => self.database.inline(&sql, deleted),
             _ => self.database.make_named("before", &sql)?,
         };
         let sql = self.database.name(difference.fresh(&pairs))?;
-        let fresh =
-            if mostly { self.database.inline(&sql, inserted) } else { self.database.make_named("fresh", &sql)? };
+        let fresh = if mostly || !watched {
+            self.database.inline(&sql, inserted)
+        } else {
+            self.database.make_named("fresh", &sql)?
+        };
         if deleted > 0 {
             self.delete_gone(&difference, &pairs)?;
         }
@@ -90,7 +96,7 @@ impl Publication<'_> {
         }
         let counts =
             Counts { inserted: inserted - updated, updated, deleted_missing: deleted - updated, ..Counts::default() };
-        Ok((counts, Change::Rows { before, after: fresh }))
+        Ok((counts, if watched { Change::Rows { before, after: fresh } } else { Change::Everything }))
     }
 
     fn delete_gone(&mut self, difference: &Difference<'_>, pairs: &str) -> Result<(), RunError> {

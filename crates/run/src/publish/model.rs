@@ -259,6 +259,7 @@ impl Publication<'_> {
                 bookkeeping: vec![RUN_COLUMN],
                 key: facts.model.primary_key.clone(),
                 sameness: Sameness::Computed,
+                watched: self.is_watched(node),
             };
             let (counts, change) = self.apply_difference(contents)?;
             self.log_change(table, &old.physical, &columns, &change, counts.replaced())?;

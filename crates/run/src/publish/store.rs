@@ -341,6 +341,7 @@ impl Publication<'_> {
                 bookkeeping: vec![RUN_COLUMN, ORIGIN_COLUMN, RECORD_COLUMN],
                 key: Vec::new(),
                 sameness: Sameness::Identical,
+                watched: true,
             };
             let (written, change) = self.apply_difference(contents)?;
             counts.inserted = written.inserted;

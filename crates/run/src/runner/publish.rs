@@ -379,9 +379,7 @@ impl Run<'_> {
         }
         let touched = touched.iter().filter_map(|name| Some((name, tables.get(name)?)));
         known::put_tables(&ledger, connection, touched.chain(stages.touched()))?;
-        if !refreshes.is_empty() {
-            ledger.put_refreshes(connection, self.number, &refreshes)?;
-        }
+        ledger.add_refreshes(connection, &refreshes)?;
         ledger.put_change_logs(connection, &logs, &without_log)?;
         known::put_consumed(&ledger, connection, &consumed_now)?;
         known::put_clocks(&ledger, connection, &clocks_now)?;
@@ -389,8 +387,8 @@ impl Run<'_> {
             self.record_landing(connection, entry, *base)?;
         }
         self.record_troubles(connection)?;
-        known::put_steps(&ledger, connection, self.number, &outcome.steps)?;
-        known::put_tests(&ledger, connection, self.number, &tests)?;
+        known::add_steps(&ledger, connection, self.number, &outcome.steps)?;
+        known::add_tests(&ledger, connection, self.number, &tests)?;
         known::put_known_tests(&ledger, connection, self.number, &known_tests)?;
         known::finish_run(&ledger, connection, self.number, outcome.state, now(), None)?;
         self.bench.check_cancelled()?;
@@ -639,8 +637,8 @@ impl Run<'_> {
         let recorded = (|| {
             ledger.check_lease(connection, self.epoch)?;
             self.record_troubles(connection)?;
-            known::put_steps(&ledger, connection, self.number, steps)?;
-            known::put_tests(&ledger, connection, self.number, tests)?;
+            known::add_steps(&ledger, connection, self.number, steps)?;
+            known::add_tests(&ledger, connection, self.number, tests)?;
             known::finish_run(&ledger, connection, self.number, RunState::Failed, now(), Some(message))
         })();
         if let Err(error) = recorded {

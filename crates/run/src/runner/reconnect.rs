@@ -118,7 +118,7 @@ impl Run<'_> {
         let state = last.iter().find(|run| run.run == self.number).map_or(RunState::Running, |run| run.state);
         if state == RunState::Running {
             let verb = self.options.command.verb();
-            known::begin_run(&ledger, connection, self.number, epoch, verb, self.started_at)?;
+            known::begin_run(&ledger, connection, (self.number, true), epoch, verb, self.started_at)?;
         }
         connection.commit()?;
         self.epoch = epoch;

@@ -10,17 +10,12 @@ const LOOKED_AT: u32 = 2000;
 const LEAST_RUNS: i64 = 20;
 
 impl Ledger {
-    /// Writes how a run refreshed its models, in place of what it wrote before.
-    pub fn put_refreshes(
+    /// Writes how a run refreshed its models, in the transaction in which it ends.
+    pub fn add_refreshes(
         &self,
         connection: &mut dyn Connection,
-        run: i64,
         refreshes: &[RefreshRow],
     ) -> Result<(), WarehouseError> {
-        connection.execute(
-            &format!("delete from {LEDGER_SCHEMA}.refreshes where project = ? and run = ?"),
-            &[self.project_value(), Value::BigInt(run)],
-        )?;
         self.append(connection, refreshes)
     }
 

@@ -35,10 +35,21 @@ impl Ledger {
         now: Microseconds,
     ) -> Result<i64, WarehouseError> {
         let held: Vec<LeaseRow> = self.select(connection, "", &[])?;
-        let Some(last) = held.iter().map(|lease| lease.epoch).max() else {
+        self.take_lease(connection, held.iter().map(|lease| lease.epoch).max().unwrap_or(0), holder, now)
+    }
+
+    /// Takes the lease from whoever had it when its epoch was read; 0 where there was none.
+    pub fn take_lease(
+        &self,
+        connection: &mut dyn Connection,
+        last: i64,
+        holder: &str,
+        now: Microseconds,
+    ) -> Result<i64, WarehouseError> {
+        if last == 0 {
             self.append(connection, &[LeaseRow { epoch: 1, holder: holder.to_owned(), acquired_at: now, checks: 0 }])?;
             return Ok(1);
-        };
+        }
         let epoch = last + 1;
         // `checks` too: engines tell colliding writers apart by column. From the epoch that was read: of two who read the same one, one
         // may wait for the other, and must not take its number.
@@ -122,16 +133,18 @@ impl Ledger {
         )
     }
 
-    /// Writes the beginning of a run. A run of the same number that was interrupted is taken up: its row is replaced.
-    pub fn begin_run(&self, connection: &mut dyn Connection, run: &RunRow) -> Result<(), WarehouseError> {
-        connection.execute(
-            &format!("delete from {LEDGER_SCHEMA}.runs where project = ? and run = ?"),
-            &[self.project_value(), Value::BigInt(run.run)],
-        )?;
+    /// Writes the beginning of a run. One of the same number that was interrupted is taken up `again`: its row is replaced.
+    pub fn begin_run(&self, connection: &mut dyn Connection, run: &RunRow, again: bool) -> Result<(), WarehouseError> {
+        if again {
+            connection.execute(
+                &format!("delete from {LEDGER_SCHEMA}.runs where project = ? and run = ?"),
+                &[self.project_value(), Value::BigInt(run.run)],
+            )?;
+        }
         self.append(connection, std::slice::from_ref(run))
     }
 
-    /// Writes how a run ended.
+    /// Writes how a run ended. What it did is written in the same transaction, so that of a run under way nothing stands in the ledger.
     pub fn finish_run(
         &self,
         connection: &mut dyn Connection,
@@ -144,7 +157,8 @@ impl Ledger {
         let text = |text: Option<String>| text.map_or(Value::Null, Value::Text);
         let changed = connection.execute(
             &format!(
-                "update {LEDGER_SCHEMA}.runs set state = ?, finished_at = ?, summary = ?, message = ? where project = ? and run = ?"
+                "update {LEDGER_SCHEMA}.runs set state = ?, finished_at = ?, summary = ?, message = ? \
+                 where project = ? and run = ? and state = ?"
             ),
             &[
                 Value::Text(state.word().to_owned()),
@@ -153,6 +167,7 @@ impl Ledger {
                 text(message.map(str::to_owned)),
                 self.project_value(),
                 Value::BigInt(run),
+                Value::Text(RunState::Running.word().to_owned()),
             ],
         )?;
         if changed == 1 {
@@ -160,7 +175,10 @@ impl Ledger {
         }
         Err(WarehouseError::new(
             WarehouseErrorKind::Statement,
-            format!("run {run} of project {} is not in the ledger: it was never begun", self.project),
+            format!(
+                "run {run} of project {} is not under way in the ledger: it was never begun, or has ended",
+                self.project
+            ),
         ))
     }
 

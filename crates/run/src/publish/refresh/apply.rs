@@ -67,6 +67,7 @@ impl Publication<'_> {
             bookkeeping: vec![RUN_COLUMN],
             key: facts.model.primary_key.clone(),
             sameness: Sameness::Computed,
+            watched: true,
         })?;
         fail::fail_point!("run::refresh-applied", |_| Err(RunError::failed_at("run::refresh-applied")));
         if let Some(figures) = &mut step.refresh {

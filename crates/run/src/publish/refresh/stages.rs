@@ -541,6 +541,7 @@ impl Publication<'_> {
                     bookkeeping: vec![RUN_COLUMN],
                     key: stage.key.clone(),
                     sameness: Sameness::Computed,
+                    watched: true,
                 })?;
                 self.database.forget(&new)?;
                 Refreshed { counts, change }
