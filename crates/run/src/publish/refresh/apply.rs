@@ -39,14 +39,17 @@ impl Publication<'_> {
         let affects = format!("exists (select 1 from {affected} a where {same})");
         // The rows are found by their key columns first and fetched by their identifiers then: an engine that stores columns would
         // otherwise read all columns of all rows. One with partitions would look for each row in every partition.
-        let found = match rows.partitions() {
-            Some(_) => None,
-            None => {
-                let select = format!("select {} from {physical} t where {affects}", rows.selected("t"));
-                Some(self.database.make_named("found", &select)?)
+        let find = format!("select {} from {physical} t where {affects}", rows.selected("t"));
+        let (found, chosen) = match rows.partitions() {
+            Some(_) => (None, affects),
+            // An engine that looks rows up must know before how few they are.
+            None if dialect.has_indexes() => {
+                let found = self.database.make_named("found", &find)?;
+                let chosen = rows.is_in("t", &found);
+                (Some(found), chosen)
             }
+            None => (None, rows.is_in("t", &format!("({find})"))),
         };
-        let chosen = found.as_ref().map_or(affects, |found| rows.is_in("t", found));
         let stored = self.database.temporary("stored");
         let compared = self.database.make_counted(
             &stored,
