@@ -70,6 +70,14 @@ impl Publication<'_> {
             self.forget_contents(&difference)?;
             return Ok((Counts::default(), Change::None));
         };
+        // Where nothing stays as it was, what was compared is what changed.
+        if let Some(part) = difference.part.clone()
+            && watched
+            && (compared_rows, contents_rows) == (Some(deleted), inserted)
+        {
+            self.write_difference(&difference, (&part, deleted), (&difference.new, inserted))?;
+            return Ok((counted([deleted, inserted, updated]), Change::Rows { before: part, after: difference.new }));
+        }
         // Where most of what was computed is written, it is not copied once more.
         let mostly = 2 * inserted >= contents_rows;
         let sql = self.database.name(difference.before(&pairs))?;
@@ -84,19 +92,29 @@ impl Publication<'_> {
         } else {
             self.database.make_named("fresh", &sql)?
         };
-        if deleted > 0 {
-            self.delete_gone(&difference, &pairs)?;
-        }
-        if inserted > 0 {
-            let sql = self.database.name(difference.insert_fresh(&fresh))?;
-            self.database.execute(&sql)?;
-        }
+        self.write_difference(&difference, (&pairs, deleted), (&fresh, inserted))?;
         if !mostly {
             self.forget_contents(&difference)?;
         }
-        let counts =
-            Counts { inserted: inserted - updated, updated, deleted_missing: deleted - updated, ..Counts::default() };
+        let counts = counted([deleted, inserted, updated]);
         Ok((counts, if watched { Change::Rows { before, after: fresh } } else { Change::Everything }))
+    }
+
+    /// Deletes the rows of which a relation holds the identifiers, and inserts those that another holds.
+    fn write_difference(
+        &mut self,
+        difference: &Difference<'_>,
+        (gone, deleted): (&str, u64),
+        (fresh, inserted): (&str, u64),
+    ) -> Result<(), RunError> {
+        if deleted > 0 {
+            self.delete_gone(difference, gone)?;
+        }
+        if inserted > 0 {
+            let sql = self.database.name(difference.insert_fresh(fresh))?;
+            self.database.execute(&sql)?;
+        }
+        Ok(())
     }
 
     fn delete_gone(&mut self, difference: &Difference<'_>, pairs: &str) -> Result<(), RunError> {
@@ -180,4 +198,9 @@ impl Publication<'_> {
         }
         self.database.forget_one(&difference.new)
     }
+}
+
+/// Of rows that went, that came and that did both.
+fn counted([deleted, inserted, updated]: [u64; 3]) -> Counts {
+    Counts { inserted: inserted - updated, updated, deleted_missing: deleted - updated, ..Counts::default() }
 }
