@@ -73,6 +73,7 @@ cases! {
     source_renamed,
     stages,
     stages_changing,
+    stages_windows,
     stale_streams,
     sums,
     sums_chosen,

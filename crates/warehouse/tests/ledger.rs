@@ -71,11 +71,12 @@ fn prepared(site: &dyn Site) -> Box<dyn Connection> {
 
 fn an_empty_warehouse_has_an_empty_ledger(site: &dyn Site) {
     let mut connection = site.connect();
-    let empty = LedgerState { next_extract: 1, ..LedgerState::default() };
+    let empty = LedgerState::default();
     assert_eq!(ledger(site, "p").load(&mut *connection).expect("loaded"), empty);
     assert!(ledger(site, "p").prepare(&mut *connection).expect("prepared"));
     assert!(!ledger(site, "p").prepare(&mut *connection).expect("prepared"), "once is enough");
     assert_eq!(ledger(site, "p").load(&mut *connection).expect("loaded"), empty);
+    assert_eq!(ledger(site, "p").next_extract(&mut *connection).expect("a number"), 1);
 }
 
 fn what_is_written_is_read(site: &dyn Site) {
@@ -155,9 +156,10 @@ fn what_is_written_is_read(site: &dyn Site) {
             tests: BTreeMap::from([("unique".to_owned(), known)]),
             troubles: troubles.iter().map(|trouble| (trouble.table_name.clone(), trouble.clone())).collect(),
             unconfirmed: vec![landing.clone()],
-            next_extract: 2,
         }
     );
+    assert_eq!(ledger.load_prepared(connection).expect("loaded"), ledger.load(connection).expect("loaded"));
+    assert_eq!(ledger.next_extract(connection).expect("a number"), 2);
     assert_eq!(ledger.extract(connection, 1).expect("an answer"), Some(extract));
     assert_eq!(ledger.extract(connection, 2).expect("an answer"), None);
     assert_eq!(ledger.runs(connection, Some(5)).expect("runs"), [finished]);

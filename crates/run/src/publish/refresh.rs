@@ -121,6 +121,7 @@ impl Publication<'_> {
             numbers: &gathered.numbers,
             unknown: gathered.unknown,
             only_stages: false,
+            untouched: false,
         };
         let attempt = self.refresh_by_given(facts, &given, old, columns, step);
         attempt.map_err(|error| generated(&table, error))

@@ -16,7 +16,7 @@ use thalweg_sql::statement::{RowIdentifier, Sameness, TypedColumn};
 
 use super::inputs::Gathered;
 use super::shapes::{Full, KnownTables};
-use super::{Attempt, Refreshed, generated};
+use super::{Attempt, Refreshed, generated, set_keys};
 use crate::change::Change;
 use crate::error::RunError;
 use crate::outcome::{Counts, RefreshFigures, StepOutcome, Strategy};
@@ -111,6 +111,8 @@ pub struct GivenInputs<'a> {
     pub(super) unknown: Option<String>,
     /// It reads no table but stages.
     pub only_stages: bool,
+    /// Nothing that it reads has changed.
+    pub(super) untouched: bool,
 }
 
 impl Publication<'_> {
@@ -278,12 +280,15 @@ impl Publication<'_> {
     }
 
     fn given<'a>(&self, text: &str, shape: &'a Result<Shape, Full>, gathered: &'a Gathered) -> GivenInputs<'a> {
+        let read = self.tables_of(text);
+        let changed = |name: &Vec<String>| gathered.inputs.changed.contains_key(name);
         GivenInputs {
             shape,
             inputs: &gathered.inputs,
             numbers: &gathered.numbers,
             unknown: gathered.unknown.clone(),
-            only_stages: self.tables_of(text).iter().all(|name| is_stage(name)),
+            only_stages: read.iter().all(|name| is_stage(name)),
+            untouched: gathered.unknown.is_none() && !read.is_empty() && !read.iter().any(changed),
         }
     }
 
@@ -320,6 +325,10 @@ impl Publication<'_> {
         let table = facts.model.table.clone();
         if let Some(reason) = self.refreshing.in_full.get(&table) {
             return Ok(Attempt::InFull(reason.clone()));
+        }
+        if given.untouched {
+            set_keys(step, 0);
+            return Ok(Attempt::Done(Refreshed { counts: Counts::default(), change: Change::None }));
         }
         let figures = step.refresh.get_or_insert_with(RefreshFigures::default);
         *figures = self.expected(&table, &facts.fingerprint, old.rows)?;
