@@ -70,7 +70,7 @@ fn stages(page: &Page, explanation: &Explanation, sql: bool) -> String {
     let paint = page.paint;
     let mut text = format!("{}: parts of its query are kept as tables that nobody sees\n", paint.green("stages"));
     for stage in &explanation.stages {
-        text.push_str(&format!("\n{}: kept because of {}\n", paint.bold(&stage.table), stage.reason));
+        text.push_str(&format!("\n{}: kept as a table of its own: {}\n", paint.bold(&stage.table), stage.reason));
         match &stage.because {
             _ if stage.added.is_some() => text.push_str("  what came is added to it, what went is subtracted\n"),
             Some(because) => text.push_str(&format!("  computed anew when what it reads changes: {because}\n")),
