@@ -76,6 +76,11 @@ impl RunError {
         matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == WarehouseErrorKind::Conflict)
     }
 
+    /// Whether the warehouse refused a statement.
+    pub fn is_of_statement(&self) -> bool {
+        matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind.is_of_statement())
+    }
+
     /// Whether a limit of the engine was passed: most likely, a text is longer than an entry of an index can be.
     pub fn is_limit_exceeded(&self) -> bool {
         use WarehouseErrorKind::LimitExceeded;

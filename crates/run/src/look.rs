@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use thalweg_project::{Materialized, TableName, TestKind};
 use thalweg_sql::NodeKind;
+use thalweg_warehouse::ledger::Microseconds;
 use thalweg_warehouse::{Access, Connection, Wait};
 
 use crate::answer::*;
@@ -264,7 +265,7 @@ pub fn looking<'a>(
         touched: Vec::new(),
         changes: BTreeMap::new(),
         logs: ChangeLogs::new(known.change_logs),
-        retention: Retention { history: 0, readers: 0, every_table: false },
+        retention: Retention { history: None, readers: Microseconds(0), every_table: false },
         refreshing: Refreshing::default(),
         consumed: known.consumed,
         consumed_now: BTreeMap::new(),

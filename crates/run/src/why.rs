@@ -4,6 +4,8 @@
 //! Which changed rows touched a row is found by asking discovery: of all rows that changed when the model was refreshed, those alone
 //! are taken whose change touches the row's key; halves that do not are left out at once.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use thalweg_project::TableName;
 use thalweg_sql::NodeKind;
@@ -109,21 +111,35 @@ pub fn why(bench: &Workbench, what: &str, key: &[String], history: bool) -> Resu
         return Err(nothing_built(bench));
     }
     let _watch = bench.interrupt_when_cancelled(connection.interrupter());
-    connection.begin()?;
-    let known = known::load(&ledger, connection.as_mut())?;
-    let past = ledger.past_refreshes(connection.as_mut())?;
-    let runs = known::runs(&ledger, connection.as_mut(), usize::MAX >> 1)?;
-    let publication = looking(bench, connection.as_mut(), known, &Silent);
-    let mut search = Search { publication, past, runs };
-    let answer = search.answer(&table, key, history);
-    search.publication.database.connection.rollback()?;
-    answer
+    let mut refused = BTreeMap::new();
+    loop {
+        connection.begin()?;
+        let known = known::load(&ledger, connection.as_mut())?;
+        let past = ledger.past_refreshes(connection.as_mut())?;
+        let runs = known::runs(&ledger, connection.as_mut(), usize::MAX >> 1)?;
+        let publication = looking(bench, connection.as_mut(), known, &Silent);
+        let mut search = Search { publication, past, runs, refused: &refused, asking: None };
+        let answer = search.answer(&table, key, history);
+        let asking = search.asking.take();
+        search.publication.database.connection.rollback()?;
+        match (answer, asking) {
+            // The transaction is lost by it: it is asked once more, without this question.
+            (Err(error), Some(asking)) if error.is_of_statement() => {
+                refused.insert(asking, in_words(&error));
+            }
+            (answer, _) => return answer,
+        }
+    }
 }
 
 struct Search<'a> {
     publication: Publication<'a>,
     past: Vec<RefreshRow>,
     runs: Vec<RunRecord>,
+    /// The models of which the warehouse does not say how rows of an input touch them, with the inputs and its words.
+    refused: &'a BTreeMap<(TableName, TableName), String>,
+    /// The question that is being asked.
+    asking: Option<(TableName, TableName)>,
 }
 
 impl Search<'_> {
@@ -383,6 +399,11 @@ impl Search<'_> {
             }
         }
         for (id, state) in stored {
+            let question = (table.clone(), id.clone());
+            if let Some(words) = self.refused.get(&question) {
+                found.remark = Some(format!("which rows of {id} it was made of cannot be asked: {words}"));
+                continue;
+            }
             let changed = self.publication.database.temporary("changed");
             let number = self.changed_rows(&id, &state, since, found.run, &changed)?;
             if number > LOOKED_THROUGH {
@@ -394,7 +415,9 @@ impl Search<'_> {
             let mut halves =
                 Halves { shape, inputs: &inputs, table: &id, state: &state, changed: &changed, wanted: &wanted };
             let mut touching = Vec::new();
+            self.asking = Some(question);
             halves.search(&mut self.publication, 1, number, &mut touching)?;
+            self.asking = None;
             for ordinal in touching {
                 found.from.push(self.changed_row(&id, &state, &changed, ordinal, depth - 1)?);
             }
@@ -556,4 +579,16 @@ fn words(strategy: &str) -> &str {
         "full_difference" => "full, by difference",
         other => other,
     }
+}
+
+/// The warehouse's words, and what helps where it compares no values of two types.
+fn in_words(error: &RunError) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let advice = if line.contains("operator does not exist") {
+        "; a cast of the model's key to one type mends that"
+    } else {
+        ""
+    };
+    format!("{line}{advice}")
 }

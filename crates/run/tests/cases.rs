@@ -49,6 +49,7 @@ cases! {
     models_floats,
     models_keys_of_lists,
     models_keys_of_types,
+    models_keys_uncast,
     models_materialized,
     models_removed,
     models_waiting,

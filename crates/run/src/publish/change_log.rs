@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thalweg_project::{Materialized, RefreshPin, TableName};
 use thalweg_sql::NodeKind;
 use thalweg_sql::statement::{ChangeLog, TypedColumn};
-use thalweg_warehouse::ledger::ChangeLogRow;
+use thalweg_warehouse::ledger::{ChangeLogRow, Microseconds};
 
 use crate::change::Change;
 use crate::error::RunError;
@@ -75,10 +75,10 @@ pub enum Delta {
 /// What is pruned.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
-    /// The last run that is too old for `why --history`.
-    pub history: i64,
-    /// The last run that is too old for readers which are behind.
-    pub readers: i64,
+    /// What began before this moment is too old for `why --history`; everything without.
+    pub history: Option<Microseconds>,
+    /// What began before this moment is too old for readers which are behind.
+    pub readers: Microseconds,
     /// Logs are kept of every table, also of those that nobody reads.
     pub every_table: bool,
 }
@@ -253,10 +253,24 @@ impl Publication<'_> {
         }
     }
 
+    /// The last runs that are too old, for `why --history` and for readers which are behind.
+    fn too_old(&mut self) -> Result<(i64, i64), RunError> {
+        let ledger = &self.ledger;
+        let connection = &mut *self.database.connection;
+        let history = match self.retention.history {
+            Some(moment) => ledger.last_run_before(connection, moment),
+            None => Ok(i64::MAX),
+        };
+        let runs =
+            history.and_then(|history| Ok((history, ledger.last_run_before(connection, self.retention.readers)?)));
+        runs.map_err(|error| self.database.error(error))
+    }
+
     /// Forgets what nobody needs any more.
     pub fn prune_logs(&mut self) -> Result<(), RunError> {
         self.keep_what_is_missed()?;
         let retention = self.retention;
+        let mut too_old: Option<(i64, i64)> = None;
         for (table, log) in self.logs.known.clone() {
             let readers = self.change_readers(&table);
             if readers.is_empty() && !retention.every_table {
@@ -269,8 +283,15 @@ impl Publication<'_> {
             });
             // Who is behind the log already is refreshed in full anyway.
             let passed = seen.filter(|&run| run >= log.since).min().unwrap_or(self.run);
-            let through = passed.min(retention.history).max(retention.readers);
             let written = self.logs.touched.contains(&table);
+            if !written && self.run - log.since < LEISURE {
+                continue;
+            }
+            let (history, behind) = match too_old {
+                Some(runs) => runs,
+                None => *too_old.insert(self.too_old()?),
+            };
+            let through = passed.min(history).max(behind);
             if through <= log.since || !(written || through - log.since >= LEISURE) {
                 continue;
             }

@@ -193,7 +193,6 @@ impl Run<'_> {
         if !replayed.is_empty() {
             ledger.set_reject_state(connection, replayed, RejectState::Replayed, Some(self.number))?;
         }
-        let retention = self.retention(connection)?;
         let dialect = thalweg_sql::dialect_of(&project.target.connection);
         let mut publication = Publication {
             database: Database::new(connection, dialect),
@@ -206,7 +205,7 @@ impl Run<'_> {
             touched: Vec::new(),
             changes: BTreeMap::new(),
             logs: ChangeLogs::new(self.known.change_logs.clone()),
-            retention,
+            retention: self.retention(),
             refreshing: Refreshing::new(self.in_full.clone(), self.options.large_groups),
             consumed: self.known.consumed.clone(),
             consumed_now: BTreeMap::new(),
@@ -465,21 +464,17 @@ impl Run<'_> {
     }
 
     /// How long before images are kept, in runs.
-    fn retention(&self, connection: &mut dyn Connection) -> Result<Retention, RunError> {
+    fn retention(&self) -> Retention {
         let settings = self.bench.project().change_log;
-        let ledger = self.bench.ledger();
-        let mut last_before = |age: std::time::Duration| {
+        let before = |age: Duration| {
             let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
-            ledger.last_run_before(connection, Microseconds(self.started_at.saturating_sub(age)))
+            Microseconds(self.started_at.saturating_sub(age))
         };
-        Ok(Retention {
-            history: match settings.history {
-                Some(age) => last_before(age)?,
-                None => i64::MAX,
-            },
-            readers: last_before(settings.readers)?,
+        Retention {
+            history: settings.history.map(before),
+            readers: before(settings.readers),
             every_table: settings.history.is_some(),
-        })
+        }
     }
 
     fn is_of_database(&self, entry: &Landed) -> bool {
