@@ -17,6 +17,7 @@ mod databases;
 mod fencing;
 mod histories;
 mod history;
+mod large_stages;
 mod laws;
 mod long_texts;
 mod looking;

@@ -552,7 +552,6 @@ impl Publication<'_> {
                     sameness: Sameness::Computed,
                     watched: true,
                 })?;
-                self.database.forget(&new)?;
                 Refreshed { counts, change }
             }
         };

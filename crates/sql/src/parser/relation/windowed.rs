@@ -9,7 +9,7 @@ use super::expression::{Context, stripped};
 use super::items::{Item, ItemValue};
 use super::places::Extent;
 use super::query::Mode;
-use super::scope::same;
+use super::scope::{Found, same};
 use super::select::{Block, holds_window};
 use super::summed::{Pieces, is_simply_ordered, key_of, names_in};
 use crate::refresh::windowed::{Part, PartKind, WindowedGroups};
@@ -34,9 +34,14 @@ impl<'a> Reader<'a> {
         if !is_simply_ordered(query, &block.items) {
             return None;
         }
-        // There names of the select list are other columns than in HAVING below them.
+        // Below the windows there are no names of the select list.
         let is_item = |name: &String| block.items.iter().any(|item| item.alias && same(&item.name, name));
         if select.having.as_ref().is_some_and(|having| names_in(having).iter().any(is_item)) {
+            return None;
+        }
+        // A name that is both a column and one of the select list.
+        let is_both = |name: &String| is_item(name) && block.scope.own(std::slice::from_ref(name)) != Found::Nothing;
+        if select.qualify.as_ref().is_some_and(|qualify| names_in(qualify).iter().any(is_both)) {
             return None;
         }
         let clauses = self.clauses(start, select)?;
