@@ -168,6 +168,20 @@ impl Shape {
         }
     }
 
+    /// The same with only these columns as K, if some are among them: all rows of theirs are replaced.
+    #[must_use]
+    pub fn keyed_by(self, names: &[String]) -> Self {
+        let wanted = |position: &&usize| names.contains(&self.tree.names[**position]);
+        let positions: Vec<usize> = self.key.positions.iter().filter(wanted).copied().collect();
+        let reason = self.key.reason.clone();
+        match self.clone().with_key(&positions) {
+            Some(shape) if !positions.is_empty() && positions.len() < self.key.positions.len() => {
+                Self { key: Key { positions, reason }, ..shape }
+            }
+            _ => self,
+        }
+    }
+
     /// The same without some rules: wrong, and only for tests that show that it would be noticed.
     #[must_use]
     pub fn without(mut self, rules: SwitchedOff) -> Self {

@@ -94,7 +94,12 @@ impl Stage {
 
     /// What refresh makes of it.
     pub fn shape(&self, dialect: &dyn Dialect, inputs: &dyn InputTables) -> Result<Shape, Obstacle> {
-        Ok(Shape::read(&self.text, dialect, inputs, &[])?.found_by(&self.found_by))
+        let shape = Shape::read(&self.text, dialect, inputs, &[])?.found_by(&self.found_by);
+        // A group whose value may be shown with other digits has one scale of several, and a change finds one of them.
+        Ok(match &self.summing {
+            Some(summing) => shape.keyed_by(summing.keys.get(..summing.probed).unwrap_or_default()),
+            None => shape,
+        })
     }
 }
 
