@@ -30,15 +30,46 @@ pub(super) struct Clauses {
     pub(super) end: usize,
 }
 
+/// An item in the list of a select that groups.
+pub(super) enum Listed<'a> {
+    /// A grouping expression, whose column has this name without being given it.
+    Key { span: Range<usize>, key: usize, name: String },
+    /// What is computed of groups, under a name that the text gives it.
+    Computed(&'a Expr),
+}
+
 impl<'a> Reader<'a> {
+    /// The list of a select that groups; `None` where it holds a star, or what a column is called is not known.
+    pub(super) fn listed(
+        &mut self,
+        select: &'a Select,
+        block: &Block<'a, '_>,
+        context: &Context<'_>,
+    ) -> Option<Vec<Listed<'a>>> {
+        let mut listed = Vec::with_capacity(block.items.len());
+        let renamed =
+            |item: &SelectItem| !matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+        if select.projection.iter().any(renamed) {
+            return None;
+        }
+        for (item, written) in block.items.iter().zip(&select.projection) {
+            let ItemValue::Expr(expr) = item.value else { return None };
+            if !matches!(written, SelectItem::UnnamedExpr(_)) {
+                listed.push(Listed::Computed(expr));
+                continue;
+            }
+            let key = key_of(stripped(expr), context).filter(|_| !item.name.is_empty())?;
+            listed.push(Listed::Key { span: self.places.of(expr, Extent::Whole)?, key, name: item.name.clone() });
+        }
+        Some(listed)
+    }
+
     /// The pieces of a select whose aggregates all follow from counts and sums of finer groups; `None` where it is another one.
     pub(super) fn summed(&mut self, select: &'a Select, block: &Block<'a, '_>) -> Option<Summed> {
         let groups = block.groups.as_ref()?;
         let several = groups.sets.len() != 1 || groups.sets.first()?.len() != groups.pairs.len();
         let plain = select.qualify.is_none() && select.named_window.is_empty() && select.distinct.is_none();
-        let renamed =
-            |item: &SelectItem| !matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
-        if block.mode != Mode::Whole || several || !plain || select.projection.iter().any(renamed) {
+        if block.mode != Mode::Whole || several || !plain {
             return None;
         }
         let start = self.places.range(select.select_token.0.span).start;
@@ -51,20 +82,13 @@ impl<'a> Reader<'a> {
         let aliases = block.aliases(None);
         let context = block.context(&aliases);
         let mut pieces = Vec::new();
-        for (item, written) in block.items.iter().zip(&select.projection) {
-            let ItemValue::Expr(expr) = item.value else { return None };
-            if let (SelectItem::UnnamedExpr(_), Some(key)) = (written, key_of(stripped(expr), &context)) {
-                if item.name.is_empty() {
-                    return None;
+        for listed in self.listed(select, block, &context)? {
+            match listed {
+                Listed::Key { span, key, name } => {
+                    pieces.push(Piece { span, kind: PieceKind::Key { key, name: Some(name) } });
                 }
-                let span = self.places.of(expr, Extent::Whole)?;
-                pieces.push(Piece { span, kind: PieceKind::Key { key, name: Some(item.name.clone()) } });
-                continue;
+                Listed::Computed(expr) => self.pieces(expr, &context, &block.items, &mut pieces)?,
             }
-            if matches!(written, SelectItem::UnnamedExpr(_)) {
-                return None;
-            }
-            self.pieces(expr, &context, &block.items, &mut pieces)?;
         }
         if let Some(having) = &select.having {
             // A name that is both a column and one of the select list.

@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use sqlparser::ast::{Distinct, NamedWindowExpr, Select, SelectItem, Visit};
+use sqlparser::ast::{Distinct, NamedWindowExpr, Select, Visit};
 
 use super::Reader;
-use super::expression::{Context, stripped};
+use super::expression::Context;
 use super::items::{Item, ItemValue};
 use super::places::Extent;
 use super::query::Mode;
 use super::scope::{Found, same};
 use super::select::{Block, holds_window};
-use super::summed::{Pieces, is_simply_ordered, key_of, names_in};
+use super::summed::{Listed, Pieces, is_simply_ordered, names_in};
 use crate::refresh::windowed::{Part, PartKind, WindowedGroups};
 
 impl<'a> Reader<'a> {
@@ -19,12 +19,9 @@ impl<'a> Reader<'a> {
     pub(super) fn windowed(&mut self, select: &'a Select, block: &Block<'a, '_>) -> Option<WindowedGroups> {
         let groups = block.groups.as_ref().filter(|groups| !groups.pairs.is_empty())?;
         let several = groups.sets.len() != 1 || groups.sets.first()?.len() != groups.pairs.len();
-        let renamed =
-            |item: &SelectItem| !matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
         if block.mode != Mode::Whole
             || several
             || matches!(select.distinct, Some(Distinct::On(_)))
-            || select.projection.iter().any(renamed)
             || !self.looks_through_windows(select, block)
         {
             return None;
@@ -49,20 +46,13 @@ impl<'a> Reader<'a> {
         let aliases = block.aliases(None);
         let context = block.context(&aliases);
         let mut parts = Vec::new();
-        for (item, written) in block.items.iter().zip(&select.projection) {
-            let ItemValue::Expr(expr) = item.value else { return None };
-            if let (SelectItem::UnnamedExpr(_), Some(key)) = (written, key_of(stripped(expr), &context)) {
-                if item.name.is_empty() {
-                    return None;
+        for listed in self.listed(select, block, &context)? {
+            match listed {
+                Listed::Key { span, key, name } => {
+                    parts.push(Part { span, kind: PartKind::Key { key, name: Some(name) } });
                 }
-                let span = self.places.of(expr, Extent::Whole)?;
-                parts.push(Part { span, kind: PartKind::Key { key, name: Some(item.name.clone()) } });
-                continue;
+                Listed::Computed(expr) => self.parts(expr, &context, &block.items, &mut parts)?,
             }
-            if matches!(written, SelectItem::UnnamedExpr(_)) {
-                return None;
-            }
-            self.parts(expr, &context, &block.items, &mut parts)?;
         }
         for window in &select.named_window {
             if let NamedWindowExpr::WindowSpec(_) = &window.1 {
