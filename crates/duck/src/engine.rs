@@ -30,6 +30,10 @@ pub struct Settings {
     /// `DISTINCT ON` will be asked for. DuckDB 2.0 lets the filter that one side of a join makes for the other fall through it when
     /// there is a join below, and then takes another row for the first: such filters are switched off, for all statements.
     pub distinct_on: bool,
+    /// A sum or a LIMIT will be asked for over an outer join. Where the statistics of DuckDB 2.0 say that no row of one side passes a
+    /// filter, it takes the whole join for empty: sums are compared and grouped as if they were 0, a LIMIT is dropped. The step that
+    /// carries statistics through a query is switched off, for all statements.
+    pub bounded_outer_joins: bool,
 }
 
 /// The files that statements may read and write (`read_parquet`, `COPY`), apart from the database's own.
@@ -199,6 +203,8 @@ fn configure(root: &duckdb::Connection, settings: &Settings, path: Option<&Path>
             EngineError::new(error.kind, format!("`memory_limit: {limit}` is no amount of memory: {}", error.message))
         })?;
     }
+    // A commit of more than this goes straight to the file, instead of to the log now and to the file when it is closed.
+    statements.push("set checkpoint_threshold = '1MiB'".to_owned());
     match path {
         Some(path) => statements.push(format!("set temp_directory = {}", literal(&format!("{}.tmp", path.display())))),
         None => statements.push(format!(
@@ -220,8 +226,13 @@ fn configure(root: &duckdb::Connection, settings: &Settings, path: Option<&Path>
         statements.push(format!("set allowed_directories = [{}]", list.join(", ")));
         statements.push("set enable_external_access = false".to_owned());
     }
-    if settings.distinct_on {
-        statements.push("set disabled_optimizers = 'join_filter_pushdown'".to_owned());
+    let switched_off: Vec<&str> =
+        [(settings.distinct_on, "join_filter_pushdown"), (settings.bounded_outer_joins, "statistics_propagation")]
+            .into_iter()
+            .filter_map(|(wanted, step)| wanted.then_some(step))
+            .collect();
+    if !switched_off.is_empty() {
+        statements.push(format!("set disabled_optimizers = {}", literal(&switched_off.join(","))));
     }
     statements.push("set lock_configuration = true".to_owned());
     root.execute_batch(&statements.join(";\n"))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use thalweg_project::{Diagnostic, Project, Severity, SourceConnection};
+use thalweg_project::{Diagnostic, Materialized, Project, Severity, SourceConnection};
 use thalweg_source::Source;
 use thalweg_source::landing::Landing;
 use thalweg_sql::Compiled;
@@ -201,11 +201,22 @@ impl Workbench {
     pub(crate) fn warehouse(&self) -> Result<Box<dyn Warehouse>, RunError> {
         let landing = folder::resolve(&self.folder, &self.project.landing);
         let mut warehouse = thalweg_warehouse::open_with_folders(&self.project.target, &self.folder, &[landing])?;
-        let models = self.project.models.iter().map(|model| &model.sql);
+        self.project.models.iter().for_each(|model| warehouse.expect(&self.with_what_it_reads(&model.sql)));
         let reports = self.project.reports.iter().map(|report| &report.sql);
         let tests = self.compiled.tests.iter().filter_map(|test| test.sql.as_ref());
-        models.chain(reports).chain(tests).for_each(|sql| warehouse.expect(sql));
+        reports.chain(tests).for_each(|sql| warehouse.expect(&self.asked(sql)));
         Ok(warehouse)
+    }
+
+    /// A text with all that it might be put together with before it runs.
+    fn with_what_it_reads(&self, sql: &str) -> String {
+        let unkept = self.project.models.iter().filter(|model| model.materialized != Materialized::Table);
+        std::iter::once(sql).chain(unkept.map(|model| model.sql.as_str())).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The same for a text of whose rows only the first are shown.
+    fn asked(&self, sql: &str) -> String {
+        format!("{}\nlimit 1", self.with_what_it_reads(sql))
     }
 
     /// Opens the warehouse for reading; `None` when nothing was ever built.
@@ -216,7 +227,7 @@ impl Workbench {
     /// The same for a query that is none of the project's.
     pub(crate) fn reader_for(&self, sql: &str) -> Result<Option<Box<dyn Connection>>, RunError> {
         let mut warehouse = self.warehouse()?;
-        warehouse.expect(sql);
+        warehouse.expect(&self.asked(sql));
         if !warehouse.exists()? {
             return Ok(None);
         }

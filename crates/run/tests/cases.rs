@@ -51,6 +51,8 @@ cases! {
     models_keys_of_types,
     models_keys_uncast,
     models_materialized,
+    models_outer_joins,
+    models_outer_joins_below,
     models_removed,
     models_waiting,
     odd_names,

@@ -32,7 +32,7 @@ pub fn open_with_folders(
                     threads: *threads,
                     memory_limit: memory_limit.clone(),
                     files: thalweg_duck::Files::Below(allowed),
-                    distinct_on: false,
+                    ..Default::default()
                 },
             )))
         }

@@ -24,8 +24,9 @@ pub struct DuckDbEngine(Connection);
 impl DuckDbEngine {
     /// A new one.
     pub fn open() -> Result<Self, Refusal> {
-        // Some queries ask for DISTINCT ON; against its fault the program takes the same precaution.
-        let settings = Settings { threads: Some(1), distinct_on: true, ..Settings::default() };
+        // Some queries ask for DISTINCT ON or sum over outer joins; against their faults the program takes the same precautions.
+        let settings =
+            Settings { threads: Some(1), distinct_on: true, bounded_outer_joins: true, ..Settings::default() };
         let mut connection = thalweg_duck::Engine::open_in_memory(&settings)?.connect()?;
         for schema in ["store", "changes", STAGE_SCHEMA] {
             connection.execute(&format!("create schema {schema}"), &[])?;

@@ -67,6 +67,7 @@ impl Warehouse for DuckDbWarehouse {
 
     fn expect(&mut self, sql: &str) {
         self.settings.distinct_on |= asks_distinct_on(sql);
+        self.settings.bounded_outer_joins |= bounds_outer_joins(sql);
     }
 
     fn connect(&self, access: Access, wait: &Wait<'_>) -> Result<Box<dyn Connection>, WarehouseError> {
@@ -76,22 +77,43 @@ impl Warehouse for DuckDbWarehouse {
 
 /// Whether `distinct` is followed by `on`, wherever: rather once too often than not.
 fn asks_distinct_on(sql: &str) -> bool {
+    followed(&sql.to_lowercase(), "distinct", &["on"])
+}
+
+/// Whether there is an outer join together with a sum or a limit, wherever they are: rather once too often than not.
+fn bounds_outer_joins(sql: &str) -> bool {
     let lower = sql.to_lowercase();
-    lower.match_indices("distinct").any(|(at, word)| {
-        let mut rest = &lower[at + word.len()..];
-        loop {
-            let trimmed = rest.trim_start();
-            rest = if let Some(comment) = trimmed.strip_prefix("--") {
-                comment.split_once('\n').map_or("", |(_, behind)| behind)
-            } else if let Some(comment) = trimmed.strip_prefix("/*") {
-                comment.split_once("*/").map_or("", |(_, behind)| behind)
-            } else {
-                return trimmed
-                    .strip_prefix("on")
-                    .is_some_and(|behind| !behind.starts_with(|c: char| c.is_alphanumeric() || c == '_'));
-            };
-        }
+    let outer = ["left", "right", "full"].iter().any(|side| followed(&lower, side, &["join", "outer"]));
+    outer && (followed(&lower, "sum", &["("]) || ["limit", "fetch"].iter().any(|word| followed(&lower, word, &[""])))
+}
+
+/// Whether a word is followed by one of these, with nothing but blanks and comments in between.
+fn followed(lower: &str, word: &str, by: &[&str]) -> bool {
+    let goes_on = |text: &str| text.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    lower.match_indices(word).any(|(at, _)| {
+        let (before, behind) = (&lower[..at], &lower[at + word.len()..]);
+        let inside = before.ends_with(|c: char| c.is_alphanumeric() || c == '_') || goes_on(behind);
+        let next = after_blanks(behind);
+        !inside
+            && by.iter().any(|by| match next.strip_prefix(by) {
+                Some(rest) => !by.ends_with(char::is_alphanumeric) || !goes_on(rest),
+                None => false,
+            })
     })
+}
+
+fn after_blanks(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    loop {
+        let behind = if let Some(comment) = rest.strip_prefix("--") {
+            comment.split_once('\n').map_or("", |(_, behind)| behind)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            comment.split_once("*/").map_or("", |(_, behind)| behind)
+        } else {
+            return rest;
+        };
+        rest = behind.trim_start();
+    }
 }
 
 /// An empty engine in memory, gone when the connection is dropped; statements reach no file.
@@ -134,7 +156,7 @@ pub(crate) fn read_staged(
 
 #[cfg(test)]
 mod tests {
-    use super::asks_distinct_on;
+    use super::{asks_distinct_on, bounds_outer_joins};
 
     #[test]
     fn distinct_on_is_seen() {
@@ -143,5 +165,17 @@ mod tests {
         assert!(!asks_distinct_on("select distinct online, only from t"));
         assert!(!asks_distinct_on("select distinct -- on"));
         assert!(!asks_distinct_on("select count(distinct a) from t join u on t.a = u.a"));
+    }
+    #[test]
+    fn sums_and_limits_over_outer_joins_are_seen() {
+        assert!(bounds_outer_joins("select sum(a) from t left join u on t.a = u.a"));
+        assert!(bounds_outer_joins(
+            "with j as (from t FULL -- all\n Outer join u using (a)) select Sum /* of */ (a) from j"
+        ));
+        assert!(bounds_outer_joins("select a from t natural right join u limit 3"));
+        assert!(bounds_outer_joins("select '--', a from t asof left join u using (a) fetch first 3 rows only"));
+        assert!(!bounds_outer_joins("select sum(a) from t join u on left(t.a, 1) = u.a"));
+        assert!(!bounds_outer_joins("select checksum(a), sum_of from t left join u using (a) where off_limits"));
+        assert!(!bounds_outer_joins("select \"left\".a from \"left\" join u using (a) limit 1"));
     }
 }
