@@ -34,6 +34,8 @@ pub struct Settings {
     /// filter, it takes the whole join for empty: sums are compared and grouped as if they were 0, a LIMIT is dropped. The step that
     /// carries statistics through a query is switched off, for all statements.
     pub bounded_outer_joins: bool,
+    /// Plans are carried out as they are written: for tests which hold the engine's answers against each other.
+    pub unoptimized: bool,
 }
 
 /// The files that statements may read and write (`read_parquet`, `COPY`), apart from the database's own.
@@ -226,17 +228,25 @@ fn configure(root: &duckdb::Connection, settings: &Settings, path: Option<&Path>
         statements.push(format!("set allowed_directories = [{}]", list.join(", ")));
         statements.push("set enable_external_access = false".to_owned());
     }
-    let switched_off: Vec<&str> =
-        [(settings.distinct_on, "join_filter_pushdown"), (settings.bounded_outer_joins, "statistics_propagation")]
-            .into_iter()
-            .filter_map(|(wanted, step)| wanted.then_some(step))
-            .collect();
+    let switched_off = switched_off(root, settings)?;
     if !switched_off.is_empty() {
         statements.push(format!("set disabled_optimizers = {}", literal(&switched_off.join(","))));
     }
     statements.push("set lock_configuration = true".to_owned());
     root.execute_batch(&statements.join(";\n"))?;
     function::register(root)
+}
+
+/// The steps of the optimizer that are left out.
+fn switched_off(root: &duckdb::Connection, settings: &Settings) -> Result<Vec<String>, EngineError> {
+    if settings.unoptimized {
+        let mut all = root.prepare("select name from duckdb_optimizers()")?;
+        let names = all.query_map([], |row| row.get(0))?;
+        return Ok(names.collect::<Result<_, _>>()?);
+    }
+    let faulty =
+        [(settings.distinct_on, "join_filter_pushdown"), (settings.bounded_outer_joins, "statistics_propagation")];
+    Ok(faulty.into_iter().filter(|(wanted, _)| *wanted).map(|(_, step)| step.to_owned()).collect())
 }
 
 /// Settings take no bound parameters.

@@ -218,6 +218,10 @@ fn run(database: &mut Database, case: &Case, change: &dyn Fn(Shape) -> Shape) ->
         let with_stages = WithStages { inputs: known, stages: typed.clone() };
         for (number, part) in parts.iter_mut().enumerate() {
             let full = database.ask(&part.text)?;
+            if let Some(other) = database.contradicted(&part.text, &full) {
+                let (gone, come) = (except_all(&full.rows, &other), except_all(&other, &full.rows));
+                return wrong("unoptimized", format!("{}\n{}", shown(&gone, &come), part.text), Vec::new());
+            }
             if let (Some(whole), None) = (&whole, &part.stage)
                 && *whole != full
             {

@@ -26,6 +26,16 @@ pub struct Database {
     engine: Box<dyn Engine>,
     /// What `now()` is.
     time: String,
+    beside: Beside,
+}
+
+/// How often the engine beside was asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Answers that were compared.
+    pub answered: usize,
+    /// Questions it refused: that proves nothing.
+    pub refused: usize,
 }
 
 impl Database {
@@ -41,7 +51,7 @@ impl Database {
     }
 
     fn of(engine: Box<dyn Engine>) -> Self {
-        Self { engine, time: "now()".to_owned() }
+        Self { engine, time: "now()".to_owned(), beside: Beside::default() }
     }
 
     /// How it is spoken to.
@@ -53,7 +63,8 @@ impl Database {
     pub fn mend(&mut self) -> Result<bool, Refusal> {
         let stopped = self.engine.is_stopped();
         if stopped {
-            *self = Self::of(self.engine.another()?);
+            self.engine = self.engine.another()?;
+            "now()".clone_into(&mut self.time);
         }
         Ok(stopped)
     }
@@ -68,9 +79,30 @@ impl Database {
         self.engine.run(sql)
     }
 
-    /// Whether the engine rewrites plans, as it does unless told otherwise; `false` where it cannot be told.
-    pub fn optimize(&mut self, optimize: bool) -> Result<bool, Refusal> {
-        self.engine.optimize(optimize)
+    /// Another one whose engine carries plans out as they are written; `None` where it cannot be told to.
+    pub fn unoptimized(&self) -> Result<Option<Self>, Refusal> {
+        Ok(self.engine.unoptimized()?.map(Self::of))
+    }
+
+    /// Puts such an engine beside this one: from now on whatever is done is done in both.
+    pub fn put_beside(&mut self) -> Result<(), Refusal> {
+        self.engine.put_beside()
+    }
+
+    /// How often that was asked.
+    pub fn beside(&self) -> Beside {
+        self.beside
+    }
+
+    /// What the engine beside answers instead of this; `None` where it agrees or there is none.
+    pub(crate) fn contradicted(&mut self, query: &str, answer: &Rows) -> Option<Vec<Cells>> {
+        let Ok(Rows { rows: mut other, .. }) = self.engine.ask_beside(&query.replace("now()", &self.time))? else {
+            self.beside.refused += 1;
+            return None;
+        };
+        self.beside.answered += 1;
+        other.sort();
+        (other != answer.rows).then_some(other)
     }
 
     /// Begins a case: all of it is one transaction, as a run of the program is.

@@ -72,10 +72,20 @@ pub trait Engine: Debug {
     /// Another one in its place.
     fn another(&self) -> Result<Box<dyn Engine>, Refusal>;
 
-    /// Whether plans are rewritten, as they are unless told otherwise; `false` where it cannot be told.
-    fn optimize(&mut self, optimize: bool) -> Result<bool, Refusal> {
-        let _ = optimize;
-        Ok(false)
+    /// Another one that carries plans out as they are written; `None` where the engine cannot be told to.
+    fn unoptimized(&self) -> Result<Option<Box<dyn Engine>>, Refusal> {
+        Ok(None)
+    }
+
+    /// From now on whatever is done is done in such a one, too, to be asked by [`Engine::ask_beside`]; errors where there is none.
+    fn put_beside(&mut self) -> Result<(), Refusal> {
+        Err(Refusal { message: "this engine cannot be told to carry plans out as they are written".to_owned() })
+    }
+
+    /// What the one beside answers, if there is one.
+    fn ask_beside(&mut self, query: &str) -> Option<Result<Rows, Refusal>> {
+        let _ = query;
+        None
     }
 
     /// The connection, where it takes rows in Arrow's form, which is quicker than their text.

@@ -23,6 +23,7 @@ Random queries and histories: each refresh beside the full answer.
 --failures N    stop after so many (10)
 --attempts N    how long a failing case is made smaller (400)
 --save FOLDER   where failing cases are written
+--against W     each full answer also of an engine that stands beside: `unoptimized`, one that carries plans out as they are written
 --without RULE  with a rule switched off, which must be noticed; `--without ?` names the rules
 --show N        print the query of one case and stop
 ";
@@ -45,7 +46,7 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (mut minutes, mut cases, mut most, mut attempts) = (1.0_f64, usize::MAX, 10_usize, 400_usize);
     let (mut seed, mut from, mut save, mut shown) = (None, 0, None::<PathBuf>, None);
-    let (mut off, mut grammar) = (None, Grammar::DuckDb);
+    let (mut off, mut grammar, mut against) = (None, Grammar::DuckDb, false);
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or(HELP)?;
         match name.as_str() {
@@ -62,6 +63,7 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
             "--from" => from = value.parse()?,
             "--failures" => most = value.parse()?,
             "--attempts" => attempts = value.parse()?,
+            "--against" if value == "unoptimized" => against = true,
             "--save" => save = Some(value.into()),
             "--without" => {
                 let rule = Rule::ALL.into_iter().find(|rule| format!("{rule:?}") == value);
@@ -92,6 +94,9 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
         None => Database::duckdb()?,
         Some(server) => Database::postgres(server.port(), server.database().name())?,
     };
+    if against {
+        database.put_beside()?;
+    }
     let (start, limit) = (Instant::now(), Duration::from_secs_f64(minutes * 60.0));
     let mut told = start;
     let (tally, failures) = fuzz(&mut database, (seed, from), attempts, &change, |tally, failed| {
@@ -108,6 +113,13 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     })?;
     println!("seed {seed}, {:.1} s", start.elapsed().as_secs_f64());
     print!("{tally}");
+    if against {
+        let beside = database.beside();
+        println!(
+            "{} answers beside those of an engine that does not rewrite plans, which refused {}",
+            beside.answered, beside.refused
+        );
+    }
     for failure in &failures {
         println!(
             "\n== seed {seed} case {}: {}{} in refresh {}: {}",

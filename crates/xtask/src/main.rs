@@ -21,7 +21,7 @@ cargo xtask orders-database fill [--scale N] [--seed N] [--server mariadb|postgr
 cargo xtask orders-database change [--percent P] [--step N] [--server mariadb|postgres]
                                                      a script that inserts, updates, marks and deletes rows of each table
 cargo xtask bench ...                                benchmarks; see `cargo xtask bench`
-cargo xtask fuzz-refresh --minutes N [--warehouse postgres]
+cargo xtask fuzz-refresh --minutes N [--warehouse postgres] [--against unoptimized]
                                                      random queries and histories, each refresh beside the full answer
 ";
 
