@@ -182,7 +182,7 @@ impl Failure {
     pub fn of_build(error: RunError, workbench: &Workbench) -> Self {
         let models = &workbench.project().models;
         let help = match &error {
-            RunError::Table { table, error } if error.kind == WarehouseErrorKind::Statement => models
+            RunError::Table { table, error } if error.kind.is_of_statement() => models
                 .iter()
                 .any(|model| model.table.to_string() == *table)
                 .then(|| format!("`thalweg compile {table}` prints its SQL; nothing was published")),

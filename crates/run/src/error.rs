@@ -93,6 +93,12 @@ impl RunError {
         matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == Duplicate)
     }
 
+    /// Whether there is no such function or operator for values of these types.
+    pub fn is_undefined(&self) -> bool {
+        use WarehouseErrorKind::Undefined;
+        matches!(self, Self::Warehouse(error) | Self::Table { error, .. } if error.kind == Undefined)
+    }
+
     /// Whether the connection to the warehouse is lost.
     pub fn is_lost(&self) -> bool {
         use WarehouseErrorKind::{CommitUnknown, Lost, Stopped};

@@ -585,10 +585,6 @@ fn words(strategy: &str) -> &str {
 fn in_words(error: &RunError) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    let advice = if line.contains("operator does not exist") {
-        "; a cast of the model's key to one type mends that"
-    } else {
-        ""
-    };
+    let advice = if error.is_undefined() { "; a cast of the model's key to one type mends that" } else { "" };
     format!("{line}{advice}")
 }

@@ -373,6 +373,8 @@ pub enum WarehouseErrorKind {
     LimitExceeded,
     /// Two rows would have the same values where an index allows that once.
     Duplicate,
+    /// There is no such function or operator for values of these types.
+    Undefined,
     /// The connection is lost, and the transaction with it: nothing of it happened.
     Lost,
     /// Nobody knows whether the commit happened: read the ledger.
@@ -391,6 +393,6 @@ pub enum WarehouseErrorKind {
 impl WarehouseErrorKind {
     /// Whether a statement, or the data it met, is at fault.
     pub fn is_of_statement(self) -> bool {
-        matches!(self, Self::Statement | Self::LimitExceeded | Self::Duplicate)
+        matches!(self, Self::Statement | Self::LimitExceeded | Self::Duplicate | Self::Undefined)
     }
 }

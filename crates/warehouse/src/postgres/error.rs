@@ -61,6 +61,7 @@ fn decide(code: &str) -> (WarehouseErrorKind, Option<&'static str>) {
         "53100" => (Kind::Storage, Some("the server's disk is full: make room and run again")),
         "54000" => (Kind::LimitExceeded, None),
         "23505" => (Kind::Duplicate, None),
+        "42883" => (Kind::Undefined, None),
         "53200" => (Kind::Storage, Some("the server lacks memory: lower its `work_mem`, and run again")),
         "42501" => (Kind::Statement, Some("grant the role what is missing: `thalweg grants` writes a script")),
         _ => match code.get(..2) {
@@ -80,6 +81,7 @@ mod tests {
         for (code, expected) in [
             ("42601", WarehouseErrorKind::Statement),
             ("23505", WarehouseErrorKind::Duplicate),
+            ("42883", WarehouseErrorKind::Undefined),
             ("25006", WarehouseErrorKind::Statement),
             ("40001", WarehouseErrorKind::Conflict),
             ("40P01", WarehouseErrorKind::Conflict),
