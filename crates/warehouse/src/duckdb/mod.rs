@@ -80,11 +80,14 @@ fn asks_distinct_on(sql: &str) -> bool {
     followed(&sql.to_lowercase(), "distinct", &["on"])
 }
 
-/// Whether there is an outer join together with a sum or a limit, wherever they are: rather once too often than not.
+/// Whether there is an outer join together with a sum or a limit, wherever they are: rather once too often than not. A mean may be kept
+/// as a sum and a count.
 fn bounds_outer_joins(sql: &str) -> bool {
     let lower = sql.to_lowercase();
     let outer = ["left", "right", "full"].iter().any(|side| followed(&lower, side, &["join", "outer"]));
-    outer && (followed(&lower, "sum", &["("]) || ["limit", "fetch"].iter().any(|word| followed(&lower, word, &[""])))
+    outer
+        && (["sum", "avg", "mean"].iter().any(|aggregate| followed(&lower, aggregate, &["("]))
+            || ["limit", "fetch"].iter().any(|word| followed(&lower, word, &[""])))
 }
 
 /// Whether a word is followed by one of these, with nothing but blanks and comments in between.
@@ -172,6 +175,7 @@ mod tests {
         assert!(bounds_outer_joins(
             "with j as (from t FULL -- all\n Outer join u using (a)) select Sum /* of */ (a) from j"
         ));
+        assert!(bounds_outer_joins("select a, avg (b) from t left join u using (a) group by a"));
         assert!(bounds_outer_joins("select a from t natural right join u limit 3"));
         assert!(bounds_outer_joins("select '--', a from t asof left join u using (a) fetch first 3 rows only"));
         assert!(!bounds_outer_joins("select sum(a) from t join u on left(t.a, 1) = u.a"));
