@@ -47,6 +47,7 @@ cases! {
     models_clock,
     models_external,
     models_floats,
+    models_joined_twice,
     models_keys_of_lists,
     models_keys_of_types,
     models_keys_uncast,

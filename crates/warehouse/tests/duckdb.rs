@@ -398,6 +398,46 @@ fn an_outer_join_keeps_its_rows_where_no_row_of_the_other_side_can_pass() {
     assert_eq!(ask(&mut *connection, first), ["1"]);
 }
 
+/// DuckDB 2.0 answers 2 and `null`: of five rows, it says, there are two, and nothing adds up to more than twice the largest.
+#[test]
+fn grouping_sets_are_more_rows_than_there_are_below() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = "select count(*) from (select store, target from shops group by cube (store, target) limit 3)";
+    let sums = "select max(s) from (select sum(k) as s from (select amount as k from sales group by rollup (amount, store))) where s > 300";
+    let mut warehouse = thalweg_warehouse::open(&plain_target(), folder.path()).expect("a warehouse");
+    warehouse.expect(first);
+    let mut connection = connect(&*warehouse, Access::Write);
+    run(&mut *connection, "create table shops as select 1 as store, 100 as target");
+    run(&mut *connection, "create table sales as select * from (values (1, 100), (2, 100), (3, 100)) s(store, amount)");
+    assert_eq!(ask(&mut *connection, first), ["3"]);
+    assert_eq!(ask(&mut *connection, sums), ["400"]);
+}
+
+/// DuckDB 2.0 answers nothing: it counts nine days of which one begins in each of ten.
+#[test]
+fn a_range_of_times_has_its_last_row() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sums = "select sum(target) as s from shops, \
+        range(timestamp '2024-03-01', timestamp '2024-03-10 23:59:59', interval 1 day) d group by store having sum(target) >= 1000";
+    let mut warehouse = thalweg_warehouse::open(&plain_target(), folder.path()).expect("a warehouse");
+    warehouse.expect(sums);
+    let mut connection = connect(&*warehouse, Access::Write);
+    run(&mut *connection, "create table shops as select 1 as store, 100 as target");
+    assert_eq!(ask(&mut *connection, sums), ["1000"]);
+}
+
+/// DuckDB 2.0 answers `a|8`: what stands twice is computed once, and `c` and `d` are one table to it.
+#[test]
+fn a_join_of_a_table_with_itself_may_stand_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let warehouse = thalweg_warehouse::open(&plain_target(), folder.path()).expect("a warehouse");
+    let mut connection = connect(&*warehouse, Access::Write);
+    run(&mut *connection, "create table t as select * from (values (1, 3, null), (2, 8, 'c')) t(id, v, s)");
+    let twice = "select 'a' as k, sum(c.v) from t c left join t d on d.id = c.id and c.s > 'b' \
+        union all select 'b', sum(d.v) from t c left join t d on d.id = c.id and c.s > 'b' order by k";
+    assert_eq!(ask(&mut *connection, twice), ["a|11", "b|8"]);
+}
+
 fn plain_target() -> Target {
     Target {
         name: "dev".to_owned(),

@@ -44,9 +44,9 @@ impl DuckDbEngine {
 }
 
 fn connection(unoptimized: bool) -> Result<Connection, Refusal> {
-    // Some queries ask for DISTINCT ON or sum over outer joins; against their faults the program takes the same precautions.
+    // Some queries ask for DISTINCT ON or sum over outer joins and grouping sets; against their faults the program takes the same precautions.
     let settings =
-        Settings { threads: Some(1), distinct_on: true, bounded_outer_joins: true, unoptimized, ..Settings::default() };
+        Settings { threads: Some(1), distinct_on: true, undercounted: true, unoptimized, ..Settings::default() };
     let mut connection = thalweg_duck::Engine::open_in_memory(&settings)?.connect()?;
     for schema in ["store", "changes", STAGE_SCHEMA] {
         connection.execute(&format!("create schema {schema}"), &[])?;

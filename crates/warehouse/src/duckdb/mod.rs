@@ -67,7 +67,7 @@ impl Warehouse for DuckDbWarehouse {
 
     fn expect(&mut self, sql: &str) {
         self.settings.distinct_on |= asks_distinct_on(sql);
-        self.settings.bounded_outer_joins |= bounds_outer_joins(sql);
+        self.settings.undercounted |= is_undercounted(sql);
     }
 
     fn connect(&self, access: Access, wait: &Wait<'_>) -> Result<Box<dyn Connection>, WarehouseError> {
@@ -80,14 +80,15 @@ fn asks_distinct_on(sql: &str) -> bool {
     followed(&sql.to_lowercase(), "distinct", &["on"])
 }
 
-/// Whether there is an outer join together with a sum or a limit, wherever they are: rather once too often than not. A mean may be kept
-/// as a sum and a count.
-fn bounds_outer_joins(sql: &str) -> bool {
+/// Whether a sum or a limit is asked for together with an outer join, grouping sets or a range, wherever they are: rather once too often
+/// than not. A mean may be kept as a sum and a count.
+fn is_undercounted(sql: &str) -> bool {
     let lower = sql.to_lowercase();
-    let outer = ["left", "right", "full"].iter().any(|side| followed(&lower, side, &["join", "outer"]));
-    outer
-        && (["sum", "avg", "mean"].iter().any(|aggregate| followed(&lower, aggregate, &["("]))
-            || ["limit", "fetch"].iter().any(|word| followed(&lower, word, &[""])))
+    let any = |words: &[&str], by: &[&str]| words.iter().any(|word| followed(&lower, word, by));
+    let more_than_told = any(&["left", "right", "full"], &["join", "outer"])
+        || any(&["rollup", "cube", "range"], &["("])
+        || any(&["grouping"], &["sets"]);
+    more_than_told && (any(&["sum", "avg", "mean"], &["("]) || any(&["limit", "fetch"], &[""]))
 }
 
 /// Whether a word is followed by one of these, with nothing but blanks and comments in between.
@@ -159,7 +160,7 @@ pub(crate) fn read_staged(
 
 #[cfg(test)]
 mod tests {
-    use super::{asks_distinct_on, bounds_outer_joins};
+    use super::{asks_distinct_on, is_undercounted};
 
     #[test]
     fn distinct_on_is_seen() {
@@ -170,16 +171,22 @@ mod tests {
         assert!(!asks_distinct_on("select count(distinct a) from t join u on t.a = u.a"));
     }
     #[test]
-    fn sums_and_limits_over_outer_joins_are_seen() {
-        assert!(bounds_outer_joins("select sum(a) from t left join u on t.a = u.a"));
-        assert!(bounds_outer_joins(
+    fn sums_and_limits_over_what_is_undercounted_are_seen() {
+        assert!(is_undercounted("select sum(a) from t left join u on t.a = u.a"));
+        assert!(is_undercounted(
             "with j as (from t FULL -- all\n Outer join u using (a)) select Sum /* of */ (a) from j"
         ));
-        assert!(bounds_outer_joins("select a, avg (b) from t left join u using (a) group by a"));
-        assert!(bounds_outer_joins("select a from t natural right join u limit 3"));
-        assert!(bounds_outer_joins("select '--', a from t asof left join u using (a) fetch first 3 rows only"));
-        assert!(!bounds_outer_joins("select sum(a) from t join u on left(t.a, 1) = u.a"));
-        assert!(!bounds_outer_joins("select checksum(a), sum_of from t left join u using (a) where off_limits"));
-        assert!(!bounds_outer_joins("select \"left\".a from \"left\" join u using (a) limit 1"));
+        assert!(is_undercounted("select a, avg (b) from t left join u using (a) group by a"));
+        assert!(is_undercounted("select a from t natural right join u limit 3"));
+        assert!(is_undercounted("select '--', a from t asof left join u using (a) fetch first 3 rows only"));
+        assert!(is_undercounted("select sum(k) from (select k from t group by rollup (k, b))"));
+        assert!(is_undercounted("select k from t group by grouping /* two */ sets ((k), ()) limit 2"));
+        assert!(is_undercounted(
+            "select sum(1) from range(timestamp '2024-01-01', timestamp '2024-01-02', interval 5 hour)"
+        ));
+        assert!(!is_undercounted("select sum(a) over (order by b range between 1 preceding and current row) from t"));
+        assert!(!is_undercounted("select sum(a) from t join u on left(t.a, 1) = u.a"));
+        assert!(!is_undercounted("select checksum(a), sum_of from t left join u using (a) where off_limits"));
+        assert!(!is_undercounted("select \"left\".a from \"left\" join u using (a) limit 1"));
     }
 }
