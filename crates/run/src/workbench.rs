@@ -201,22 +201,19 @@ impl Workbench {
     pub(crate) fn warehouse(&self) -> Result<Box<dyn Warehouse>, RunError> {
         let landing = folder::resolve(&self.folder, &self.project.landing);
         let mut warehouse = thalweg_warehouse::open_with_folders(&self.project.target, &self.folder, &[landing])?;
-        self.project.models.iter().for_each(|model| warehouse.expect(&self.with_what_it_reads(&model.sql)));
         let reports = self.project.reports.iter().map(|report| &report.sql);
         let tests = self.compiled.tests.iter().filter_map(|test| test.sql.as_ref());
-        reports.chain(tests).for_each(|sql| warehouse.expect(&self.asked(sql)));
+        let asked: Vec<String> = reports.chain(tests).map(|sql| shown(sql)).collect();
+        let models = self.project.models.iter().map(|model| model.sql.as_str());
+        let run: Vec<&str> = models.chain(asked.iter().map(String::as_str)).collect();
+        warehouse.expect(&run, &self.unkept());
         Ok(warehouse)
     }
 
-    /// A text with all that it might be put together with before it runs.
-    fn with_what_it_reads(&self, sql: &str) -> String {
+    /// The texts of models that are put into what reads them, by the engine or before.
+    fn unkept(&self) -> Vec<&str> {
         let unkept = self.project.models.iter().filter(|model| model.materialized != Materialized::Table);
-        std::iter::once(sql).chain(unkept.map(|model| model.sql.as_str())).collect::<Vec<_>>().join("\n")
-    }
-
-    /// The same for a text of whose rows only the first are shown.
-    fn asked(&self, sql: &str) -> String {
-        format!("{}\nlimit 1", self.with_what_it_reads(sql))
+        unkept.map(|model| model.sql.as_str()).collect()
     }
 
     /// Opens the warehouse for reading; `None` when nothing was ever built.
@@ -227,7 +224,7 @@ impl Workbench {
     /// The same for a query that is none of the project's.
     pub(crate) fn reader_for(&self, sql: &str) -> Result<Option<Box<dyn Connection>>, RunError> {
         let mut warehouse = self.warehouse()?;
-        warehouse.expect(&self.asked(sql));
+        warehouse.expect(&[&shown(sql)], &self.unkept());
         if !warehouse.exists()? {
             return Ok(None);
         }
@@ -292,4 +289,9 @@ fn absolute(folder: &Path) -> Result<PathBuf, RunError> {
     std::path::absolute(folder).map_err(|error| {
         RunError::Folder(format!("the project folder {} has no absolute path: {error}", folder.display()))
     })
+}
+
+/// A text of whose rows only the first are asked for.
+fn shown(sql: &str) -> String {
+    format!("{sql}\nlimit 1")
 }

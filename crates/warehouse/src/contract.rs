@@ -36,9 +36,10 @@ pub trait Warehouse: Send + Sync {
         Ok(None)
     }
 
-    /// Told of the SQL of people that will be run, before a connection is opened: time for precautions against faults of the engine.
-    fn expect(&mut self, sql: &str) {
-        let _ = sql;
+    /// Told of the SQL of people that will be run, and of that which any of it might be put together with (views, names), before a
+    /// connection is opened: time for precautions against faults of the engine.
+    fn expect(&mut self, run: &[&str], within: &[&str]) {
+        let _ = (run, within);
     }
 
     /// Opens a connection. An embedded warehouse that is held by another program is waited for as `wait` says.

@@ -374,7 +374,7 @@ fn the_first_of_each_is_chosen_before_a_join_looks_at_it() {
     let question = "select f.id, coalesce(t.id::varchar, 'none') from f left join \
         (select distinct on (o.k) o.id, o.g from e join o on o.k = e.g order by o.k, o.v desc) t on t.g = f.id";
     let mut warehouse = thalweg_warehouse::open(&target, folder.path()).expect("a warehouse");
-    warehouse.expect(question);
+    warehouse.expect(&[question], &[]);
     let mut connection = connect(&*warehouse, Access::Write);
     run(&mut *connection, "create table o as select * from (values (1, 1, 0, 1), (0, 1, 3, 0)) o(id, k, g, v)");
     run(&mut *connection, "create table e as select * from (values (0), (1)) e(g)");
@@ -390,7 +390,7 @@ fn an_outer_join_keeps_its_rows_where_no_row_of_the_other_side_can_pass() {
         left join returns r on r.item = s.item and r.state = 'refunded' group by s.item) order by item";
     let first = "select count(*) from (select s.item from sales s left join returns r on r.item = s.item and r.state = 'refunded' limit 1)";
     let mut warehouse = thalweg_warehouse::open(&plain_target(), folder.path()).expect("a warehouse");
-    warehouse.expect(sums);
+    warehouse.expect(&[sums], &[]);
     let mut connection = connect(&*warehouse, Access::Write);
     run(&mut *connection, "create table sales as select * from (values ('a', 3), ('b', 0)) s(item, quantity)");
     run(&mut *connection, "create table returns as select 'a' as item, 'asked' as state");
@@ -405,7 +405,7 @@ fn grouping_sets_are_more_rows_than_there_are_below() {
     let first = "select count(*) from (select store, target from shops group by cube (store, target) limit 3)";
     let sums = "select max(s) from (select sum(k) as s from (select amount as k from sales group by rollup (amount, store))) where s > 300";
     let mut warehouse = thalweg_warehouse::open(&plain_target(), folder.path()).expect("a warehouse");
-    warehouse.expect(first);
+    warehouse.expect(&[first], &[]);
     let mut connection = connect(&*warehouse, Access::Write);
     run(&mut *connection, "create table shops as select 1 as store, 100 as target");
     run(&mut *connection, "create table sales as select * from (values (1, 100), (2, 100), (3, 100)) s(store, amount)");
@@ -420,7 +420,7 @@ fn a_range_of_times_has_its_last_row() {
     let sums = "select sum(target) as s from shops, \
         range(timestamp '2024-03-01', timestamp '2024-03-10 23:59:59', interval 1 day) d group by store having sum(target) >= 1000";
     let mut warehouse = thalweg_warehouse::open(&plain_target(), folder.path()).expect("a warehouse");
-    warehouse.expect(sums);
+    warehouse.expect(&[sums], &[]);
     let mut connection = connect(&*warehouse, Access::Write);
     run(&mut *connection, "create table shops as select 1 as store, 100 as target");
     assert_eq!(ask(&mut *connection, sums), ["1000"]);

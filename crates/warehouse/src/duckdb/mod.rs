@@ -65,9 +65,12 @@ impl Warehouse for DuckDbWarehouse {
         Ok(Some(format!("copied to {}", copy.display())))
     }
 
-    fn expect(&mut self, sql: &str) {
-        self.settings.distinct_on |= asks_distinct_on(sql);
-        self.settings.undercounted |= is_undercounted(sql);
+    fn expect(&mut self, run: &[&str], within: &[&str]) {
+        let within = within.iter().fold(Asked::default(), |all, sql| all.with(Asked::of(sql)));
+        for asked in run.iter().map(|sql| Asked::of(sql).with(within)) {
+            self.settings.distinct_on |= asked.distinct_on;
+            self.settings.undercounted |= asked.is_undercounted();
+        }
     }
 
     fn connect(&self, access: Access, wait: &Wait<'_>) -> Result<Box<dyn Connection>, WarehouseError> {
@@ -75,20 +78,40 @@ impl Warehouse for DuckDbWarehouse {
     }
 }
 
-/// Whether `distinct` is followed by `on`, wherever: rather once too often than not.
-fn asks_distinct_on(sql: &str) -> bool {
-    followed(&sql.to_lowercase(), "distinct", &["on"])
+/// What a text asks for that DuckDB may answer wrongly, wherever it stands there: rather once too often than not.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asked {
+    distinct_on: bool,
+    /// Outer joins, grouping sets, ranges: more rows than the engine may think.
+    more_than_thought: bool,
+    /// Sums and limits, which a wrong number of rows makes wrong. A mean may be kept as a sum and a count.
+    by_number: bool,
 }
 
-/// Whether a sum or a limit is asked for together with an outer join, grouping sets or a range, wherever they are: rather once too often
-/// than not. A mean may be kept as a sum and a count.
-fn is_undercounted(sql: &str) -> bool {
-    let lower = sql.to_lowercase();
-    let any = |words: &[&str], by: &[&str]| words.iter().any(|word| followed(&lower, word, by));
-    let more_than_told = any(&["left", "right", "full"], &["join", "outer"])
-        || any(&["rollup", "cube", "range"], &["("])
-        || any(&["grouping"], &["sets"]);
-    more_than_told && (any(&["sum", "avg", "mean"], &["("]) || any(&["limit", "fetch"], &[""]))
+impl Asked {
+    fn of(sql: &str) -> Self {
+        let lower = sql.to_lowercase();
+        let any = |words: &[&str], by: &[&str]| words.iter().any(|word| followed(&lower, word, by));
+        Self {
+            distinct_on: any(&["distinct"], &["on"]),
+            more_than_thought: any(&["left", "right", "full"], &["join", "outer"])
+                || any(&["rollup", "cube", "range"], &["("])
+                || any(&["grouping"], &["sets"]),
+            by_number: any(&["sum", "avg", "mean"], &["("]) || any(&["limit", "fetch"], &[""]),
+        }
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self {
+            distinct_on: self.distinct_on || other.distinct_on,
+            more_than_thought: self.more_than_thought || other.more_than_thought,
+            by_number: self.by_number || other.by_number,
+        }
+    }
+
+    fn is_undercounted(self) -> bool {
+        self.more_than_thought && self.by_number
+    }
 }
 
 /// Whether a word is followed by one of these, with nothing but blanks and comments in between.
@@ -160,7 +183,15 @@ pub(crate) fn read_staged(
 
 #[cfg(test)]
 mod tests {
-    use super::{asks_distinct_on, is_undercounted};
+    use super::Asked;
+
+    fn asks_distinct_on(sql: &str) -> bool {
+        Asked::of(sql).distinct_on
+    }
+
+    fn is_undercounted(sql: &str) -> bool {
+        Asked::of(sql).is_undercounted()
+    }
 
     #[test]
     fn distinct_on_is_seen() {
