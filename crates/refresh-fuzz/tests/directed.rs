@@ -55,6 +55,9 @@ fn all_go_as_their_files_say(folder: &str, mut database: Database) -> usize {
         }
     }
     assert!(wrong.is_empty(), "{} cases:\n\n{}", wrong.len(), wrong.join("\n\n"));
+    let beside = database.beside();
+    assert_eq!(beside.refused, 0, "questions that were asked of one engine only, of {}", beside.answered);
+    assert_eq!(beside.answered > 0, own == "duckdb", "an engine beside is asked");
     taken
 }
 

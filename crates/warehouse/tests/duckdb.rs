@@ -398,7 +398,8 @@ fn an_outer_join_keeps_its_rows_where_no_row_of_the_other_side_can_pass() {
     assert_eq!(ask(&mut *connection, first), ["1"]);
 }
 
-/// DuckDB 2.0 answers 2 and `null`: of five rows, it says, there are two, and nothing adds up to more than twice the largest.
+/// DuckDB 2.0 answers 4 and `null`: grouping sets, it says, have no more rows than what they group, so that three is no limit and no sum
+/// is above three times the largest.
 #[test]
 fn grouping_sets_are_more_rows_than_there_are_below() {
     let folder = tempfile::tempdir().expect("a folder");

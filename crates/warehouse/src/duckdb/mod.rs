@@ -116,14 +116,15 @@ impl Asked {
 
 /// Whether a word is followed by one of these, with nothing but blanks and comments in between.
 fn followed(lower: &str, word: &str, by: &[&str]) -> bool {
-    let goes_on = |text: &str| text.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    let in_word = |c: char| c.is_alphanumeric() || c == '_';
+    let goes_on = |text: &str| text.starts_with(in_word);
     lower.match_indices(word).any(|(at, _)| {
         let (before, behind) = (&lower[..at], &lower[at + word.len()..]);
-        let inside = before.ends_with(|c: char| c.is_alphanumeric() || c == '_') || goes_on(behind);
+        let inside = before.ends_with(in_word) || goes_on(behind);
         let next = after_blanks(behind);
         !inside
             && by.iter().any(|by| match next.strip_prefix(by) {
-                Some(rest) => !by.ends_with(char::is_alphanumeric) || !goes_on(rest),
+                Some(rest) => !by.ends_with(in_word) || !goes_on(rest),
                 None => false,
             })
     })
@@ -201,6 +202,7 @@ mod tests {
         assert!(!asks_distinct_on("select distinct -- on"));
         assert!(!asks_distinct_on("select count(distinct a) from t join u on t.a = u.a"));
     }
+
     #[test]
     fn sums_and_limits_over_what_is_undercounted_are_seen() {
         assert!(is_undercounted("select sum(a) from t left join u on t.a = u.a"));
