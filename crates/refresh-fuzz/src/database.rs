@@ -26,7 +26,9 @@ pub struct Database {
     engine: Box<dyn Engine>,
     /// What `now()` is.
     time: String,
-    beside: Beside,
+    /// One in which the same is done, to be asked for its answer.
+    beside: Option<Box<dyn Engine>>,
+    asked: Beside,
 }
 
 /// How often the engine beside was asked.
@@ -51,7 +53,7 @@ impl Database {
     }
 
     fn of(engine: Box<dyn Engine>) -> Self {
-        Self { engine, time: "now()".to_owned(), beside: Beside::default() }
+        Self { engine, time: "now()".to_owned(), beside: None, asked: Beside::default() }
     }
 
     /// How it is spoken to.
@@ -61,10 +63,13 @@ impl Database {
 
     /// Opens another in the place of one that an error inside the engine has stopped for good; whether it had.
     pub fn mend(&mut self) -> Result<bool, Refusal> {
-        let stopped = self.engine.is_stopped();
+        let stopped = self.engine.is_stopped() || self.beside.as_mut().is_some_and(|beside| beside.is_stopped());
         if stopped {
             self.engine = self.engine.another()?;
             "now()".clone_into(&mut self.time);
+            if self.beside.is_some() {
+                self.put_beside()?;
+            }
         }
         Ok(stopped)
     }
@@ -76,7 +81,7 @@ impl Database {
 
     /// Runs one statement.
     pub fn run(&mut self, sql: &str) -> Result<(), Refusal> {
-        self.engine.run(sql)
+        self.both(|engine| engine.run(sql))
     }
 
     /// Another one whose engine carries plans out as they are written; `None` where it cannot be told to.
@@ -86,33 +91,48 @@ impl Database {
 
     /// Puts such an engine beside this one: from now on whatever is done is done in both.
     pub fn put_beside(&mut self) -> Result<(), Refusal> {
-        self.engine.put_beside()
+        let Some(beside) = self.engine.unoptimized()? else {
+            return Err(Refusal {
+                message: "this engine cannot be told to carry plans out as they are written".to_owned(),
+            });
+        };
+        self.beside = Some(beside);
+        Ok(())
+    }
+
+    fn both(&mut self, act: impl Fn(&mut dyn Engine) -> Result<(), Refusal>) -> Result<(), Refusal> {
+        act(self.engine.as_mut())?;
+        if let Some(beside) = &mut self.beside {
+            // What cannot be done in the one beside is found when that is asked, and counted.
+            let _ = act(beside.as_mut());
+        }
+        Ok(())
     }
 
     /// How often that was asked.
     pub fn beside(&self) -> Beside {
-        self.beside
+        self.asked
     }
 
     /// What the engine beside answers instead of this; `None` where it agrees or there is none.
     pub(crate) fn contradicted(&mut self, query: &str, answer: &Rows) -> Option<Vec<Cells>> {
-        let Ok(Rows { rows: mut other, .. }) = self.engine.ask_beside(&query.replace("now()", &self.time))? else {
-            self.beside.refused += 1;
+        let Ok(Rows { rows: mut other, .. }) = self.beside.as_mut()?.ask(&query.replace("now()", &self.time)) else {
+            self.asked.refused += 1;
             return None;
         };
-        self.beside.answered += 1;
+        self.asked.answered += 1;
         other.sort();
         (other != answer.rows).then_some(other)
     }
 
     /// Begins a case: all of it is one transaction, as a run of the program is.
     pub fn begin(&mut self) -> Result<(), Refusal> {
-        self.engine.begin()
+        self.both(|engine| engine.begin())
     }
 
     /// Takes away what a case has made.
     pub fn clear(&mut self) -> Result<(), Refusal> {
-        self.engine.rollback()
+        self.both(|engine| engine.rollback())
     }
 
     /// Chooses the types that columns have where several will do.
@@ -135,13 +155,13 @@ impl Database {
 
     /// Makes a table of a query, in the place of one of that name.
     pub fn make(&mut self, name: &str, query: &str) -> Result<(), Refusal> {
-        self.engine.make(name, query, false)
+        self.both(|engine| engine.make(name, query, false))
     }
 
     /// Makes a temporary table of a query, in the place of one of that name.
     pub fn make_temporary(&mut self, name: &str, query: &str) -> Result<(), Refusal> {
         let query = query.replace("now()", &self.time);
-        self.engine.make(name, &query, true)
+        self.both(|engine| engine.make(name, &query, true))
     }
 
     /// Takes all rows out of a table.
@@ -163,7 +183,8 @@ impl Database {
 
     /// The engine's connection, where it takes rows in Arrow's form.
     pub(crate) fn arrow(&mut self) -> Option<&mut thalweg_duck::Connection> {
-        self.engine.arrow()
+        // Rows for two are handed over as text.
+        if self.beside.is_some() { None } else { self.engine.arrow() }
     }
 
     /// Names and types of the columns of a query.

@@ -77,17 +77,6 @@ pub trait Engine: Debug {
         Ok(None)
     }
 
-    /// From now on whatever is done is done in such a one, too, to be asked by [`Engine::ask_beside`]; errors where there is none.
-    fn put_beside(&mut self) -> Result<(), Refusal> {
-        Err(Refusal { message: "this engine cannot be told to carry plans out as they are written".to_owned() })
-    }
-
-    /// What the one beside answers, if there is one.
-    fn ask_beside(&mut self, query: &str) -> Option<Result<Rows, Refusal>> {
-        let _ = query;
-        None
-    }
-
     /// The connection, where it takes rows in Arrow's form, which is quicker than their text.
     fn arrow(&mut self) -> Option<&mut thalweg_duck::Connection> {
         None

@@ -19,10 +19,7 @@ impl From<EngineError> for Refusal {
 
 /// A database in memory.
 #[derive(Debug)]
-pub struct DuckDbEngine {
-    connection: Connection,
-    beside: Option<Connection>,
-}
+pub struct DuckDbEngine(Connection);
 
 impl DuckDbEngine {
     /// A new one.
@@ -31,45 +28,16 @@ impl DuckDbEngine {
     }
 
     fn of(unoptimized: bool) -> Result<Self, Refusal> {
-        Ok(Self { connection: connection(unoptimized)?, beside: None })
+        // Some queries ask for DISTINCT ON or sum over outer joins and grouping sets; against their faults the program takes the same
+        // precautions.
+        let settings =
+            Settings { threads: Some(1), distinct_on: true, undercounted: true, unoptimized, ..Settings::default() };
+        let mut connection = thalweg_duck::Engine::open_in_memory(&settings)?.connect()?;
+        for schema in ["store", "changes", STAGE_SCHEMA] {
+            connection.execute(&format!("create schema {schema}"), &[])?;
+        }
+        Ok(Self(connection))
     }
-
-    /// Does the same in both.
-    fn both(&mut self, act: impl Fn(&mut Connection) -> Result<(), EngineError>) -> Result<(), Refusal> {
-        act(&mut self.connection)?;
-        // What was done in the one and cannot be done in the other is found when that is asked.
-        let _ = self.beside.as_mut().map(act);
-        Ok(())
-    }
-}
-
-fn connection(unoptimized: bool) -> Result<Connection, Refusal> {
-    // Some queries ask for DISTINCT ON or sum over outer joins and grouping sets; against their faults the program takes the same precautions.
-    let settings =
-        Settings { threads: Some(1), distinct_on: true, undercounted: true, unoptimized, ..Settings::default() };
-    let mut connection = thalweg_duck::Engine::open_in_memory(&settings)?.connect()?;
-    for schema in ["store", "changes", STAGE_SCHEMA] {
-        connection.execute(&format!("create schema {schema}"), &[])?;
-    }
-    Ok(connection)
-}
-
-fn ask(connection: &mut Connection, query: &str) -> Result<Rows, Refusal> {
-    let answer = connection.query(query, &[])?;
-    let mut rows = Vec::new();
-    for batch in &answer.batches {
-        let columns: Vec<Vec<Option<String>>> = batch.columns().iter().map(|column| images(column.as_ref())).collect();
-        rows.extend(
-            (0..batch.num_rows())
-                .map(|row| columns.iter().map(|column| column.get(row).cloned().flatten()).collect::<Cells>()),
-        );
-    }
-    let fields = answer.schema.fields();
-    Ok(Rows {
-        names: fields.iter().map(|field| field.name().clone()).collect(),
-        types: fields.iter().map(|field| field.data_type().to_string()).collect(),
-        rows,
-    })
 }
 
 impl Engine for DuckDbEngine {
@@ -78,24 +46,40 @@ impl Engine for DuckDbEngine {
     }
 
     fn run(&mut self, sql: &str) -> Result<(), Refusal> {
-        self.both(|connection| connection.execute(sql, &[]).map(|_| ()))
+        self.0.execute(sql, &[])?;
+        Ok(())
     }
 
     fn ask(&mut self, query: &str) -> Result<Rows, Refusal> {
-        ask(&mut self.connection, query)
+        let answer = self.0.query(query, &[])?;
+        let mut rows = Vec::new();
+        for batch in &answer.batches {
+            let columns: Vec<Vec<Option<String>>> =
+                batch.columns().iter().map(|column| images(column.as_ref())).collect();
+            rows.extend(
+                (0..batch.num_rows())
+                    .map(|row| columns.iter().map(|column| column.get(row).cloned().flatten()).collect::<Cells>()),
+            );
+        }
+        let fields = answer.schema.fields();
+        Ok(Rows {
+            names: fields.iter().map(|field| field.name().clone()).collect(),
+            types: fields.iter().map(|field| field.data_type().to_string()).collect(),
+            rows,
+        })
     }
 
     fn describe(&mut self, query: &str) -> Result<Vec<(String, String)>, Refusal> {
-        let columns = self.connection.describe(query)?;
+        let columns = self.0.describe(query)?;
         Ok(columns.into_iter().map(|column| (column.name, column.type_name)).collect())
     }
 
     fn begin(&mut self) -> Result<(), Refusal> {
-        self.both(Connection::begin)
+        Ok(self.0.begin()?)
     }
 
     fn rollback(&mut self) -> Result<(), Refusal> {
-        self.both(Connection::rollback)
+        Ok(self.0.rollback()?)
     }
 
     fn make(&mut self, name: &str, query: &str, temporary: bool) -> Result<(), Refusal> {
@@ -112,36 +96,19 @@ impl Engine for DuckDbEngine {
     }
 
     fn is_stopped(&mut self) -> bool {
-        let stopped = |connection: &mut Connection| {
-            connection.execute("select 1", &[]).is_err_and(|error| error.kind == ErrorKind::Fatal)
-        };
-        stopped(&mut self.connection) || self.beside.as_mut().is_some_and(stopped)
+        self.0.execute("select 1", &[]).is_err_and(|error| error.kind == ErrorKind::Fatal)
     }
 
     fn another(&self) -> Result<Box<dyn Engine>, Refusal> {
-        let mut another = Self::open()?;
-        if self.beside.is_some() {
-            another.put_beside()?;
-        }
-        Ok(Box::new(another))
+        Ok(Box::new(Self::open()?))
     }
 
     fn unoptimized(&self) -> Result<Option<Box<dyn Engine>>, Refusal> {
         Ok(Some(Box::new(Self::of(true)?)))
     }
 
-    fn put_beside(&mut self) -> Result<(), Refusal> {
-        self.beside = Some(connection(true)?);
-        Ok(())
-    }
-
-    fn ask_beside(&mut self, query: &str) -> Option<Result<Rows, Refusal>> {
-        self.beside.as_mut().map(|connection| ask(connection, query))
-    }
-
     fn arrow(&mut self) -> Option<&mut Connection> {
-        // Rows for two are handed over as text.
-        if self.beside.is_some() { None } else { Some(&mut self.connection) }
+        Some(&mut self.0)
     }
 }
 
