@@ -32,6 +32,7 @@ cases! {
     incremental_left_out,
     incremental_pinned,
     indexes,
+    json_empty_objects,
     json_nul,
     json_rows,
     max_rejects,

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use thalweg_project::{ColumnType, Stream, TableName, WriteDisposition};
-use thalweg_source::Column;
-use thalweg_source::landing::{Manifest, unify};
+use thalweg_source::landing::{Manifest, read_rejects, unify};
+use thalweg_source::{Column, Extract};
 use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
 
 use crate::change::Change;
@@ -123,6 +123,10 @@ impl Publication<'_> {
             let fresh = fresh.filter(|(files, _)| files.again.as_ref().is_none_or(|again| again.filter.is_none()));
             let extracts = in_place(rebuild.extracts.into_iter().chain(fresh));
             columns = wanted_columns(work.stream, unify(extracts.iter().map(|(_, columns)| &columns[..])));
+            if columns.is_empty() {
+                self.refuse(work.stream, step, without_columns(work.stream, work.landed.as_ref()))?;
+                return Ok(None);
+            }
             physical = self.free_name(table, state.as_ref());
             created_run = self.run;
             self.create(work.stream, &physical, &columns)?;
@@ -149,10 +153,11 @@ impl Publication<'_> {
                 && let Some(message) =
                     self.refuses_deletes(work.stream, &state.physical, &known, &mut extract, rows_before)?
             {
-                step.strategy = Strategy::Kept;
-                step.reason.clone_from(&message);
-                self.refused.push(FailedStream { stream: stream_name(work.stream), table: table.to_string(), message });
-                self.finish_step(step)?;
+                self.refuse(work.stream, step, message)?;
+                return Ok(None);
+            }
+            if columns.is_empty() {
+                self.refuse(work.stream, step, without_columns(work.stream, work.landed.as_ref()))?;
                 return Ok(None);
             }
             match &state {
@@ -219,6 +224,14 @@ impl Publication<'_> {
         self.changes.insert(table.clone(), change);
         self.finish_step(step)?;
         Ok(base)
+    }
+
+    /// What was extracted is not taken: the table stays, and as the stream's position does, too, it will be read again.
+    fn refuse(&mut self, stream: &Stream, mut step: StepOutcome, message: String) -> Result<(), RunError> {
+        step.strategy = Strategy::Kept;
+        step.reason.clone_from(&message);
+        self.refused.push(FailedStream { stream: stream_name(stream), table: stream.table.to_string(), message });
+        self.finish_step(step)
     }
 
     /// Tells which columns have another type from now on.
@@ -389,6 +402,31 @@ pub fn extract_files(manifest: &Manifest, folder: &std::path::Path, origin_base:
         confirmed: manifest.extract.deletes_confirmed,
         again: None,
     }
+}
+
+/// Why no table can be made of what was extracted: it has not one column.
+fn without_columns(stream: &Stream, landed: Option<&(&Manifest, PathBuf)>) -> String {
+    if !stream.select.is_empty() {
+        return format!(
+            "`select: [{}]` leaves no column of the source, so nothing is loaded: name columns that it has",
+            stream.select.join(", ")
+        );
+    }
+    let Some((manifest, folder)) = landed else { return "nothing that landed has a column".to_owned() };
+    let Extract { read, rejected, .. } = manifest.extract;
+    if read == 0 {
+        return "the source has no column, so there is no table to make".to_owned();
+    }
+    let first = manifest.rejects.as_ref().and_then(|rejects| read_rejects(&folder.join(&rejects.file)).ok());
+    let first = first.and_then(|rejects| rejects.into_iter().next()).map_or_else(String::new, |reject| {
+        let file = usize::try_from(reject.file).ok().and_then(|file| manifest.extract.files.get(file));
+        let name = file.map_or("", |file| file.name.as_str());
+        format!(" {rejected} rejected (the first {name}:{}: {}),", reject.record, reject.reason)
+    });
+    let records = if read == 1 { "record" } else { "records" };
+    format!(
+        "{read} {records} read,{first} none with a column: there is no table to make yet, and they are read again with what comes next"
+    )
 }
 
 /// Puts what was read again of an extract beside the rest of it, as if it had been readable at once. The extracts must be in order.

@@ -216,6 +216,17 @@ fn a_table_that_is_gone_holds_up_nobody() {
 }
 
 #[test]
+fn a_selection_without_a_column_is_told() {
+    on_both(|database| {
+        database.run("create table note (body varchar(40), written date)");
+        let reader = database.project("streams: { note: { primary_key: [], select: [boddy] } }\n");
+        let outcome = reader.load();
+        let told = &outcome.failed_streams[0].message;
+        assert!(told.contains("note: `select: [boddy]` leaves no column; there are body, written"), "{told}");
+    });
+}
+
+#[test]
 fn a_project_is_checked_by_what_the_database_said() {
     on_both(|database| {
         items(&database);

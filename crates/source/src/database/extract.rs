@@ -213,9 +213,20 @@ impl Extraction<'_> {
         self.dialect.written_since(then)
     }
 
-    /// Key, cursor and mark of deletion must be there.
+    /// A column, key, cursor and mark of deletion must be there.
     fn check_named_columns(&self, columns: &ColumnPlan) -> Result<(), SourceError> {
         let stream = self.stream();
+        if columns.columns.is_empty() {
+            let (table, all) = (&self.table.table, &self.table.columns);
+            let all: Vec<&str> = all.iter().map(|column| column.name.as_str()).collect();
+            let why = match all.is_empty() {
+                true => "it has no column that can be read".to_owned(),
+                false => {
+                    format!("`select: [{}]` leaves no column; there are {}", stream.select.join(", "), all.join(", "))
+                }
+            };
+            return Err(SourceError::new(SourceErrorKind::Data, format!("table {table}: {why}")));
+        }
         let named = stream.primary_key.iter().map(|name| ("primary_key", name));
         let named = named.chain(self.options.cursor.iter().map(|name| ("cursor", name)));
         let mut named = named.chain(stream.soft_delete.iter().map(|name| ("soft_delete", name)));

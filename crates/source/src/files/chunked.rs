@@ -155,7 +155,8 @@ impl<'s> Loaded<'s> {
     /// Hands the file over: from here on it counts.
     pub(super) fn commit(self, sink: &dyn Sink, shared: &mut SharedParts<'_>) -> Result<(), SourceError> {
         match self.rows {
-            LoadedRows::Batches(_) if self.plan.columns.is_empty() => {}
+            // Neither columns nor rows. Rows without columns there are: `{}` is a record.
+            LoadedRows::Batches(batches) if self.plan.columns.is_empty() && batches.is_empty() => {}
             LoadedRows::Batches(batches) => shared.write(&self.plan.landing_columns(), &batches)?,
             // Each part waits for the disk: side by side that is one wait.
             LoadedRows::Parts(parts) => std::thread::scope(|scope| {
