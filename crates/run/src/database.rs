@@ -1,5 +1,6 @@
 //! A connection inside a run: what is sent is sent on behalf of one table, and errors say so.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use thalweg_project::TableName;
@@ -31,6 +32,14 @@ impl Temporary {
     fn is_small(&self) -> bool {
         self.rows.is_some_and(|rows| rows < WORTH_DROPPING)
     }
+}
+
+/// The temporary relations that there were at some time.
+#[derive(Debug, Default)]
+pub struct Made {
+    temporary: BTreeSet<String>,
+    queries: usize,
+    staged: BTreeSet<String>,
 }
 
 /// A connection and the table that is being worked on.
@@ -290,12 +299,26 @@ impl<'a> Database<'a> {
 
     /// Drops every staged relation and temporary table, but small tables, which go with the connection.
     pub fn drop_temporary(&mut self) -> Result<(), RunError> {
-        self.queries.clear();
-        self.forget_where(|_| true)?;
-        for name in std::mem::take(&mut self.staged) {
-            self.connection.unstage(&name).map_err(|error| self.error(error))?;
+        self.drop_since(&Made::default())
+    }
+
+    /// What there is now.
+    pub fn made(&self) -> Made {
+        Made {
+            temporary: self.temporary.iter().map(|temporary| temporary.name.clone()).collect(),
+            queries: self.queries.len(),
+            staged: self.staged.iter().cloned().collect(),
         }
-        Ok(())
+    }
+
+    /// Drops what was made since: what was made before is somebody else's, a change set for one.
+    pub fn drop_since(&mut self, made: &Made) -> Result<(), RunError> {
+        self.queries.truncate(made.queries);
+        self.forget_where(|name| !made.temporary.contains(name))?;
+        let (kept, gone) = std::mem::take(&mut self.staged).into_iter().partition(|name| made.staged.contains(name));
+        self.staged = kept;
+        let gone: Vec<String> = gone;
+        gone.iter().try_for_each(|name| self.connection.unstage(name)).map_err(|error| self.error(error))
     }
 
     /// A name that no engine takes, as an error of this table.

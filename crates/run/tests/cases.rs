@@ -60,6 +60,7 @@ cases! {
     odd_names,
     quarantine,
     quarantine_added,
+    rebuilt_beside_changes,
     replace_bag,
     replace_keyed,
     replay_append,

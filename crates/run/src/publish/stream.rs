@@ -131,13 +131,13 @@ impl Publication<'_> {
             created_run = self.run;
             self.create(work.stream, &physical, &columns)?;
             step.rows_before = 0;
-            let mut rows = 0;
+            let (mut rows, made) = (0, self.database.made());
             for (extract, _) in &extracts {
                 self.forget_rejects(extract)?;
                 let merged = self.merge_extract(work.stream, &physical, &columns, extract, rows)?;
                 counts.add(&merged.counts);
                 rows = self.rows_after(&physical, rows, &merged.counts)?;
-                self.database.drop_temporary()?;
+                self.database.drop_since(&made)?;
             }
             change = Change::Everything;
             self.publish_view(table, &physical, &typed(self.database.dialect, &columns))?;

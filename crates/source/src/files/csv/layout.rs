@@ -18,7 +18,7 @@ pub(in crate::files) struct CsvLayout {
     pub(in crate::files) delimiter: u8,
     pub(in crate::files) quote: u8,
     pub(in crate::files) terminator: u8,
-    /// The columns as the header names them; `column_1`, `column_2`, ... without a header.
+    /// The columns as the header names them, each once; `column_1`, `column_2`, ... without a header or where it leaves a name out.
     pub(in crate::files) columns: Vec<String>,
     /// Bytes of the header record in the file, behind the byte order mark.
     #[serde(skip)]
@@ -80,8 +80,11 @@ pub(in crate::files) fn detect(head: &[u8], options: &CsvOptions, known: &[&str]
         votes_for_header(head, dialect(delimiter), &names)
     });
     let header_bytes = if is_header { tokenizer.place() } else { 0 };
-    if !is_header {
-        names = (1..=names.len()).map(|number| format!("column_{number}")).collect();
+    for (name, number) in names.iter_mut().zip(1..).filter(|(name, _)| !is_header || name.trim().is_empty()) {
+        *name = format!("column_{number}");
+    }
+    if let Some(twice) = (1..names.len()).find(|&place| names[..place].contains(&names[place])) {
+        return Err(format!("two columns are called \"{}\": rename one of them at the source", names[twice]));
     }
     Ok(CsvLayout { delimiter, quote, terminator, columns: names, header_bytes })
 }
@@ -165,6 +168,14 @@ mod tests {
         assert_eq!(found("title\nowner, boss\n"), (',', vec!["title".into()], true));
         assert_eq!(found("\"a \"\"x\"\"\",b\r\n").1[0], "a \"x\"");
         assert!(found("a,b\r1,2\r").2);
+    }
+
+    #[test]
+    fn names_are_given_once() {
+        assert_eq!(found("id,, ,z\n1,2,3,4\n").1, ["id", "column_2", "column_3", "z"]);
+        let twice = |head: &str| detect(head.as_bytes(), &CsvOptions::default(), &[]).unwrap_err();
+        assert!(twice("id,n,n\n1,2,3\n").contains("two columns are called \"n\""));
+        assert!(twice("id,column_3,\n1,2,3\n").contains("two columns are called \"column_3\""));
     }
 
     #[test]

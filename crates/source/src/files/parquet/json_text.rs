@@ -1,9 +1,12 @@
 //! Values of any Arrow type as JSON text.
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::compute::{can_cast_types, cast};
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Int64Type};
 use arrow::record_batch::RecordBatch;
-use arrow::util::display::array_value_to_string;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use super::exact::unpacked;
 
 /// A value as JSON; `None` for NULL. Numbers keep their digits, dates and the like are strings.
 pub(super) fn json_text(array: &ArrayRef, row: usize) -> Option<String> {
@@ -59,12 +62,19 @@ fn write(array: &ArrayRef, row: usize, text: &mut String) {
                 if entry > 0 {
                     text.push(',');
                 }
-                write_text(&array_value_to_string(entries.column(0), entry).unwrap_or_default(), text);
+                write_text(&shown(entries.column(0), entry), text);
                 text.push(':');
                 write(entries.column(1), entry, text);
             }
             text.push('}');
         }
+        DataType::ListView(_) => write_items(&array.as_list_view::<i32>().value(row), text),
+        DataType::LargeListView(_) => write_items(&array.as_list_view::<i64>().value(row), text),
+        DataType::Dictionary(..) | DataType::RunEndEncoded(..) => match unpacked(&array.slice(row, 1)) {
+            Ok(value) => write(&value, 0, text),
+            Err(_) => write_text(&shown(array, row), text),
+        },
+        DataType::Float16 => write_float(array.as_primitive::<Float16Type>().value(row).to_f64(), array, row, text),
         DataType::Float32 => write_float(f64::from(array.as_primitive::<Float32Type>().value(row)), array, row, text),
         DataType::Float64 => write_float(array.as_primitive::<Float64Type>().value(row), array, row, text),
         DataType::Boolean
@@ -79,14 +89,26 @@ fn write(array: &ArrayRef, row: usize, text: &mut String) {
         | DataType::Decimal32(..)
         | DataType::Decimal64(..)
         | DataType::Decimal128(..)
-        | DataType::Decimal256(..) => text.push_str(&array_value_to_string(array, row).unwrap_or_default()),
-        _ => write_text(&array_value_to_string(array, row).unwrap_or_default(), text),
+        | DataType::Decimal256(..) => text.push_str(&shown(array, row)),
+        _ => write_text(&shown(array, row), text),
     }
+}
+
+/// A value in words. Dates and times beyond the calendar are shown as the number that they are.
+fn shown(array: &ArrayRef, row: usize) -> String {
+    let formatter = ArrayFormatter::try_new(array.as_ref(), &FormatOptions::new().with_display_error(false));
+    if let Ok(shown) = formatter.and_then(|formatter| formatter.value(row).try_to_string()) {
+        return shown;
+    }
+    let value = array.slice(row, 1);
+    let whole = if can_cast_types(value.data_type(), &DataType::Int64) { DataType::Int64 } else { DataType::Int32 };
+    let value = cast(&value, &whole).and_then(|value| cast(&value, &DataType::Int64));
+    value.map_or_else(|_| String::new(), |value| value.as_primitive::<Int64Type>().value(0).to_string())
 }
 
 /// JSON has no word for infinity and the like: they are strings.
 fn write_float(value: f64, array: &ArrayRef, row: usize, text: &mut String) {
-    let shown = array_value_to_string(array, row).unwrap_or_default();
+    let shown = shown(array, row);
     if value.is_finite() { text.push_str(&shown) } else { write_text(&shown, text) }
 }
 

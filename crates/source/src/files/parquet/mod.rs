@@ -5,13 +5,18 @@
 //! | integers | the smallest signed type that holds them; unsigned 64 bits `decimal(20,0)` |
 //! | decimals up to 38 digits | the same |
 //! | timestamps | UTC, microseconds; a value with a fraction beyond that is a reject, unless the column is given the type `text` |
+//! | binary | `blob`; given another type it is taken for UTF-8 text |
 //! | strings, also dictionaries | `text` |
 //! | lists, structs, maps | `json` |
 //! | intervals and other rarities | `text` |
 //!
+//! A column that is given another type is read as that where it means the same: numbers as numbers and truth values, dates and timestamps
+//! as each other, texts as in a CSV file, everything as text. A value that its column cannot hold is a reject.
+//!
 //! Compressions: none, snappy, gzip, lz4, brotli, zstd. The last is C, compiled in because several tools write it by default.
 
 mod column_types;
+mod exact;
 mod json_text;
 #[cfg(test)]
 mod tests;
@@ -27,14 +32,14 @@ use arrow::record_batch::RecordBatch;
 use thalweg_project::ColumnType;
 
 use self::column_types::column_type;
+use self::exact::{exactly, is_nanoseconds, unpacked};
 use self::json_text::{json_record, json_text};
 use super::chunked::{Job, Loaded};
 use super::columns::{Cells, Looked, OnMisfit, Plan, PlannedColumn, plan};
 use super::content::{Content, FileTrouble, data_error};
 use super::rejects::{Rejects, raw_text};
 use super::rows::{BATCH_ROWS, Counts};
-use crate::landing::{arrow_type, widest};
-use crate::values::{Cell, ColumnConverter};
+use crate::landing::arrow_type;
 use crate::{Note, RejectedRecord, SourceError};
 
 /// Reads a whole Parquet file. The caller hashes it.
@@ -144,12 +149,13 @@ impl Pass<'_> {
         reasons: &mut BTreeMap<usize, String>,
     ) -> Result<ArrayRef, SourceError> {
         let target = &planned.column.column_type;
-        let (converted, misfits) = exactly(array, own, target, planned).map_err(unexpected)?;
+        let array = &unpacked(array).map_err(unexpected)?;
+        let (converted, misfits) = exactly(array, own, target, planned.strictness).map_err(unexpected)?;
         for row in misfits {
             let shown = json_text(array, row).unwrap_or_default();
             let article = if *target == ColumnType::Integer { "an" } else { "a" };
             let mut reason = format!("column {}: {shown} is not {article} {target}", planned.column.name);
-            if matches!(target, ColumnType::Timestamp | ColumnType::Time) {
+            if is_nanoseconds(array.data_type()) && matches!(target, ColumnType::Timestamp | ColumnType::Time) {
                 reason.push_str(" without loss; give the column the type text to keep nanoseconds");
             }
             match planned.on_misfit {
@@ -173,79 +179,6 @@ impl Pass<'_> {
 
 fn unexpected(error: arrow::error::ArrowError) -> SourceError {
     data_error(format!("a batch cannot be converted: {error}"))
-}
-
-/// Casts to the column's type; rows whose value would not survive become NULL and are named.
-fn exactly(
-    array: &ArrayRef,
-    own: Option<&ColumnType>,
-    target: &ColumnType,
-    planned: &PlannedColumn,
-) -> Result<(ArrayRef, Vec<usize>), arrow::error::ArrowError> {
-    let wanted = arrow_type(target);
-    let mut misfits = Vec::new();
-    if own == Some(&ColumnType::Json) || matches!(target, ColumnType::Json | ColumnType::List(_)) {
-        let texts: Vec<Option<String>> = (0..array.len()).map(|row| json_text(array, row)).collect();
-        let cells = texts.iter().map(|text| text.as_deref().map_or(Cell::Null, Cell::Nested));
-        let converter = ColumnConverter { column_type: target, strictness: planned.strictness };
-        let converted = converter.convert(cells, array.len(), |row, _| {
-            misfits.push(row);
-            true
-        });
-        return Ok((converted.unwrap_or_else(|| arrow::array::new_null_array(&wanted, array.len())), misfits));
-    }
-    if own == Some(&ColumnType::Text) && *target != ColumnType::Text {
-        let texts = arrow::compute::cast(array, &DataType::Utf8)?;
-        let texts = texts.as_string::<i32>();
-        let cells = texts.iter().map(|text| text.map_or(Cell::Null, Cell::Plain));
-        let converter = ColumnConverter { column_type: target, strictness: planned.strictness };
-        let converted = converter.convert(cells, array.len(), |row, _| {
-            misfits.push(row);
-            true
-        });
-        return Ok((converted.unwrap_or_else(|| arrow::array::new_null_array(&wanted, array.len())), misfits));
-    }
-    let array = &without_zone(array);
-    let converted = arrow::compute::cast(array, &wanted)?;
-    // Where the type holds everything by its nature there is nothing to check; zones are only another spelling.
-    let is_wider = own.is_some_and(|own| widest(own, target) == *target);
-    let is_nanoseconds = matches!(
-        array.data_type(),
-        DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, _)
-            | DataType::Time64(arrow::datatypes::TimeUnit::Nanosecond)
-    );
-    if is_wider && !(is_nanoseconds && *target != ColumnType::Text) {
-        return Ok((converted, misfits));
-    }
-    let back = arrow::compute::cast(&converted, array.data_type())?;
-    let differs = arrow::compute::kernels::cmp::distinct(&back, array)?;
-    misfits.extend((0..array.len()).filter(|row| differs.value(*row)));
-    if misfits.is_empty() {
-        return Ok((converted, misfits));
-    }
-    Ok((arrow::compute::nullif(&converted, &differs)?, misfits))
-}
-
-/// Timestamps with a zone are UTC inside. The zone is only how they are shown, and a cast would go by it.
-fn without_zone(array: &ArrayRef) -> ArrayRef {
-    use arrow::datatypes::{
-        TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    };
-    let DataType::Timestamp(unit, Some(_)) = array.data_type() else { return Arc::clone(array) };
-    match unit {
-        TimeUnit::Second => {
-            Arc::new(array.as_primitive::<TimestampSecondType>().clone().with_timezone_opt(None::<&str>))
-        }
-        TimeUnit::Millisecond => {
-            Arc::new(array.as_primitive::<TimestampMillisecondType>().clone().with_timezone_opt(None::<&str>))
-        }
-        TimeUnit::Microsecond => {
-            Arc::new(array.as_primitive::<TimestampMicrosecondType>().clone().with_timezone_opt(None::<&str>))
-        }
-        TimeUnit::Nanosecond => {
-            Arc::new(array.as_primitive::<TimestampNanosecondType>().clone().with_timezone_opt(None::<&str>))
-        }
-    }
 }
 
 fn fold_list(batch: &RecordBatch, members: &[usize]) -> Result<ArrayRef, SourceError> {

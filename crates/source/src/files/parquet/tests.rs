@@ -7,8 +7,9 @@ use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use ::parquet::file::properties::WriterProperties;
 use arrow::array::{
-    ArrayRef, DictionaryArray, Float64Array, Int8Array, ListArray, StringArray, StructArray, TimestampNanosecondArray,
-    UInt64Array,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, DictionaryArray, FixedSizeBinaryArray, Float32Array,
+    Float64Array, Int8Array, Int64Array, ListArray, NullArray, StringArray, StructArray, TimestampMillisecondArray,
+    TimestampNanosecondArray, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Int32Type};
 use arrow::record_batch::RecordBatch;
@@ -23,7 +24,8 @@ fn parquet(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
 }
 
 fn compressed(columns: Vec<(&str, ArrayRef)>, compression: Compression) -> Vec<u8> {
-    let batch = RecordBatch::try_from_iter(columns).expect("a batch");
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
+        .expect("a batch");
     let mut bytes = Vec::new();
     let properties = WriterProperties::builder().set_compression(compression).build();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).expect("a writer");
@@ -124,7 +126,96 @@ fn nanoseconds_are_not_cut_off() {
     given.columns.push(given_type("at", ColumnType::Text));
     let (_, rows, rejects) = landed(&bytes, &given);
     assert_eq!((rows.len(), rejects.len()), (2, 0));
-    assert_eq!(rows[1], "1970-01-01T00:00:00.000001001 | 0 | 2");
+    assert_eq!(rows, ["1970-01-01 00:00:00.000001 | 0 | 1", "1970-01-01 00:00:00.000001001 | 0 | 2"]);
+}
+
+/// The rows of one column that is given a type, and what is rejected of it.
+fn read_as(array: ArrayRef, given: Option<&str>) -> (Vec<String>, Vec<String>) {
+    let mut stream = stream(FileFormat::Parquet);
+    stream.columns.extend(given.map(|given| given_type("v", given.parse().expect("a type"))));
+    let (manifest, rows, rejects) = landed(&parquet(vec![("v", array)]), &stream);
+    assert_eq!(manifest.rows(), rows.len() as u64);
+    (rows.iter().map(|row| row.split(" | ").next().unwrap_or_default().to_owned()).collect(), rejects)
+}
+
+#[test]
+fn a_column_without_values_has_no_type_yet() {
+    let bytes = parquet(vec![
+        ("id", Arc::new(Int8Array::from(vec![1, 2]))),
+        ("nothing", Arc::new(NullArray::new(2))),
+        ("given", Arc::new(NullArray::new(2))),
+    ]);
+    let mut stream = stream(FileFormat::Parquet);
+    stream.columns.push(given_type("given", ColumnType::Date));
+    let (manifest, rows, _) = landed(&bytes, &stream);
+    assert_eq!(columns(&manifest), "id smallint, nothing text, given date");
+    assert!(manifest.columns[1].undecided);
+    assert_eq!(rows, ["1 |  |  | 0 | 1", "2 |  |  | 0 | 2"]);
+}
+
+#[test]
+fn what_a_column_cannot_hold_is_rejected() {
+    let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![b"\xff", b"ok"]));
+    let (rows, rejects) = read_as(bytes, Some("text"));
+    assert_eq!(rows, ["ok"]);
+    assert_eq!(rejects, ["1: column v: \"ff\" is not a text <- {\"v\":\"ff\"}"]);
+    let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![1 << 62, 0]));
+    for (given, kept) in [(None, "1970-01-01T00:00:00"), (Some("text"), "1970-01-01 00:00:00")] {
+        let (rows, rejects) = read_as(Arc::clone(&times), given);
+        assert_eq!((rows.as_slice(), rejects.len()), ([kept.to_owned()].as_slice(), 1), "{given:?}");
+        assert!(rejects[0].starts_with("1: column v: \"4611686018427387904\" is not a t"), "{rejects:?}");
+    }
+    let (rows, rejects) = read_as(Arc::new(Date32Array::from(vec![i32::MAX, 1])), Some("timestamp"));
+    assert_eq!((rows, rejects.len()), (vec!["1970-01-02T00:00:00".to_owned()], 1));
+}
+
+#[test]
+fn numbers_are_not_taken_for_times_nor_times_for_numbers() {
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![20_240_131]));
+    let moments: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![1_600_000_000_000]));
+    let truths: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+    let bytes: ArrayRef = Arc::new(FixedSizeBinaryArray::try_from_iter([b"\xff\xfe"].into_iter()).expect("bytes"));
+    for (array, types) in [
+        (&numbers, &["date", "timestamp", "time", "list(text)", "blob"][..]),
+        (&moments, &["integer", "bigint", "double", "decimal(20,0)", "time", "boolean"]),
+        (&truths, &["date", "time", "decimal(10,2)"]),
+        (&bytes, &["text", "integer", "date", "json"]),
+    ] {
+        for given in types {
+            let (rows, rejects) = read_as(Arc::clone(array), Some(given));
+            assert_eq!((rows.len(), rejects.len()), (0, 1), "{:?} as {given}", array.data_type());
+        }
+    }
+    let read = |array: &ArrayRef, given| read_as(Arc::clone(array), Some(given)).0;
+    assert_eq!(read(&truths, "integer"), ["1"]);
+    assert_eq!(read(&truths, "text"), ["true"]);
+    assert_eq!(read(&numbers, "text"), ["20240131"]);
+    assert_eq!(read(&moments, "text"), ["2020-09-13 12:26:40"]);
+    let written: ArrayRef = Arc::new(BinaryArray::from_vec(vec![b" 7 "]));
+    assert_eq!(read(&written, "integer"), ["7"]);
+}
+
+#[test]
+fn json_in_a_string_is_json_where_that_is_given() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("{\"a\":1}"), Some("oops"), None, Some("[\"x\"]")]));
+    let (rows, rejects) = read_as(Arc::clone(&texts), Some("json"));
+    assert_eq!(rows, ["{\"a\":1}", "", "[\"x\"]"]);
+    assert_eq!(rejects, ["2: column v: \"oops\" is not a json <- {\"v\":\"oops\"}"]);
+    let (rows, rejects) = read_as(texts, Some("list(text)"));
+    assert_eq!((rows, rejects.len()), (vec![String::new(), "[x]".to_owned()], 2));
+}
+
+#[test]
+fn halves_and_dictionaries_within_are_written_as_they_are() {
+    let halves = Float32Array::from(vec![1.5]);
+    let halves = arrow::compute::cast(&halves, &DataType::Float16).expect("halves");
+    let numbers: DictionaryArray<Int32Type> = DictionaryArray::new(vec![0].into(), Arc::new(Int64Array::from(vec![7])));
+    let field = |name, array: &dyn Array| Arc::new(Field::new(name, array.data_type().clone(), true));
+    let pair = StructArray::from(vec![
+        (field("half", &halves), halves),
+        (field("number", &numbers), Arc::new(numbers) as ArrayRef),
+    ]);
+    assert_eq!(read_as(Arc::new(pair), None).0, ["{\"half\":1.5,\"number\":7}"]);
 }
 
 #[test]
