@@ -76,6 +76,7 @@ cases! {
     schema_types,
     seeds,
     selection,
+    soft_delete_texts,
     source_renamed,
     stages,
     stages_changing,

@@ -130,9 +130,13 @@ pub(super) fn is_marked(column: &SourceColumn, stored: &ColumnType) -> Option<St
             Boolean | SmallInt | Integer | BigInt | Decimal(..) | Real | Double,
         ) => format!("{name} <> 0"),
         (Kind::Text | Kind::Listed, Text) => {
-            let words = ["1", "t", "true", "y", "yes"].map(|word| format!("x'{}'", hexadecimal(word.as_bytes())));
+            let words = ["t", "true", "y", "yes"].map(|word| format!("x'{}'", hexadecimal(word.as_bytes())));
+            let text = format!("lower(trim({}))", utf8(column, kind));
             // The order of a collation may take other characters for these.
-            format!("cast(lower(trim({})) as binary) in ({})", utf8(column, kind), words.join(", "))
+            format!(
+                "(cast({text} as binary) in ({}) or (not {text} regexp '[^-0-9.+ :tze]' and {text} regexp '[1-9]'))",
+                words.join(", ")
+            )
         }
         // A date that is none does not fit, and marks nothing.
         (Kind::Date | Kind::DateTime, _) => {

@@ -122,9 +122,13 @@ pub(super) fn is_marked(column: &SourceColumn, stored: &ColumnType) -> Option<St
         (_, "smallint" | "integer" | "bigint" | "real" | "double precision") if *stored != ColumnType::Text => {
             format!("{name} <> 0")
         }
-        (ColumnType::Text, "text" | "character varying" | "character") => format!(
-            "pg_catalog.lower(pg_catalog.btrim({name}::pg_catalog.text) collate pg_catalog.\"C\") in ('1', 't', 'true', 'y', 'yes')"
-        ),
+        (ColumnType::Text, "text" | "character varying" | "character") => {
+            let text = format!("pg_catalog.lower(pg_catalog.btrim({name}::pg_catalog.text) collate pg_catalog.\"C\")");
+            format!(
+                "({text} in ('t', 'true', 'y', 'yes') or (pg_catalog.translate({text}, '0123456789.+- :tze', '') = '' \
+                 and pg_catalog.translate({text}, '0.+- :tze', '') <> ''))"
+            )
+        }
         (ColumnType::Date, "date")
         | (ColumnType::Timestamp, "timestamp without time zone" | "timestamp with time zone") => {
             format!("pg_catalog.isfinite({name})")

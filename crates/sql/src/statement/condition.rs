@@ -111,8 +111,9 @@ fn bound(value: &serde_json::Value) -> String {
 
 /// An expression that is true when a soft-delete column marks its row as deleted.
 ///
-/// Truth values and numbers mark by being true or not zero, texts by `1`, `t`, `true`, `y` or `yes` in any case, dates and
-/// timestamps by not being NULL. NULL never marks.
+/// Truth values and numbers mark by being true or not zero, dates and timestamps by not being NULL, texts by `t`, `true`, `y` or `yes` in any
+/// case and by being a number or a date as these mark: digits and what stands between them, with one other than 0. NULL never marks. The
+/// database sources have the same rule in their own words.
 pub fn is_marked(column: &str, column_type: &ColumnType) -> String {
     match column_type {
         ColumnType::Boolean => format!("coalesce({column}, false)"),
@@ -123,7 +124,13 @@ pub fn is_marked(column: &str, column_type: &ColumnType) -> String {
         | ColumnType::Real
         | ColumnType::Double => format!("coalesce({column} <> 0, false)"),
         ColumnType::Text | ColumnType::Json => {
-            format!("coalesce(lower(trim(cast({column} as varchar))) in ('1', 't', 'true', 'y', 'yes'), false)")
+            let text = format!("cast({column} as varchar)");
+            let text = if *column_type == ColumnType::Json { format!("replace({text}, '\"', '')") } else { text };
+            let text = format!("lower(trim({text}))");
+            format!(
+                "coalesce({text} in ('t', 'true', 'y', 'yes') or (translate({text}, '0123456789.+- :tze', '') = '' \
+                 and translate({text}, '0.+- :tze', '') <> ''), false)"
+            )
         }
         ColumnType::Date | ColumnType::Time | ColumnType::Timestamp | ColumnType::Blob | ColumnType::List(_) => {
             format!("({column} is not null)")
