@@ -9,6 +9,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::Value;
 use thalweg_warehouse::Rows;
 
+use crate::text::{in_words, options};
+
 /// As JSON: one object a line.
 pub fn json_lines(rows: &Rows) -> Result<String, ArrowError> {
     Ok(json_objects(rows)?.into_iter().fold(String::new(), |text, object| text + &object + "\n"))
@@ -47,7 +49,7 @@ pub fn csv(rows: &Rows) -> Result<String, ArrowError> {
         text.push_str(&quoted(field.name()));
     }
     text.push('\n');
-    let options = crate::text::options();
+    let options = options();
     for batch in &rows.batches {
         let formatters = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
         let formatters = formatters.collect::<Result<Vec<_>, _>>()?;
@@ -59,12 +61,8 @@ pub fn csv(rows: &Rows) -> Result<String, ArrowError> {
                 if column.is_null(row) {
                     continue;
                 }
-                let mut value = String::new();
-                if column.data_type().is_nested() {
-                    write(&mut value, column, row)?;
-                } else {
-                    value = formatter.value(row).to_string();
-                }
+                let nested = column.data_type().is_nested();
+                let value = if nested { json(column, row)? } else { in_words(formatter, column, row)? };
                 text.push_str(&quoted(&value));
             }
             text.push('\n');
@@ -80,6 +78,13 @@ fn quoted(value: &str) -> Cow<'_, str> {
         || value.starts_with(char::is_whitespace)
         || value.ends_with(char::is_whitespace);
     if needs { Cow::Owned(format!("\"{}\"", value.replace('"', "\"\""))) } else { Cow::Borrowed(value) }
+}
+
+/// One value as JSON.
+pub fn json(array: &ArrayRef, row: usize) -> Result<String, ArrowError> {
+    let mut text = String::new();
+    write(&mut text, array, row)?;
+    Ok(text)
 }
 
 fn write(text: &mut String, array: &ArrayRef, row: usize) -> Result<(), ArrowError> {
@@ -119,7 +124,7 @@ fn is_decimal(data_type: &DataType) -> bool {
 
 fn display(array: &ArrayRef, row: usize) -> Result<String, ArrowError> {
     let options = FormatOptions::default().with_display_error(false);
-    Ok(ArrayFormatter::try_new(array.as_ref(), &options)?.value(row).to_string())
+    in_words(&ArrayFormatter::try_new(array.as_ref(), &options)?, array, row)
 }
 
 fn list(text: &mut String, values: &ArrayRef) -> Result<(), ArrowError> {

@@ -150,7 +150,7 @@ impl Summary {
                 let mut last = 0;
                 let mut find = |value: i128| {
                     let is_there = |place: usize| {
-                        place.checked_sub(1).is_none_or(|before| at[before] <= value)
+                        place.checked_sub(1).is_none_or(|before| at.get(before).is_some_and(|bound| *bound <= value))
                             && at.get(place).is_none_or(|bound| value < *bound)
                     };
                     if !is_there(last) {
@@ -510,6 +510,15 @@ mod tests {
         assert_eq!(summary.buckets().iter().map(|bucket| bucket.rows).sum::<u64>(), 1000);
         assert_eq!(summary.tasks().first(), Some(&(0, 1)));
         assert_eq!(summary.tasks().last().map(|(_, to)| *to), Some(summary.buckets().len()));
+    }
+
+    /// Nothing lies behind the greatest value of a type: it lies in the last range, and others come behind it.
+    #[test]
+    fn the_greatest_value_lies_in_the_last_range() {
+        for keys in [vec![i64::MAX, 0], vec![i64::MAX, i64::MIN, i64::MAX, 5], vec![i64::MAX], vec![i64::MIN, 0]] {
+            let rows = keys.len() as u64;
+            assert_eq!(summary(keys).buckets().iter().map(|bucket| bucket.rows).sum::<u64>(), rows);
+        }
     }
 
     #[test]
