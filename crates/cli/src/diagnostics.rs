@@ -38,7 +38,7 @@ fn text_of<'a>(diagnostic: &'a Diagnostic, files: &'a ProjectFiles) -> Option<(S
     match &diagnostic.rendered {
         // Rendering may change nothing but the end of the file.
         Some(rendered) if own.is_none_or(|own| own.trim_end() != rendered.trim_end()) => {
-            let is_sql = !file.ends_with(".yml") && !file.ends_with(".yaml");
+            let is_sql = !file.ends_with(".yml") && !file.ends_with(".yaml") && file != ".env";
             Some((if is_sql { format!("{file} (compiled)") } else { file.clone() }, rendered))
         }
         _ => own.map(|text| (file.clone(), text.as_str())),

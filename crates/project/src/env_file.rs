@@ -1,4 +1,4 @@
-//! `.env`: one `KEY=VALUE` a line. No message ever shows a value.
+//! `.env`: one `KEY=VALUE` a line. No message ever shows what stands in it: any part of a broken line may be that of a secret.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,18 @@ use crate::{Diagnostic, Location};
 /// Name of the file in diagnostics.
 const FILE: &str = ".env";
 
+/// What is shown instead of a line.
+const HIDDEN: &str = "***";
+
 /// Reads the text of a `.env` file.
 ///
 /// `export` before a name, empty lines and comment lines are allowed. A value may stand in single quotes (taken as it is) or double
 /// quotes (`\n`, `\t`, `\"` and `\\` are replaced); without quotes it ends before ` #`. A quoted value may span lines.
 pub fn parse(text: &str) -> (BTreeMap<String, String>, Vec<Diagnostic>) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut values = BTreeMap::new();
     let mut diagnostics = Vec::new();
+    let hidden: Vec<&str> = text.lines().map(|line| if line.trim().is_empty() { "" } else { HIDDEN }).collect();
     let mut at = 0;
     while at < text.len() {
         let line_end = text[at..].find('\n').map_or(text.len(), |length| at + length);
@@ -24,11 +29,12 @@ pub fn parse(text: &str) -> (BTreeMap<String, String>, Vec<Diagnostic>) {
             continue;
         }
         let mut report = |code, message: &str, help: &str| {
-            let start = at + (line.len() - line.trim_start().len());
-            // Only the part before `=` is marked: what stands after it may be secret.
-            let end = line.find('=').map_or(start, |equals| at + equals).max(start);
-            let location = Location::new(FILE, start..end);
-            diagnostics.push(Diagnostic::error(code, message, location).with_help(help));
+            let before = text[..at].matches('\n').count();
+            let start = hidden[..before].iter().map(|line| line.len() + 1).sum();
+            let location = Location::new(FILE, start..start + HIDDEN.len());
+            let mut diagnostic = Diagnostic::error(code, message, location).with_help(help);
+            diagnostic.rendered = Some(hidden.join("\n"));
+            diagnostics.push(diagnostic);
         };
         let Some((name, rest)) = line.split_once('=') else {
             report("env-syntax", "a line of `.env` has no `=`", "write `NAME=value`, or `#` before a comment");
@@ -142,5 +148,14 @@ mod tests {
         assert_eq!(diagnostics.len(), 4);
         let shown = format!("{diagnostics:?}");
         assert!(!shown.contains("secret"), "{shown}");
+        // Each is drawn at its line, and nothing of any line is.
+        let rendered = diagnostics[3].rendered.clone().expect("a text to draw");
+        assert_eq!(rendered, "***\n***\n***\n***\n***");
+        assert_eq!(rendered[..diagnostics[3].location.span.start].lines().count(), 3);
+    }
+
+    #[test]
+    fn a_mark_of_the_byte_order_is_none_of_a_name() {
+        assert_eq!(parse("\u{feff}A=1\n").0.get("A").map(String::as_str), Some("1"));
     }
 }

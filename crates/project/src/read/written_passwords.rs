@@ -2,14 +2,34 @@
 
 use std::ops::Range;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, nearest};
 
 /// What stands in their place.
 const HIDDEN: &str = "***";
 
-/// Where passwords stand in the text of a YAML file: between `user:` and `@` of a URL, and behind `password:`. References to variables are
-/// none.
+/// Parts of keys whose values are secret.
+const SECRET_KEYS: [&str; 6] = ["passw", "passphrase", "pwd", "secret", "token", "credential"];
+
+/// Where passwords stand in the text of a YAML file: between `user:` and `@` of a URL, behind a key that means a password or is written nearly
+/// so, behind `password=`, and all of a `url:` that is none. References to variables are none.
 pub(super) fn places(text: &str) -> Vec<Range<usize>> {
+    let mut places = in_urls(text);
+    places.extend(behind_keys(text));
+    places.extend(in_parameters(text));
+    places.retain(|place| !place.is_empty() && !text[place.clone()].trim_matches(['"', '\'']).starts_with("${"));
+    places.sort_by_key(|place| place.start);
+    places.dedup_by(|later, earlier| {
+        let overlaps = later.start < earlier.end;
+        if overlaps {
+            earlier.end = earlier.end.max(later.end);
+        }
+        overlaps
+    });
+    places
+}
+
+/// `scheme://user:HERE@host`
+fn in_urls(text: &str) -> Vec<Range<usize>> {
     let mut places = Vec::new();
     for (at, _) in text.match_indices("://") {
         let begin = at + 3;
@@ -21,23 +41,51 @@ pub(super) fn places(text: &str) -> Vec<Range<usize>> {
             places.push(begin + colon + 1..begin + credentials.len());
         }
     }
-    for (at, key) in text.match_indices("password") {
-        let begin = at + key.len();
-        let begins_word =
-            !text[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == '-');
-        let rest = text[begin..].trim_start_matches(['"', '\'']);
-        let Some(value) = rest.trim_start_matches(' ').strip_prefix(':').filter(|_| begins_word) else { continue };
-        let value = value.trim_start_matches(' ');
-        let start = text.len() - text[begin..].len() + (text[begin..].len() - value.len());
+    places
+}
+
+/// `password: HERE`
+fn behind_keys(text: &str) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    for (colon, _) in text.match_indices(':') {
+        let before = text[..colon].trim_end_matches(' ').trim_end_matches(['"', '\'']);
+        let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+        let key = &before[before.trim_end_matches(is_part).len()..];
+        let value = text[colon + 1..].trim_start_matches(' ');
+        let start = text.len() - value.len();
+        let is_url = key == "url" && !value.split(['\n', '\r']).next().unwrap_or_default().contains("://");
+        if value.starts_with(['\n', '\r']) || !(is_url || is_secret(key)) {
+            continue;
+        }
+        let line = &text[text[..colon].rfind('\n').map_or(0, |end| end + 1)..colon];
         let length = match value.chars().next() {
             Some(quote @ ('"' | '\'')) => value[1..].find(quote).map_or(value.len(), |end| end + 2),
-            _ => value.find(['\n', '\r', '}', ',']).unwrap_or(value.len()),
+            _ if line.contains('{') => value.find(['\n', '\r', '}', ',']).unwrap_or(value.len()),
+            _ => value.find(['\n', '\r']).unwrap_or(value.len()),
         };
         places.push(start..start + value[..length].trim_end().len());
     }
-    places.retain(|place| !place.is_empty() && !text[place.clone()].trim_matches(['"', '\'']).starts_with("${"));
-    places.sort_by_key(|place| place.start);
-    places.dedup_by(|later, earlier| later.start < earlier.end);
+    places
+}
+
+fn is_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    key == "pass" || SECRET_KEYS.iter().any(|part| key.contains(part)) || nearest(&key, ["password"]).is_some()
+}
+
+/// `password=HERE`
+fn in_parameters(text: &str) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    for (equals, _) in text.match_indices('=') {
+        let before = text[..equals].trim_end_matches(' ');
+        let key = &before[before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len()..];
+        if is_secret(key) {
+            let rest = text[equals + 1..].trim_start_matches([' ', '\'', '"']);
+            let start = text.len() - rest.len();
+            let end = rest.find(['&', ' ', ';', '"', '\'', '\n', '\r']).unwrap_or(rest.len());
+            places.push(start..start + end);
+        }
+    }
     places
 }
 
@@ -94,9 +142,15 @@ mod tests {
         assert_eq!(found("password: \"se cret\"  # why\nport: 1"), ["\"se cret\""]);
         assert_eq!(found("\"password\": secret"), ["secret"]);
         assert_eq!(found("password:   'x'\nurl: ${URL}\npassword: ${WORD}"), ["'x'"]);
-        assert_eq!(found("url: https://example.org/a:b\nmy_password: x\n"), Vec::<&str>::new());
+        assert_eq!(found("url: https://example.org/a:b\nname: password\n"), Vec::<&str>::new());
         assert_eq!(found("url: mysql://ana:${WORD}@db/shop"), Vec::<&str>::new());
         assert_eq!(found("password:"), Vec::<&str>::new());
+        assert_eq!(found("pasword: secret\npwd: a,b\nMyPassword: c # d\ndb_token: e"), ["secret", "a,b", "c # d", "e"]);
+        assert_eq!(found("url: u:secret@h/x\nhost: h"), ["u:secret@h/x"]);
+        assert_eq!(found("url: \"host=h user=u password=secret\""), ["\"host=h user=u password=secret\""]);
+        assert_eq!(found("url: postgres://h/d?user=u&password=secret&x=1"), ["secret"]);
+        assert_eq!(found("options: \"-c a=b passwd = 'secret'\""), ["secret"]);
+        assert_eq!(found("dsn: host=h password=secret port=1"), ["secret"]);
     }
 
     #[test]
@@ -116,7 +170,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_looked_through(text in "[a-z:/@{}\"' \\n$é]{0,40}(password: ?|mysql://)?[a-z:/@{}\"' \\n$é]{0,40}") {
+        fn any_text_is_looked_through(text in "[a-z:/@{}\"' \\n$é]{0,40}(password[:=] ?|mysql://|url: )?[a-z:/@{}\"' \\n$é]{0,40}") {
             for place in places(&text) {
                 proptest::prop_assert!(text.get(place).is_some());
             }

@@ -9,7 +9,7 @@ use thalweg_source::landing::unify;
 use thalweg_sql::statement::condition::row_condition;
 use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN};
 use thalweg_sql::statement::{Merge, RowCondition, RowIdentifier, Sameness, TypedColumn};
-use thalweg_warehouse::ledger::{RejectKind, RejectSource};
+use thalweg_warehouse::ledger::{RejectFilter, RejectKind, RejectSource};
 use thalweg_warehouse::{LeftOut, StagedColumn, WarehouseError, WarehouseErrorKind};
 
 use crate::change::Change;
@@ -178,6 +178,7 @@ impl Publication<'_> {
         };
         counts.rejected += left + self.reject_staged(stream, &merge, extract, left)?;
         self.keep_source_rejects(stream, extract)?;
+        self.allows_rejects(stream, extract, counts.rejected)?;
         let usable = counts.read - counts.rejected;
         if usable == 0 && !extract.tells_missing(stream) {
             return Ok(Merged { counts, change: Change::None, strategy: strategy_of(stream) });
@@ -447,6 +448,28 @@ impl Publication<'_> {
         let Some(select) = merge.rejected_rows().map_err(|error| self.database.bad_name(error))? else { return Ok(0) };
         let source = format!("(select r.*, null::bigint as byte_offset from ({select}) r)");
         self.insert_rejects(stream, extract, RejectKind::Merge, &source)
+    }
+
+    /// An error when more was rejected of a new extract than the stream allows. What was rejected while reading was counted there.
+    fn allows_rejects(&mut self, stream: &Stream, extract: &ExtractFiles, rejected: u64) -> Result<(), RunError> {
+        /// Rejects that are named.
+        const NAMED: u64 = 3;
+        let is_new = extract.run == self.run && extract.again.is_none();
+        let Some(max) = stream.max_rejects.filter(|max| is_new && rejected > *max) else { return Ok(()) };
+        let filter = RejectFilter {
+            stream: Some(stream.table.to_string()),
+            run: Some(self.run),
+            limit: Some(NAMED),
+            ..RejectFilter::default()
+        };
+        let first = self.ledger.rejects(self.database.connection, &filter);
+        let first = first.map_err(|error| self.database.error(error))?.into_iter();
+        let first = first.map(|named| format!("record {}: {}", named.reject.record, named.reject.reason));
+        Err(RunError::Stopped(format!(
+            "{}: more than {max} records were rejected (max_rejects), so nothing is loaded; first: {}",
+            stream.table,
+            first.collect::<Vec<_>>().join("; ")
+        )))
     }
 
     /// Keeps the records that could not be read.

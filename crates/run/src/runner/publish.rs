@@ -112,7 +112,10 @@ impl Run<'_> {
                 let mut link = undone?;
                 let failed_run = match &error {
                     RunError::Warehouse(inner) => inner.kind.is_of_statement(),
-                    RunError::Table { .. } | RunError::Incremental { .. } | RunError::Unbalanced { .. } => true,
+                    RunError::Table { .. }
+                    | RunError::Incremental { .. }
+                    | RunError::Unbalanced { .. }
+                    | RunError::Stopped(_) => true,
                     _ => false,
                 };
                 if failed_run {
