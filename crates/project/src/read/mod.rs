@@ -139,6 +139,9 @@ impl<'a> Reader<'a> {
         self.secrets.extend(read.iter().cloned());
 
         let sources: Vec<_> = sources.into_iter().map(|source| source.source).collect();
+        let tables = sources.iter().flat_map(|source| &source.streams).map(|stream| &stream.table);
+        let tables = tables.chain(models.iter().map(|model| &model.table)).chain(seeds.iter().map(|seed| &seed.table));
+        self.distinct_from_schemas(&settings, tables.map(|table| table.schema.as_str()));
         let streams: usize = sources.iter().map(|source| source.streams.len()).sum();
         if streams == 0 && models.is_empty() && seeds.is_empty() && !self.has_errors() {
             let message =

@@ -1,6 +1,7 @@
 //! `thalweg.yml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -31,7 +32,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 const READERS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Schemas that Thalweg or the engines keep for themselves.
-pub const RESERVED_SCHEMAS: &[&str] = &["thalweg", "thalweg_data", "information_schema", "main", "pg_catalog"];
+pub const RESERVED_SCHEMAS: &[&str] =
+    &["thalweg", "thalweg_data", "information_schema", "main", "pg_catalog", "system", "temp"];
 
 /// What `thalweg.yml` says.
 pub struct Settings {
@@ -193,6 +195,26 @@ impl<'a> Reader<'a> {
                 let help = format!("add `default_target: {first}`, or choose with `--target`");
                 self.report("no-default-target", message, FILE, place(node, &["targets"])).help = Some(help);
                 first
+            }
+        }
+    }
+
+    /// Reports files of a DuckDB target that are called like a schema in them: DuckDB calls the whole file so, too, and could not tell which of
+    /// the two a name means.
+    pub(super) fn distinct_from_schemas<'s>(&mut self, settings: &Settings, schemas: impl Iterator<Item = &'s str>) {
+        let TargetConnection::Duckdb { path, published_copy, .. } = &settings.target.connection else { return };
+        let prefix = &settings.target.schema_prefix;
+        let schemas = schemas.map(|schema| format!("{prefix}{schema}").to_lowercase());
+        let schemas: BTreeSet<String> = schemas.chain(RESERVED_SCHEMAS.iter().map(|name| (*name).to_owned())).collect();
+        for file in [Some(path), published_copy.as_ref()].into_iter().flatten() {
+            let name = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            if schemas.contains(&name.to_lowercase()) {
+                let message = format!("the DuckDB file `{file}` is called like the schema `{name}` in it");
+                let Location { file, span } = settings.target.location.clone();
+                self.report("bad-path", message, &file, span).help = Some(
+                    "give the file another name, `warehouse.duckdb` for one: DuckDB could not tell the two apart"
+                        .to_owned(),
+                );
             }
         }
     }
