@@ -56,6 +56,7 @@ cases! {
     models_outer_joins,
     models_outer_joins_below,
     models_removed,
+    models_top,
     models_waiting,
     odd_names,
     quarantine,
