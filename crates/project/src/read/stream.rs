@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{Reader, first_duplicate};
+use crate::column_name::store_name;
 use crate::diagnostic::nearest;
 use crate::forms::{
     AfterForm, AfterWord, FormatWord, OneOrMany, ReadyForm, SchemaContractForm, StreamColumnForm, StreamForm, TestForm,
@@ -106,6 +107,11 @@ impl Reader<'_> {
         } else {
             WriteDisposition::Merge
         });
+        if mode == FileMode::Tail && write_disposition == WriteDisposition::Replace {
+            let message = format!("the stream `{}` is read with `mode: tail` and would be replaced", context.name());
+            self.report("tail-setting", message, file, context.value("write_disposition")).help =
+                Some("only what is new in a log is read: append it, or merge it with a `primary_key`".to_owned());
+        }
         if write_disposition == WriteDisposition::Merge && primary_key.is_empty() {
             let message = format!("the stream `{}` is merged, but has no `primary_key`", context.name());
             let span = context.value("write_disposition");
@@ -203,6 +209,18 @@ impl Reader<'_> {
                 let span = node.get("name").map_or_else(|| node.span.clone(), |name| name.span.clone());
                 self.report("duplicate-column", message, &context.file.path, span).help =
                     Some("join the two entries".to_owned());
+                continue;
+            }
+            let store_name = store_name(&column.name, 0);
+            if !column.name.is_empty() && store_name != column.name {
+                let message = format!(
+                    "no column of the stream `{}` can be called `{}` in the store",
+                    context.name(),
+                    shown_name(node)
+                );
+                let span = node.get("name").map_or_else(|| node.span.clone(), |name| name.span.clone());
+                self.report("bad-column-name", message, &context.file.path, span).help =
+                    Some(format!("columns are named in snake case there: write `{store_name}`"));
                 continue;
             }
             for (key, forms) in [("data_tests", column.data_tests), ("tests", column.tests)] {

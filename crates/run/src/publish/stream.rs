@@ -81,10 +81,11 @@ impl Publication<'_> {
         }
         let news = work.landed.as_ref().filter(|(manifest, _)| {
             let extract = &manifest.extract;
-            extract.read > 0
-                || extract.complete
-                || extract.keys.is_some()
-                || (state.is_none() && !manifest.columns.is_empty())
+            match &state {
+                // An empty delivery makes a table where it says what columns there are.
+                None => extract.read > 0 || !manifest.columns.is_empty(),
+                Some(_) => extract.read > 0 || extract.complete || extract.keys.is_some(),
+            }
         });
         // Where nothing landed there is nothing to rebuild from, and what there is stays.
         let rebuilds = work.rebuild.as_ref().is_some_and(|rebuild| !rebuild.extracts.is_empty() || news.is_some());
@@ -414,9 +415,6 @@ fn without_columns(stream: &Stream, landed: Option<&(&Manifest, PathBuf)>) -> St
     }
     let Some((manifest, folder)) = landed else { return "nothing that landed has a column".to_owned() };
     let Extract { read, rejected, .. } = manifest.extract;
-    if read == 0 {
-        return "the source has no column, so there is no table to make".to_owned();
-    }
     let first = manifest.rejects.as_ref().and_then(|rejects| read_rejects(&folder.join(&rejects.file)).ok());
     let first = first.and_then(|rejects| rejects.into_iter().next()).map_or_else(String::new, |reject| {
         let file = usize::try_from(reject.file).ok().and_then(|file| manifest.extract.files.get(file));

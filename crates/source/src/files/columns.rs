@@ -106,7 +106,7 @@ pub(super) fn plan(
 ) -> Result<Plan, FileTrouble> {
     let stream = known.stream;
     let mut notes = Vec::new();
-    let mut named = name_columns(file, source_columns, stream, &mut notes)?;
+    let mut named = name_columns(file, source_columns, known, &mut notes)?;
     named.retain(|(name, source_name, _)| is_selected(&stream.select, name, source_name));
     let mut columns = Vec::new();
     for (name, source_name, cells) in named {
@@ -153,7 +153,11 @@ pub(super) fn plan(
             (_, Some(given)) => {
                 planned.column.column_type = given;
                 planned.strictness = Strictness::Given;
-                planned.on_misfit = OnMisfit::Reject;
+                planned.on_misfit = match stream.schema_contract.types {
+                    SchemaAction::Freeze => OnMisfit::Fail,
+                    SchemaAction::DiscardValue => OnMisfit::Discard,
+                    SchemaAction::Evolve | SchemaAction::DiscardRow => OnMisfit::Reject,
+                };
             }
             (Cells::List(_), None) => planned.column.column_type = ColumnType::List(Box::new(ColumnType::Text)),
             (Cells::Missing, None) => {}
@@ -251,9 +255,10 @@ type Named = (String, String, Cells);
 fn name_columns(
     file: &str,
     source_columns: &[String],
-    stream: &Stream,
+    known: &KnownColumns<'_>,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<Named>, FileTrouble> {
+    let stream = known.stream;
     let mut folded: BTreeMap<usize, usize> = BTreeMap::new();
     let mut lists: Vec<(&String, &String, Vec<usize>)> = Vec::new();
     for (list, pattern) in &stream.files.lists {
@@ -283,7 +288,7 @@ fn name_columns(
         }
         let mut name = snake_case(source_name);
         if name.is_empty() {
-            name = format!("column_{}", index + 1);
+            name = numbered(source_name, index, source_columns, known, &named);
         }
         if let Some(free) = instead_of_reserved(&name) {
             notes.push(Note::warning(format!(
@@ -303,6 +308,28 @@ fn name_columns(
         }
     }
     Ok(named)
+}
+
+/// The name of a column whose own name has no letter or digit: the one that it had before, or `column_N` with its place or the next number that
+/// no other column has. A `%` stays the same column wherever it stands.
+fn numbered(
+    source_name: &str,
+    index: usize,
+    source_columns: &[String],
+    known: &KnownColumns<'_>,
+    named: &[Named],
+) -> String {
+    let before = |column: &&Column| column.source_name == source_name;
+    if let Some(column) = known.columns.iter().find(before) {
+        return column.name.clone();
+    }
+    let is_free = |name: &String| {
+        known.columns.iter().all(|column| column.name != *name)
+            && named.iter().all(|(other, ..)| other != name)
+            && source_columns.iter().all(|other| snake_case(other) != *name)
+    };
+    let own = format!("column_{}", index + 1);
+    std::iter::once(own).chain((1..).map(|number| format!("column_{number}"))).find(is_free).unwrap_or_default()
 }
 
 /// The number a column has in a list: pattern `top titles *` and name `Top Titles 12` give 12.

@@ -81,7 +81,11 @@ fn replay_file(
             (&csv, columns)
         }
         FileFormat::AccessLog => (reading.access_log(), Vec::new()),
-        FileFormat::Ndjson | FileFormat::Json => {
+        FileFormat::Ndjson => {
+            json = JsonFormat { writing: Writing::Lines, file: file.name.clone() };
+            (&json, Vec::new())
+        }
+        FileFormat::Json => {
             json = JsonFormat { writing: Writing::Array, file: file.name.clone() };
             (&json, Vec::new())
         }
@@ -93,11 +97,14 @@ fn replay_file(
             return Ok((Vec::new(), 0));
         }
     };
-    // A single object is read as an array of one, because it may hold line ends.
-    let closing: &[u8] = if matches!(stream.files.format, FileFormat::Ndjson | FileFormat::Json) { b"]" } else { b"" };
-    // Bytes that were no UTF-8 and what was cut off are not in the raw text any more.
-    let is_whole =
-        |record: &&&RejectedRecord| record.reason != "not UTF-8" && !record.raw.contains("… (cut: the record has ");
+    // An element of an array is read as an array of one, because it may hold line ends.
+    let closing: &[u8] = if matches!(stream.files.format, FileFormat::Json) { b"]" } else { b"" };
+    // Bytes that were no UTF-8 and what was cut off are not in the raw text any more; and what fills several lines is no line.
+    let is_whole = |record: &&&RejectedRecord| {
+        !record.reason.contains("UTF-8")
+            && !record.raw.contains("… (cut: the record has ")
+            && !(matches!(stream.files.format, FileFormat::Ndjson) && record.raw.contains('\n'))
+    };
     let chunks: Vec<Chunk> = records
         .iter()
         .filter(is_whole)

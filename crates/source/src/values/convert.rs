@@ -98,11 +98,16 @@ impl ColumnConverter<'_> {
             }
             ColumnType::Real => build!(Float32Builder::with_capacity(rows), |cell| {
                 let text = plain(cell)?;
-                if given { text.parse::<f32>().ok() } else { single(text) }
+                if given {
+                    text.parse::<f32>().ok().filter(|value| keeps(f64::from(*value), text))
+                } else {
+                    single(text)
+                }
             }),
             ColumnType::Double => build!(Float64Builder::with_capacity(rows), |cell| {
                 let text = plain(cell)?;
-                if given || parse_number(text)?.fits_double(text) { text.parse::<f64>().ok() } else { None }
+                let value = text.parse::<f64>().ok().filter(|value| keeps(*value, text));
+                if given || parse_number(text)?.fits_double(text) { value } else { None }
             }),
             ColumnType::Date => build!(Date32Builder::with_capacity(rows), |cell| parse_date(moment(cell)?)),
             ColumnType::Time => build!(Time64MicrosecondBuilder::with_capacity(rows), |cell| match cell {
@@ -193,6 +198,13 @@ fn canonical(text: &str) -> Option<String> {
     Some(format!("{sign}{whole}{point}{fraction}"))
 }
 
+/// Whether a number that was read is as large as the text says: not infinite where digits stand, nor 0 where others do.
+fn keeps(value: f64, text: &str) -> bool {
+    let digits = text.split(['e', 'E']).next().unwrap_or_default();
+    let has = |digit: fn(&u8) -> bool| digits.bytes().any(|byte| digit(&byte));
+    if value == 0.0 { !has(|byte| (b'1'..=b'9').contains(byte)) } else { value.is_finite() || !has(u8::is_ascii_digit) }
+}
+
 /// A `real` that was not given keeps the value only if the text comes back.
 fn single(text: &str) -> Option<f32> {
     let value: f32 = text.parse().ok()?;
@@ -233,6 +245,12 @@ mod tests {
         assert!(convert("decimal(4,2)", Strictness::Given, ".5").is_some());
         assert!(convert("decimal(4,2)", Strictness::Given, "1.555").is_none());
         assert!(convert("smallint", Strictness::Given, "40000").is_none());
+        for (column_type, text) in [("real", "1e39"), ("real", "1e-60"), ("double", "1e400"), ("double", "-1e-400")] {
+            assert!(convert(column_type, Strictness::Given, text).is_none(), "{text} as {column_type}");
+        }
+        for (column_type, text) in [("real", "0.1"), ("real", "-0e9"), ("double", "1e-300"), ("double", "infinity")] {
+            assert!(convert(column_type, Strictness::Given, text).is_some(), "{text} as {column_type}");
+        }
         assert!(convert("timestamp", Strictness::Given, "2024-01-01").is_some());
         assert!(convert("timestamp", Strictness::Exact, "2024-01-01").is_none());
     }

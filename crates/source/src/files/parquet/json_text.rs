@@ -34,7 +34,7 @@ pub(super) fn json_record(batch: &RecordBatch, row: usize) -> String {
 }
 
 fn write(array: &ArrayRef, row: usize, text: &mut String) {
-    if array.is_null(row) {
+    if array.is_null(row) || *array.data_type() == DataType::Null {
         text.push_str("null");
         return;
     }

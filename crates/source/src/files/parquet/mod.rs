@@ -5,10 +5,11 @@
 //! | integers | the smallest signed type that holds them; unsigned 64 bits `decimal(20,0)` |
 //! | decimals up to 38 digits | the same |
 //! | timestamps | UTC, microseconds; a value with a fraction beyond that is a reject, unless the column is given the type `text` |
+//! | timestamps of 96 bits | the same, what is below a microsecond cut off |
 //! | binary | `blob`; given another type it is taken for UTF-8 text |
 //! | strings, also dictionaries | `text` |
 //! | lists, structs, maps | `json` |
-//! | intervals and other rarities | `text` |
+//! | intervals of days and less | `text`; months are not read, and a file that may have them is refused |
 //!
 //! A column that is given another type is read as that where it means the same: numbers as numbers and truth values, dates and timestamps
 //! as each other, texts as in a CSV file, everything as text. A value that its column cannot hold is a reject.
@@ -22,12 +23,15 @@ mod json_text;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use ::parquet::arrow::ARROW_SCHEMA_META_KEY;
+use ::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use ::parquet::basic::Type as PhysicalType;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Schema, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use thalweg_project::ColumnType;
 
@@ -49,12 +53,12 @@ pub(super) fn load<'s>(job: Job<'_, 's, '_>) -> Result<Loaded<'s>, FileTrouble> 
         let message = "a Parquet file is compressed inside: deliver it without .gz; nothing of it was loaded";
         return Err(FileTrouble::Failed(format!("{}: {message}", content.name())));
     }
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(content.handle()?).map_err(|error| unreadable(content, &error))?;
+    let builder = open(content)?;
     let schema = Arc::clone(builder.schema());
     let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
     let own: Vec<Option<ColumnType>> = schema.fields().iter().map(|field| column_type(field.data_type())).collect();
     let plan = plan(content.name(), &names, &Looked::declared(own.clone()), known)?;
+    check_intervals(content, &builder, &plan)?;
     let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(|error| unreadable(content, &error))?;
     let (rejects, counts) = (Rejects::new(limit), Counts::default());
     let pass = Pass { plan: &plan, own: &own, file: index, rejects: &rejects, counts: &counts };
@@ -79,6 +83,59 @@ pub(super) fn load<'s>(job: Job<'_, 's, '_>) -> Result<Loaded<'s>, FileTrouble> 
         )));
     }
     Ok(Loaded::of_parts(String::new(), loaded_plan, read, rejects, vec![part]))
+}
+
+/// Opens the file. Timestamps of 96 bits are read in microseconds: in nanoseconds the year 9999, which stands in such files, would be another.
+fn open(content: &Content) -> Result<ParquetRecordBatchReaderBuilder<File>, FileTrouble> {
+    let unreadable = |error| unreadable(content, &error);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(content.handle()?).map_err(unreadable)?;
+    let is_wide = |index: usize| {
+        let columns = builder.parquet_schema().columns();
+        let mut own =
+            columns.iter().enumerate().filter(|(leaf, _)| builder.parquet_schema().get_column_root_idx(*leaf) == index);
+        own.any(|(_, column)| column.physical_type() == PhysicalType::INT96)
+    };
+    let fields = builder.schema().fields().iter().enumerate().map(|(index, field)| match field.data_type() {
+        DataType::Timestamp(TimeUnit::Nanosecond, None) if is_wide(index) => {
+            Arc::new(field.as_ref().clone().with_data_type(DataType::Timestamp(TimeUnit::Microsecond, None)))
+        }
+        _ => Arc::clone(field),
+    });
+    let fields: Vec<_> = fields.collect();
+    if fields.iter().zip(builder.schema().fields()).all(|(new, old)| new == old) {
+        return Ok(builder);
+    }
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
+    ParquetRecordBatchReaderBuilder::try_new_with_options(content.handle()?, options).map_err(unreadable)
+}
+
+/// Intervals of a file that was not written by way of Arrow may have months, which are not read.
+fn check_intervals(
+    content: &Content,
+    builder: &ParquetRecordBatchReaderBuilder<File>,
+    plan: &Plan,
+) -> Result<(), FileTrouble> {
+    let metadata = builder.metadata().file_metadata().key_value_metadata();
+    if metadata.is_some_and(|pairs| pairs.iter().any(|pair| pair.key == ARROW_SCHEMA_META_KEY)) {
+        return Ok(());
+    }
+    let fields = builder.schema().fields();
+    let interval = plan.columns.iter().find(|planned| match planned.cells {
+        Cells::Column(index) => {
+            fields.get(index).is_some_and(|field| matches!(field.data_type(), DataType::Interval(_)))
+        }
+        _ => false,
+    });
+    match interval {
+        None => Ok(()),
+        Some(planned) => Err(FileTrouble::Failed(format!(
+            "{}: column {} is an interval, whose months are not read: write it as text, or leave it out with `select: [\"-{}\"]`; nothing of \
+             the file was loaded",
+            content.name(),
+            planned.column.name,
+            planned.column.name
+        ))),
+    }
 }
 
 fn unreadable(content: &Content, error: &dyn std::fmt::Display) -> FileTrouble {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
+use ::parquet::data_type::{FixedLenByteArray, FixedLenByteArrayType, Int32Type as PlainInt32, Int96, Int96Type};
 use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::writer::SerializedFileWriter;
+use ::parquet::schema::parser::parse_message_type;
 use arrow::array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, DictionaryArray, FixedSizeBinaryArray, Float32Array,
     Float64Array, Int8Array, Int64Array, ListArray, NullArray, StringArray, StructArray, TimestampMillisecondArray,
@@ -248,4 +251,65 @@ fn given_type(name: &str, column_type: ColumnType) -> StreamColumn {
         personal: false,
         subject: None,
     }
+}
+
+/// Timestamps of 96 bits, as Spark and Hive write them: nanoseconds of the day, and the Julian day.
+#[test]
+fn timestamps_of_96_bits_reach_the_year_9999() {
+    let schema = parse_message_type("message m { optional int96 at; }").expect("a schema");
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, Arc::new(schema), Arc::default()).expect("a writer");
+    let mut group = writer.next_row_group().expect("a group");
+    let mut column = group.next_column().expect("a column").expect("a column");
+    let at = |day: u32, nanoseconds: u32| {
+        let mut value = Int96::new();
+        value.set_data(nanoseconds, 0, day);
+        value
+    };
+    let values = [at(5_373_484, 1_000), at(2_440_588, 0), at(1_721_426, 0)];
+    column.typed::<Int96Type>().write_batch(&values, Some(&[1, 1, 1]), None).expect("written");
+    column.close().expect("closed");
+    group.close().expect("closed");
+    writer.close().expect("closed");
+    let (manifest, rows, rejects) = landed(&bytes, &stream(FileFormat::Parquet));
+    assert_eq!(columns(&manifest), "at timestamp");
+    assert_eq!(rejects, Vec::<String>::new());
+    assert_eq!(
+        rows,
+        ["9999-12-31T00:00:00.000001 | 0 | 1", "1970-01-01T00:00:00 | 0 | 2", "0001-01-01T00:00:00 | 0 | 3"]
+    );
+}
+
+/// What DuckDB and others write: twelve bytes of months, days and milliseconds, without a word of Arrow.
+#[test]
+fn intervals_that_may_have_months_are_refused() {
+    let message = "message m { optional fixed_len_byte_array(12) i (INTERVAL); optional int32 id; }";
+    let schema = parse_message_type(message).expect("a schema");
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, Arc::new(schema), Arc::default()).expect("a writer");
+    let mut group = writer.next_row_group().expect("a group");
+    let mut column = group.next_column().expect("a column").expect("a column");
+    let month = FixedLenByteArray::from(vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    column.typed::<FixedLenByteArrayType>().write_batch(&[month], Some(&[1]), None).expect("written");
+    column.close().expect("closed");
+    let mut column = group.next_column().expect("a column").expect("a column");
+    column.typed::<PlainInt32>().write_batch(&[7], Some(&[1]), None).expect("written");
+    column.close().expect("closed");
+    group.close().expect("closed");
+    writer.close().expect("closed");
+    assert!(load_as(&bytes, &stream(FileFormat::Parquet), 4096).is_none());
+    let mut without = stream(FileFormat::Parquet);
+    without.select.push("-i".to_owned());
+    assert_eq!(landed(&bytes, &without).1, ["7 | 0 | 1"]);
+}
+
+#[test]
+fn null_is_null_in_what_has_no_other_values() {
+    let list = ListArray::new(
+        Arc::new(Field::new("item", DataType::Null, true)),
+        arrow::buffer::OffsetBuffer::from_lengths([1]),
+        Arc::new(NullArray::new(1)),
+        None,
+    );
+    assert_eq!(read_as(Arc::new(list), None).0, ["[null]"]);
 }
