@@ -152,7 +152,7 @@ impl Publication<'_> {
             columns = merged_columns(&known, &new_columns);
             if let Some(state) = &state
                 && let Some(message) =
-                    self.refuses_deletes(work.stream, &state.physical, &known, &mut extract, rows_before)?
+                    self.refuses_deletes(work.stream, &state.physical, &columns, &mut extract, rows_before)?
             {
                 self.refuse(work.stream, step, message)?;
                 return Ok(None);

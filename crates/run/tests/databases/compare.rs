@@ -234,6 +234,47 @@ fn marked_filtered_and_rejected_rows_are_no_difference() {
     });
 }
 
+#[test]
+fn rows_before_the_initial_value_stay_away_from_comparisons_too() {
+    on_both(|database| {
+        numbered(&database, "id integer primary key", "n");
+        database.run("update item set updated = at");
+        match &database {
+            Database::Postgres(_) => database.run("update item set updated = at - interval '2 years' where id <= 1000"),
+            Database::Mariadb(_) => database.run("update item set updated = at - interval 2 year where id <= 1000"),
+        };
+        database.run("update item set updated = null where id = 5");
+        let reader = database.project(
+            "streams: { item: { cursor: updated, lag: 0s, initial_value: \"2023-01-01\", reconcile: rows } }\n",
+        );
+        reader.load();
+        let wanted = "id > 1000 or id = 5";
+        reader.assert_same("item", COLUMNS, wanted);
+        database.run("delete from item where id = 1100");
+        for _ in 0..2 {
+            reader.load_with(&reconcile());
+            reader.assert_same("item", COLUMNS, wanted);
+        }
+    });
+}
+
+#[test]
+fn keys_that_become_wider_are_compared() {
+    on_both(|database| {
+        numbered(&database, "id integer primary key", "n");
+        let reader = database.project("streams: { item: { } }\n");
+        reader.load();
+        match &database {
+            Database::Postgres(_) => database.run("alter table item alter id type bigint"),
+            Database::Mariadb(_) => database.run("alter table item modify id bigint"),
+        };
+        database.run("insert into item (id, name) values (5000000000, 'far')");
+        database.run("delete from item where id = 3");
+        reader.load();
+        reader.assert_same("item", COLUMNS, "true");
+    });
+}
+
 /// The store and both servers agree on which texts mark: what they compare by hashes is what the store has.
 #[test]
 fn texts_mark_alike_everywhere() {

@@ -140,6 +140,7 @@ impl Extraction<'_> {
         if let Some(marked) = self.marked(columns).flatten() {
             conditions.push(format!("not {marked}"));
         }
+        conditions.extend(self.since_initial(columns));
         conditions
     }
 

@@ -496,6 +496,14 @@ impl Extraction<'_> {
         (statement, plan)
     }
 
+    /// The condition for rows that are not before `initial_value`.
+    pub(super) fn since_initial(&self, columns: &ColumnPlan) -> Option<String> {
+        // What is no cursor or no value of it was told before.
+        let cursor = self.cursor(columns).ok().flatten()?;
+        let initial = self.value_of(&cursor, "initial_value", self.options.initial_value.as_deref()).ok().flatten()?;
+        Some(self.since(&cursor, initial))
+    }
+
     fn since(&self, cursor: &Cursor<'_>, lower: i128) -> String {
         let column = &cursor.planned.source;
         or_null(self.dialect, column, compare(self.dialect, column, cursor.kind, Comparison::From, lower))

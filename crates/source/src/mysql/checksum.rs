@@ -15,8 +15,11 @@ pub(super) fn row_hash(columns: &[(&SourceColumn, &ColumnType)]) -> Option<Strin
         let or_nothing = |text: String| if column.nullable { format!("ifnull({text}, '')") } else { text };
         if is_textual(stored) {
             parts.push(or_nothing(format!("octet_length({text})")));
+            // Texts of different collations are not put together; their bytes are.
+            parts.push(or_nothing(format!("cast({text} as binary)")));
+        } else {
+            parts.push(or_nothing(text));
         }
-        parts.push(or_nothing(text));
     }
     Some(format!("crc32(crc32(concat_ws(',', {})))", parts.join(", ")))
 }

@@ -21,7 +21,7 @@ const MAY_NOT_BE_SET: [u16; 4] = [1227, 1229, 1231, 1238];
 
 /// What every session must have, so that values mean the same whatever the server's own settings are. UTC, the plain meaning of quotes
 /// and backslashes, UTF-8 both ways, every row of an answer.
-const SETTINGS: &str = "set names utf8mb4, time_zone = '+00:00', sql_mode = '', sql_select_limit = default, \
+const SETTINGS: &str = "set names utf8mb4, time_zone = '+00:00', sql_mode = '', sql_select_limit = 18446744073709551615, \
                         sql_big_selects = 1, sql_auto_is_null = 0, autocommit = 1";
 const READ_ONLY: &str = "set session transaction isolation level repeatable read, read only";
 /// What some versions have: time for us to write down what was read while the server waits, and for a transaction to be idle.

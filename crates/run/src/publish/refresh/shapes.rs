@@ -107,8 +107,33 @@ pub fn read_shape(
     let Some(text) = compiled.refresh_sql(node) else {
         return Err(Full::because("its text cannot be put together"));
     };
+    if let Some(reason) = compares_otherwise(text, tables, dialect, &facts.inputs, &facts.model.table) {
+        return Err(Full::because(reason));
+    }
     let known = KnownTables { project, tables, dialect };
     Shape::read(text, dialect, &known, &facts.model.primary_key).map_err(Full::of)
+}
+
+/// Why values that a query groups by are not those that equality finds: `citext` of Postgres is grouped without regard to case, and compared
+/// as a text where its schema is not searched.
+fn compares_otherwise(
+    text: &str,
+    tables: &BTreeMap<TableName, TableState>,
+    dialect: &dyn Dialect,
+    inputs: &[TableName],
+    table: &TableName,
+) -> Option<String> {
+    const TYPE: &str = "citext";
+    if dialect.name() != "postgres" {
+        return None;
+    }
+    let is_meant = |name: &str| name.to_lowercase().contains(TYPE);
+    let states = inputs.iter().chain([table]).filter_map(|table| tables.get(table));
+    let mut columns = states.flat_map(|state| state.typed_columns(dialect));
+    let has_one = is_meant(text) || columns.any(|column| is_meant(&column.engine_type));
+    has_one.then(|| {
+        format!("it reads values of the type {TYPE}, which Postgres groups otherwise than it compares them here")
+    })
 }
 
 fn read_split(
