@@ -169,7 +169,13 @@ impl<'a> Database<'a> {
         if found.len() < 2 {
             return Ok(found);
         }
-        let order: Vec<_> = (1..=found.schema.fields().len()).map(|position| position.to_string()).collect();
+        let columns = self.describe(sql)?;
+        let place = |(column, position): (&DescribedColumn, usize)| match self.dialect.is_ordered(&column.engine_type) {
+            true => Ok(position.to_string()),
+            false => Ok(format!("cast(f.{} as text)", self.dialect.quote_identifier(&column.name)?)),
+        };
+        let order: Result<Vec<_>, InvalidName> = columns.iter().zip(1..).map(place).collect();
+        let order = self.name(order)?;
         let ordered = format!("select * from ({sql}\n) f order by {} limit {limit}", order.join(", "));
         let ordered = self.query_with(&ordered, parameters)?;
         // A query that answers otherwise each time has answered once.

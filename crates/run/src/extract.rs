@@ -62,8 +62,7 @@ pub struct Extraction<'a> {
     pub run: i64,
     /// Epoch of its lease.
     pub epoch: i64,
-    /// The run was interrupted before: what it finished is taken up. Otherwise what lies in the landing under its number is of
-    /// another warehouse.
+    /// The run was interrupted before: what it finished is taken up. Otherwise nothing lies in the landing under its number.
     pub resumed: bool,
     /// What sources may use.
     pub context: &'a Context,

@@ -104,6 +104,16 @@ pub fn run(bench: &Workbench, options: &BuildOptions, observer: &dyn Observer) -
     run.publish_and_finish(&sources, seed_source.as_ref(), landed, &[])
 }
 
+/// The first number from this one on under which nothing has landed: what lies there is of another warehouse, or of this one before it was put
+/// back, and may be the only copy.
+fn free_number(bench: &Workbench, from: i64) -> i64 {
+    let landing = bench.landing();
+    let streams = bench.project().sources.iter().flat_map(|source| &source.streams);
+    let streams: Vec<_> = streams.map(|stream| landing.stream(&stream.source, &stream.name)).collect();
+    let is_free = |run: &i64| !streams.iter().any(|stream| stream.run(*run).is_finished());
+    (from..).find(is_free).unwrap_or(from)
+}
+
 /// Takes the lock, reads the ledger, writes a new lease and the beginning of the run, and lets the warehouse go again.
 pub fn begin<'a>(
     bench: &'a Workbench,
@@ -122,11 +132,20 @@ pub fn begin<'a>(
     ledger.prepare(connection.as_mut())?;
     let known = known::load_prepared(&ledger, connection.as_mut())?;
     let resumed = known.last_run.as_ref().is_some_and(|last| last.state == RunState::Running);
-    let number = match &known.last_run {
-        Some(last) if resumed => last.run,
-        Some(last) => last.run + 1,
-        None => 1,
-    };
+    let last = known.last_run.as_ref().map_or(0, |last| last.run);
+    let number = if resumed { last } else { free_number(bench, last + 1) };
+    let mut notes = Vec::new();
+    if !resumed && number > last + 1 {
+        notes.push(OutcomeNote {
+            about: bench.project().landing.clone(),
+            warning: true,
+            message: format!(
+                "what landed for run {} is of another warehouse, or of a later state of this one than it was put back to: it is left alone, and \
+                 this is run {number}",
+                if number == last + 2 { format!("{}", last + 1) } else { format!("{} to {}", last + 1, number - 1) }
+            ),
+        });
+    }
     connection.begin()?;
     let epoch = ledger.take_lease(connection.as_mut(), known.epoch, &holder(options), Microseconds(started_at))?;
     known::begin_run(&ledger, connection.as_mut(), (number, resumed), epoch, options.command.verb(), started_at)?;
@@ -168,7 +187,7 @@ pub fn begin<'a>(
         started_at,
         reads: false,
         landed: false,
-        notes: Vec::new(),
+        notes,
         failed: Vec::new(),
         in_full: BTreeMap::new(),
         long_texts: false,

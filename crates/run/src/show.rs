@@ -84,7 +84,13 @@ fn ordered(
             } else {
                 // Nobody has proven the key of a model, so that the other columns decide between rows of one key.
                 let rest = names().filter(|name| !key.iter().any(|key| key.eq_ignore_ascii_case(name)));
-                (published, column_list(dialect, "t", key.iter().copied().chain(rest))?)
+                let places = key.iter().copied().chain(rest).map(|name| {
+                    let column = qualified(dialect, "t", name)?;
+                    let kind = state.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
+                    let has_order = kind.is_none_or(|column| dialect.is_ordered(&column.type_name));
+                    Ok(if has_order { column } else { format!("cast({column} as text)") })
+                });
+                (published, places.collect::<Result<Vec<_>, InvalidName>>()?.join(", "))
             }
         }
     };

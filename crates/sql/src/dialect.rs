@@ -115,6 +115,12 @@ pub trait Dialect: Debug + Send + Sync {
     /// addition; `None` for other types.
     fn sum_type(&self, type_name: &str) -> Option<String>;
 
+    /// Whether values of a type can be put in order.
+    fn is_ordered(&self, type_name: &str) -> bool {
+        let _ = type_name;
+        true
+    }
+
     /// Whether values of an engine's type have a scale each, which the sum of them shows, and some are special: not finite, so that
     /// nothing can be subtracted from them.
     fn has_scales(&self, type_name: &str) -> bool {

@@ -60,6 +60,13 @@ impl<'p> Ledger<'p> {
         if size == Some(file.stamp.size) { entry.get("hash")?.as_str() } else { None }
     }
 
+    /// Size and hash of what a file of this name held when it was read as a whole.
+    pub(super) fn whole_of(&self, file: &Found) -> Option<(u64, &str)> {
+        let entry = self.before.get(&file_key(&file.name))?;
+        let hash = entry.get("hash")?.as_str().filter(|hash| !hash.is_empty() && *hash != UNENDED)?;
+        Some((entry.get("size")?.as_u64()?, hash))
+    }
+
     /// A file was written anew, with what it held.
     pub(super) fn touch(&mut self, file: &Found) {
         if let Some(hash) = self.content_of(file).map(str::to_owned) {

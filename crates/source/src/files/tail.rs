@@ -90,6 +90,9 @@ pub(super) fn find_start(content: &Content, file: &Found, ledger: &Ledger<'_>) -
         .filter(|(key, entry)| head_key(&head, entry.head_bytes).as_ref() == Some(key))
         .max_by_key(|(_, entry)| entry.head_bytes);
     let Some((key, entry)) = known else {
+        if let Some((offset, record)) = behind_whole(content, file, ledger)? {
+            return Ok(TailStart { offset, record, note: None, head, key: None, known: None });
+        }
         let was_other = entries.iter().any(|(_, entry)| entry.path == file.name);
         let note = was_other.then(|| {
             Note::info(format!("{}: it begins anew (rotated or truncated) and is read from its first line", file.name))
@@ -121,6 +124,29 @@ pub(super) fn find_start(content: &Content, file: &Found, ledger: &Ledger<'_>) -
         key: Some(key.clone()),
         known: Some(entry.clone()),
     })
+}
+
+/// Where what is new begins in a log that was read as a whole file before, and the number of the first line there.
+fn behind_whole(content: &Content, file: &Found, ledger: &Ledger<'_>) -> Result<Option<(u64, i64)>, FileTrouble> {
+    let Some((size, hash)) = ledger.whole_of(file).filter(|(size, _)| *size <= content.stamp().size) else {
+        return Ok(None);
+    };
+    if content.is_compressed() {
+        return Ok(None);
+    }
+    let (mut input, mut read, mut lines, mut last) =
+        (content.read_from(0)?.0.take(size), blake3::Hasher::new(), 0, b'\n');
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let length = input.read(&mut buffer).map_err(|error| content.failed(&error))?;
+        let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else { break };
+        read.update(bytes);
+        lines += i64::try_from(memchr::memchr_iter(b'\n', bytes).count()).unwrap_or(i64::MAX);
+        last = bytes.last().copied().unwrap_or(last);
+    }
+    // A last line without an end was read as it stood.
+    let next = if last == b'\n' { lines + 1 } else { lines + 2 };
+    Ok((read.finalize().to_hex().as_str() == hash).then_some((size, next)))
 }
 
 /// Remembers how far a log was read.

@@ -137,6 +137,11 @@ impl RunLanding {
         &self.folder
     }
 
+    /// Whether a finished extract lies here.
+    pub fn is_finished(&self) -> bool {
+        self.folder.join(MANIFEST_FILE).exists()
+    }
+
     /// Records read so far, as told by the source; for progress bars.
     pub fn records(&self) -> u64 {
         self.records.load(Ordering::Relaxed)

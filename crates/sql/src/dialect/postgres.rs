@@ -40,6 +40,24 @@ const GROUPED: [&str; 9] = [
     "bytea",
 ];
 
+/// Types that have no order.
+const UNORDERED: [&str; 14] = [
+    "json",
+    "jsonpath",
+    "xml",
+    "point",
+    "line",
+    "lseg",
+    "box",
+    "path",
+    "polygon",
+    "circle",
+    "pg_snapshot",
+    "txid_snapshot",
+    "aclitem",
+    "refcursor",
+];
+
 /// A Postgres server, from version 13 on.
 #[derive(Debug, Clone, Copy)]
 pub struct Postgres;
@@ -240,6 +258,11 @@ impl Dialect for Postgres {
     /// A million rows take 250 ms.
     fn rows_grouped_quickly(&self) -> u64 {
         200_000
+    }
+
+    fn is_ordered(&self, type_name: &str) -> bool {
+        let name = type_name.trim().to_ascii_lowercase();
+        !UNORDERED.contains(&name.trim_end_matches("[]"))
     }
 
     fn equals_exactly(&self, type_name: &str) -> bool {

@@ -197,3 +197,20 @@ pub fn enforced_key(project: &Project, table: &TableName) -> Vec<String> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use thalweg_sql::{DuckDb, Postgres};
+
+    use super::*;
+
+    #[test]
+    fn types_that_group_otherwise_than_they_compare() {
+        let reason = |text: &str, dialect: &dyn Dialect| {
+            compares_otherwise(text, &BTreeMap::new(), dialect, &[], &TableName::new("pres", "m"))
+        };
+        assert!(reason("select c::public.citext, count(*) from store.a group by 1", &Postgres).is_some());
+        assert!(reason("select c::text, count(*) from store.a group by 1", &Postgres).is_none());
+        assert!(reason("select c as citext from store.a", &DuckDb).is_none());
+    }
+}
