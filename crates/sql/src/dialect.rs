@@ -115,6 +115,11 @@ pub trait Dialect: Debug + Send + Sync {
     /// addition; `None` for other types.
     fn sum_type(&self, type_name: &str) -> Option<String>;
 
+    /// The bytes of a text in UTF-8.
+    fn bytes_of_text(&self, expression: &str) -> String {
+        format!("encode({expression})")
+    }
+
     /// Whether values of a type can be put in order.
     fn is_ordered(&self, type_name: &str) -> bool {
         let _ = type_name;

@@ -112,7 +112,11 @@ fn conversion(
             continue;
         };
         let landed = &converted[index].1;
-        let converted = dialect.try_convert(&value, &dialect.type_name(&column.column_type));
+        let converted = match (landed, &column.column_type) {
+            // Engines read escapes in it; the bytes of the text are meant.
+            (ColumnType::Text, ColumnType::Blob) => dialect.bytes_of_text(&value),
+            (_, wanted) => dialect.try_convert(&value, &dialect.type_name(wanted)),
+        };
         selected.push(format!("{converted} as {name}"));
         let exact = is_exact(dialect, &value, landed, &converted, &column.column_type);
         selected.push(format!(
@@ -133,16 +137,50 @@ fn conversion(
     })
 }
 
-/// A condition that is false where a conversion rounds or cuts, which engines do without a word.
+/// A condition that is false where a conversion rounds, cuts or leaves something out, which engines do without a word.
 fn is_exact(dialect: &dyn Dialect, value: &str, landed: &ColumnType, converted: &str, wanted: &ColumnType) -> String {
     let through = |column_type: &ColumnType| {
         format!("{} = {converted}", dialect.try_convert(value, &dialect.type_name(column_type)))
     };
-    match (landed, wanted) {
-        (_, ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt | ColumnType::Decimal(..)) => {
-            through(&ColumnType::Double)
+    let scale = match wanted {
+        ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt => Some(0),
+        ColumnType::Decimal(_, scale) => Some(*scale),
+        _ => None,
+    };
+    match (landed, wanted, scale) {
+        (ColumnType::Text, _, Some(scale)) => {
+            let (digits, as_double) = (fraction_fits(value, scale), through(&ColumnType::Double));
+            format!("case when strpos(lower({value}), 'e') > 0 then {as_double} else {digits} end")
         }
-        (_, ColumnType::Date) => through(&ColumnType::Timestamp),
+        (_, _, Some(_)) => through(&ColumnType::Double),
+        (ColumnType::Text, ColumnType::Date, _) => {
+            format!("(trim({value}) like '____-__-__' and {})", only(value, "-"))
+        }
+        (ColumnType::Text, ColumnType::Time, _) => {
+            format!("(trim({value}) like '__:__:__%' and {} and {})", only(value, ":."), fraction_fits(value, 6))
+        }
+        // What is not UTC would lose its zone.
+        (ColumnType::Text, ColumnType::Timestamp, _) => {
+            let utc = format!("replace({value}, '+00:00', 'Z')");
+            let fraction = fraction_fits(&format!("replace({utc}, 'Z', '')"), 6);
+            format!(
+                "(trim({utc}) like '____-__-__%' and {} and {fraction})",
+                only(&format!("substr(trim({utc}), 11)"), ":. TZ")
+            )
+        }
+        (_, ColumnType::Date, _) => through(&ColumnType::Timestamp),
         _ => "true".to_owned(),
     }
+}
+
+/// Whether a text has no more than so many digits behind its point, zeros at the end aside.
+fn fraction_fits(text: &str, digits: u8) -> String {
+    format!(
+        "(strpos({text}, '.') = 0 or length(rtrim(substr(trim({text}), strpos(trim({text}), '.') + 1), '0')) <= {digits})"
+    )
+}
+
+/// Whether a text holds nothing but digits and these characters.
+fn only(text: &str, others: &str) -> String {
+    format!("translate(trim({text}), '0123456789{others}', '') = ''")
 }

@@ -299,6 +299,11 @@ impl Extraction<'_> {
             return false;
         }
         let Some(loaded) = self.ledger.loaded_as(hash) else { return false };
+        // A file that holds again what it held before it held something else says how things are now.
+        let merges = self.request.stream.write_disposition == WriteDisposition::Merge;
+        if merges && loaded == file.name && self.ledger.whole_of(file).is_some_and(|(_, last)| last != hash) {
+            return false;
+        }
         if loaded != file.name {
             let message = format!("{}: the same content was loaded before as {loaded}: not loaded again", file.name);
             self.notes.push(Note::info(message));

@@ -141,7 +141,7 @@ impl Dialect for Postgres {
                  execute format('select cast(%L as %s)::text', value, type_name) into answer; \
                end if; \
                return answer; \
-             exception when data_exception then return null; \
+             exception when data_exception or feature_not_supported then return null; \
              end $$"
                 .to_owned(),
         ]
@@ -258,6 +258,10 @@ impl Dialect for Postgres {
     /// A million rows take 250 ms.
     fn rows_grouped_quickly(&self) -> u64 {
         200_000
+    }
+
+    fn bytes_of_text(&self, expression: &str) -> String {
+        format!("convert_to({expression}, 'UTF8')")
     }
 
     fn is_ordered(&self, type_name: &str) -> bool {
