@@ -42,5 +42,5 @@ pub use relation::{
 };
 pub use rule::{Rule, SwitchedOff};
 pub use shape::{ChangedInput, Discovery, Fresh, Inputs, Restriction, Shape, Statement};
-pub use split::{Split, Stage, WithStages};
+pub use split::{Split, Stage, WithStages, is_hidden_key};
 pub use ties::{Settled, may_tie, read_settled};

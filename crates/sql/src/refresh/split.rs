@@ -33,6 +33,11 @@ const TRIALS: usize = 400;
 /// Names of columns that tell rows apart and that nobody asked for: with a number.
 const HIDDEN_KEY: &str = "_thalweg_key_";
 
+/// Whether a column of a stage tells its rows apart and was not asked for by anybody.
+pub fn is_hidden_key(column: &str) -> bool {
+    column.starts_with(HIDDEN_KEY)
+}
+
 /// What a stage with the groups of a select is called.
 const GROUPS: &str = "groups";
 

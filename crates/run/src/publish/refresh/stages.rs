@@ -10,7 +10,7 @@ use thalweg_project::{RefreshPin, TableName};
 use thalweg_sql::NodeKind;
 use thalweg_sql::refresh::split::placed;
 use thalweg_sql::refresh::summed::Summing;
-use thalweg_sql::refresh::{ChangedInput, InputTable, Inputs, Shape, Split, Stage, WithStages};
+use thalweg_sql::refresh::{ChangedInput, InputTable, Inputs, Shape, Split, Stage, WithStages, is_hidden_key};
 use thalweg_sql::statement::relation::{RUN_COLUMN, column_list};
 use thalweg_sql::statement::{RowIdentifier, Sameness, TypedColumn};
 
@@ -453,7 +453,8 @@ impl Publication<'_> {
         if !described.iter().map(|column| &column.name).eq(&stage.columns) {
             return Ok(Err(format!("the columns of its stage {} are called otherwise", stage.name)));
         }
-        if let Some(problem) = column_problem(stage.columns.iter().map(String::as_str)) {
+        let named = stage.columns.iter().map(String::as_str).filter(|name| !is_hidden_key(name));
+        if let Some(problem) = column_problem(named) {
             return Ok(Err(problem));
         }
         // A column that is always NULL would have a type as a table's column, which it does not have in the query.
