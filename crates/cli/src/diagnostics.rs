@@ -22,7 +22,7 @@ impl ProjectFiles {
         for diagnostic in diagnostics {
             let file = &diagnostic.location.file;
             if !files.contains_key(file)
-                && let Ok(text) = std::fs::read_to_string(folder.join(file))
+                && let Ok(text) = thalweg_run::read_text(&folder.join(file))
             {
                 files.insert(file.clone(), text);
             }

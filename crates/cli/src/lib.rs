@@ -39,16 +39,23 @@ pub fn main() -> ExitCode {
     start_log();
     let Some(verb) = arguments.verb else {
         output::answer(&Arguments::command().render_help().to_string());
-        return ExitCode::SUCCESS;
+        return ExitCode::from(answered(0));
     };
     let invocation = Invocation::new(verb.output());
     match verb.run(&invocation) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => ExitCode::from(answered(code)),
         Err(failure) => {
             invocation.report(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// The exit code of a command that did what it should: another one where its answer could not be written.
+fn answered(code: u8) -> u8 {
+    let Some(why) = output::unwritten() else { return code };
+    output::talk(&format!("error: the answer could not be written: {why}"));
+    2
 }
 
 /// Sends the log to stderr when `THALWEG_LOG` asks for it (`debug`, `thalweg_run=trace`). Off by default.

@@ -2,24 +2,37 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 
 /// Writes data to stdout, with a line end if there is none. When the reader has gone, the text is dropped: a run must not fail
 /// because `head` has seen enough.
 pub fn answer(text: &str) {
-    write_to(&mut std::io::stdout().lock(), text);
+    if let Err(error) = write_to(&mut std::io::stdout().lock(), text)
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        UNWRITTEN.get_or_init(|| error.to_string());
+    }
+}
+
+/// What the first answer died of that could not be written: a full disk, for one. It is told at the end.
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
+
+/// Why an answer could not be written, if one could not.
+pub fn unwritten() -> Option<&'static str> {
+    UNWRITTEN.get().map(String::as_str)
 }
 
 /// Writes talk to stderr, with a line end if there is none.
 pub fn talk(text: &str) {
-    write_to(&mut std::io::stderr().lock(), text);
+    let _ = write_to(&mut std::io::stderr().lock(), text);
 }
 
-fn write_to(stream: &mut impl Write, text: &str) {
+fn write_to(stream: &mut impl Write, text: &str) -> std::io::Result<()> {
     if text.is_empty() {
-        return;
+        return Ok(());
     }
     let end = if text.ends_with('\n') { "" } else { "\n" };
-    let _ = write!(stream, "{text}{end}").and_then(|()| stream.flush());
+    write!(stream, "{text}{end}").and_then(|()| stream.flush())
 }
 
 /// How text is set off. Everything is readable without it.

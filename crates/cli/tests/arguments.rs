@@ -114,3 +114,14 @@ fn variables_that_cannot_be_read_say_why() {
         assert!(error.contains(part), "{text}: {error}");
     }
 }
+
+/// A disk without space for what is printed: `/dev/full` is one.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_cannot_be_written_is_told() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let told = std::process::Command::new(env!("CARGO_BIN_EXE_thalweg")).stdout(full).output().unwrap();
+    assert_eq!(told.status.code(), Some(2));
+    let words = String::from_utf8(told.stderr).unwrap();
+    assert!(words.starts_with("error: the answer could not be written: No space left on device"), "{words}");
+}

@@ -333,7 +333,8 @@ impl Checker<'_> {
     }
 
     fn check_column(&mut self, table: &TableName, names: &[String], name: &str, location: &Location) {
-        if names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        // Of a model with a mistake in its text no column is known.
+        if names.is_empty() || names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return;
         }
         let mut diagnostic =

@@ -24,7 +24,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 pub fn read(folder: &Path, options: &OpenOptions) -> Result<ProjectInput, RunError> {
     let mut files = Vec::new();
     let main = folder.join("thalweg.yml");
-    match fs::read_to_string(&main) {
+    match read_text(&main) {
         Ok(text) => files.push(InputFile::new("thalweg.yml", text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(unreadable(&main, &error)),
@@ -33,7 +33,7 @@ pub fn read(folder: &Path, options: &OpenOptions) -> Result<ProjectInput, RunErr
         collect(folder, Path::new(room), extensions, &mut files)?;
     }
     let env_path = folder.join(".env");
-    let env_file = match fs::read_to_string(&env_path) {
+    let env_file = match read_text(&env_path) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(unreadable(&env_path, &error)),
@@ -85,11 +85,24 @@ fn collect(folder: &Path, relative: &Path, extensions: &[&str], files: &mut Vec<
         let extension = Path::new(&name).extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         if extensions.contains(&extension.to_ascii_lowercase().as_str()) {
             let path = folder.join(&relative);
-            let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+            let text = read_text(&path).map_err(|error| unreadable(&path, &error))?;
             files.push(InputFile::new(with_slashes(&relative), text));
         }
     }
     Ok(())
+}
+
+/// The text of a file of the project, without a mark of the byte order, which editors write and nobody sees.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    // Reading a pipe would wait for somebody to write to it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut text = fs::read_to_string(path)?;
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    Ok(text)
 }
 
 /// Whether a link leads to a folder; refused when it leads out of the project.
@@ -113,6 +126,7 @@ fn unreadable(path: &Path, error: &io::Error) -> RunError {
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => "give this user the right to read it",
         io::ErrorKind::InvalidData => "save it as UTF-8",
+        io::ErrorKind::Other => "put a file in its place",
         _ => "check the disk and the path",
     };
     RunError::Folder(format!("cannot read {}: {error}; {hint}", path.display()))

@@ -42,6 +42,7 @@ pub use discovered::AskSources;
 pub use error::RunError;
 pub use event::{Event, Observer, Silent};
 pub use explain::{ExplainedChange, Explanation, PastRefresh};
+pub use folder::read_text;
 pub use options::{BuildOptions, Command, LargeGroups, OpenOptions};
 pub use outcome::*;
 pub use why::{Place, RowOrigin, Version, Why};

@@ -23,6 +23,7 @@ macro_rules! cases {
 
 cases! {
     append,
+    byte_order_marks,
     declared_after_texts,
     declared_later,
     definition_changes,
