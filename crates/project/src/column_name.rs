@@ -10,14 +10,17 @@ pub fn store_name(source_name: &str, place: usize) -> String {
     instead_of_reserved(&name).unwrap_or(name)
 }
 
-/// What a column is called whose name is kept for bookkeeping: `rowid` is the store's, names with `_thalweg` are those of passing
-/// helpers in statements.
+/// What a column is called whose name is kept for bookkeeping: `rowid` and those of Postgres's system columns are the store's, names with
+/// `_thalweg` are those of passing helpers in statements.
 pub fn instead_of_reserved(name: &str) -> Option<String> {
     if name.starts_with("_thalweg") {
         // Behind the prefix no name is free.
         return Some(format!("{}_", name.trim_start_matches('_')));
     }
-    ["_file", "_record", "_run", "_origin", "_matches", "rowid"].contains(&name).then(|| format!("{name}_"))
+    const OWN: [&str; 12] = [
+        "_file", "_record", "_run", "_origin", "_matches", "rowid", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid",
+    ];
+    OWN.contains(&name).then(|| format!("{name}_"))
 }
 
 /// `Company ID`, `companyId` and `company-id` become `company_id`. Letters of any script are kept, in lower case; a leading digit

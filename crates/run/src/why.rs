@@ -154,7 +154,7 @@ impl Search<'_> {
         }
         self.publication.database.about(table.to_string());
         let key = self.key(table, &state, key)?;
-        let (condition, parameters) = self.condition(&key)?;
+        let (condition, parameters) = self.condition(&state, &key)?;
         let physical = self.publication.physical(&state.physical)?;
         let rows = self.row_identifier(&state);
         let found = self.publication.database.query_with(
@@ -248,13 +248,25 @@ impl Search<'_> {
         }
     }
 
-    /// A condition on alias `t`, and its parameters. Values are compared as texts, as people write them.
-    fn condition(&self, key: &[(String, String)]) -> Result<(String, Vec<Value>), RunError> {
+    /// A condition on alias `t`, and its parameters. Values are compared as texts, as people write them, and as what such a text is in the
+    /// column's type: a time as it is shown is not the text that the engine makes of it. `NULL` is a text or none.
+    fn condition(&self, state: &TableState, key: &[(String, String)]) -> Result<(String, Vec<Value>), RunError> {
+        let dialect = self.publication.database.dialect;
+        let types = state.typed_columns(dialect);
         let (mut parts, mut parameters) = (Vec::new(), Vec::new());
         for (name, value) in key {
-            let column = self.publication.database.name(qualified(self.publication.database.dialect, "t", name))?;
-            parts.push(format!("cast({column} as varchar) = ?"));
+            let column = self.publication.database.name(qualified(dialect, "t", name))?;
+            let mut ways = vec![format!("cast({column} as varchar) = ?")];
             parameters.push(Value::Text(value.clone()));
+            let engine_type = types.iter().find(|typed| typed.name.eq_ignore_ascii_case(name));
+            if let Some(typed) = engine_type.filter(|typed| dialect.is_written_simply(&typed.engine_type)) {
+                ways.push(format!("{column} = {}", dialect.try_convert("cast(? as varchar)", &typed.engine_type)));
+                parameters.push(Value::Text(value.clone()));
+            }
+            if value == "NULL" {
+                ways.push(format!("{column} is null"));
+            }
+            parts.push(format!("({})", ways.join(" or ")));
         }
         Ok((parts.join(" and "), parameters))
     }

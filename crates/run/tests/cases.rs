@@ -98,13 +98,14 @@ cases! {
     tests_warn,
     two_projects,
     why_history,
+    why_keys,
 }
 
 /// Cases with targets of their own, and one with sums beyond the largest number, which Postgres refuses to make.
 const ONLY_DUCKDB: &[&str] = &["other_warehouse", "targets", "sums_chosen", "models_floats"];
 
-/// Cases about what only Postgres has: decimals of any scale, that are perhaps no numbers, and types without an order.
-const ONLY_POSTGRES: &[&str] = &["models_without_order", "sums_of_decimals"];
+/// Cases about what only Postgres has: decimals of any scale, that are perhaps no numbers, types without an order, and names of a greatest length.
+const ONLY_POSTGRES: &[&str] = &["models_without_order", "names_too_long", "sums_of_decimals"];
 
 /// The same histories with the warehouse in Postgres come to the same.
 #[test]

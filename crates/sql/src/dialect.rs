@@ -115,6 +115,13 @@ pub trait Dialect: Debug + Send + Sync {
     /// addition; `None` for other types.
     fn sum_type(&self, type_name: &str) -> Option<String>;
 
+    /// Whether a value of a type is written in one way or another that the engine reads: numbers and times.
+    fn is_written_simply(&self, type_name: &str) -> bool {
+        let name = type_name.trim().to_ascii_lowercase();
+        let simple = ["timestamp", "date", "time", "interval", "numeric", "decimal", "double", "real", "float", "uuid"];
+        !name.ends_with(']') && simple.iter().any(|word| name.starts_with(word))
+    }
+
     /// The bytes of a text in UTF-8.
     fn bytes_of_text(&self, expression: &str) -> String {
         format!("encode({expression})")

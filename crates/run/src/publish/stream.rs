@@ -128,6 +128,10 @@ impl Publication<'_> {
                 self.refuse(work.stream, step, without_columns(work.stream, work.landed.as_ref()))?;
                 return Ok(None);
             }
+            if let Some(message) = self.unspeakable(&columns) {
+                self.refuse(work.stream, step, message)?;
+                return Ok(None);
+            }
             physical = self.free_name(table, state.as_ref());
             created_run = self.run;
             self.create(work.stream, &physical, &columns)?;
@@ -159,6 +163,10 @@ impl Publication<'_> {
             }
             if columns.is_empty() {
                 self.refuse(work.stream, step, without_columns(work.stream, work.landed.as_ref()))?;
+                return Ok(None);
+            }
+            if let Some(message) = self.unspeakable(&columns) {
+                self.refuse(work.stream, step, message)?;
                 return Ok(None);
             }
             match &state {
@@ -233,6 +241,17 @@ impl Publication<'_> {
         step.reason.clone_from(&message);
         self.refused.push(FailedStream { stream: stream_name(stream), table: stream.table.to_string(), message });
         self.finish_step(step)
+    }
+
+    /// Why columns cannot be those of a table here, if one has a name that the engine does not take.
+    fn unspeakable(&self, columns: &[Column]) -> Option<String> {
+        let quoted = |column: &Column| self.database.dialect.quote_identifier(&column.name);
+        let column = columns.iter().find(|column| quoted(column).is_err())?;
+        let error = quoted(column).err()?;
+        Some(format!(
+            "{error} at the source, or leave the column out with `select: [\"-{}\"]`; nothing is loaded",
+            column.name
+        ))
     }
 
     /// Tells which columns have another type from now on.

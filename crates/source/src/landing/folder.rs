@@ -260,7 +260,11 @@ impl RunLanding {
             Err(error) => return Err(landing_error("read", &path, &error)),
         };
         let damaged = |what: String| {
-            let message = format!("landing: {}: {what}; remove the folder of this run and build again", path.display());
+            let message = format!(
+                "landing: {}: {what}; put it back from a backup, or, if run {} was never published, remove the folder of this run and build again",
+                path.display(),
+                self.run
+            );
             SourceError::new(SourceErrorKind::Landing, message)
         };
         // The version is read first: a newer manifest may not even have the shape of ours.

@@ -127,6 +127,11 @@ fn compares_otherwise(
     if dialect.name() != "postgres" {
         return None;
     }
+    if let Some(word) = time_in_words(text) {
+        return Some(format!(
+            "'{word}' is a time that is another each day, and is not seen to change: write current_date or now() instead"
+        ));
+    }
     let is_meant = |name: &str| name.to_lowercase().contains(TYPE);
     let states = inputs.iter().chain([table]).filter_map(|table| tables.get(table));
     let mut columns = states.flat_map(|state| state.typed_columns(dialect));
@@ -198,6 +203,22 @@ pub fn enforced_key(project: &Project, table: &TableName) -> Vec<String> {
     }
 }
 
+/// A literal that Postgres takes for the time at which the query runs.
+fn time_in_words(text: &str) -> Option<&'static str> {
+    let text: String = text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_time = |word: &str| {
+        text.match_indices(&format!("'{word}'")).any(|(at, literal)| {
+            let (before, behind) = (text[..at].trim_end(), text[at + literal.len()..].trim_start());
+            let kinds = ["date", "time", "timestamp", "timestamptz", "timetz"];
+            kinds.iter().any(|kind| {
+                let cast = behind.strip_prefix("::").or_else(|| behind.strip_prefix("as "));
+                before.ends_with(kind) || cast.is_some_and(|cast| cast.trim_start().starts_with(kind))
+            })
+        })
+    };
+    ["now", "today", "tomorrow", "yesterday"].into_iter().find(|word| is_time(word))
+}
+
 #[cfg(test)]
 mod tests {
     use thalweg_sql::{DuckDb, Postgres};
@@ -212,5 +233,11 @@ mod tests {
         assert!(reason("select c::public.citext, count(*) from store.a group by 1", &Postgres).is_some());
         assert!(reason("select c::text, count(*) from store.a group by 1", &Postgres).is_none());
         assert!(reason("select c as citext from store.a", &DuckDb).is_none());
+        for time in
+            ["d > 'today'::date - 5", "d > DATE 'yesterday'", "cast('now' as timestamp) > d", "t = timestamptz\n'now'"]
+        {
+            assert!(reason(&format!("select 1 from store.a where {time}"), &Postgres).is_some(), "{time}");
+        }
+        assert!(reason("select 1 from store.a where state = 'today' and due = 'now'", &Postgres).is_none());
     }
 }
