@@ -100,10 +100,10 @@ fn replay_file(
     // An element of an array is read as an array of one, because it may hold line ends.
     let closing: &[u8] = if matches!(stream.files.format, FileFormat::Json) { b"]" } else { b"" };
     // Bytes that were no UTF-8 and what was cut off are not in the raw text any more; and what fills several lines is no line.
+    let is_line = matches!(stream.files.format, FileFormat::Ndjson);
     let is_whole = |record: &&&RejectedRecord| {
-        !record.reason.contains("UTF-8")
-            && !record.raw.contains("… (cut: the record has ")
-            && !(matches!(stream.files.format, FileFormat::Ndjson) && record.raw.contains('\n'))
+        let cut = record.reason.contains("UTF-8") || record.raw.contains("… (cut: the record has ");
+        !(cut || is_line && record.raw.contains('\n'))
     };
     let chunks: Vec<Chunk> = records
         .iter()
