@@ -1,5 +1,7 @@
 //! Physical tables and the views in front of them.
 
+use std::collections::BTreeSet;
+
 use thalweg_project::TableName;
 use thalweg_sql::statement::TypedColumn;
 use thalweg_sql::statement::relation::{ORIGIN_COLUMN, RECORD_COLUMN, RUN_COLUMN, column_list};
@@ -9,6 +11,7 @@ use thalweg_warehouse::{Connection, Value, ViewDefinition, WarehouseError, Wareh
 use crate::error::RunError;
 use crate::publish::Publication;
 use crate::publish::change_log::log_name;
+use crate::table_state::{TableKind, TableState};
 use crate::text::text_table;
 
 /// Bytes that names of tables beside a physical one need: `.tombstones`, and an `x` or two of a second version in one run.
@@ -75,6 +78,36 @@ impl Publication<'_> {
         let columns = self.database.name(column_list(self.database.dialect, "", names))?;
         let physical = self.physical(physical)?;
         self.define_view(table, &format!("select {columns} from {physical}"))
+    }
+
+    /// Puts published views back that somebody dropped: what reads them would fail for ever. Whether there was one.
+    pub fn put_views_back(&mut self) -> Result<bool, RunError> {
+        let answer = self.database.texts("select table_schema, table_name from information_schema.tables")?;
+        let lower = |cell: &Option<String>| cell.as_deref().unwrap_or_default().to_lowercase();
+        let standing: BTreeSet<(String, String)> =
+            answer.rows.iter().filter_map(|row| Some((lower(row.first()?), lower(row.get(1)?)))).collect();
+        let schema = |table: &TableName| format!("{}{}", self.project.target.schema_prefix, table.schema);
+        let is_gone = |(table, state): &(&TableName, &TableState)| {
+            state.kind != TableKind::Stage
+                && !standing.contains(&(schema(table).to_lowercase(), table.name.to_lowercase()))
+        };
+        let gone: Vec<(TableName, TableState)> =
+            self.tables.iter().filter(is_gone).map(|(table, state)| (table.clone(), state.clone())).collect();
+        for (table, state) in &gone {
+            let schema = format!("{}{}", self.project.target.schema_prefix, table.schema);
+            self.database.connection.create_schema(&schema).map_err(|error| self.database.error(error))?;
+            let message = if state.kind == TableKind::View {
+                let undefined = TableState { fingerprint: String::new(), ..state.clone() };
+                self.tables.insert(table.clone(), undefined);
+                "somebody dropped it, and its model defines it anew"
+            } else {
+                let columns = state.typed_columns(self.database.dialect);
+                self.publish_view(table, &state.physical, &columns)?;
+                "somebody dropped its view, which is put back"
+            };
+            self.note(table.to_string(), true, message.to_owned());
+        }
+        Ok(!gone.is_empty())
     }
 
     /// Defines a published view by a query.

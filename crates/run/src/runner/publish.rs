@@ -227,6 +227,7 @@ impl Run<'_> {
         if self.long_texts {
             publication.drop_text_indexes()?;
         }
+        let put_back = publication.put_views_back()?;
         let removed = removed_tables(&publication);
         publication.definitions_changed |= !removed.is_empty() && dialect.has_indexes();
         let mut dropped = Vec::new();
@@ -369,7 +370,7 @@ impl Run<'_> {
         publication.database.drop_temporary()?;
         let coming: Vec<_> = publication.database.coming.drain(..).map(|view| view.definition).collect();
         // A position that moved without a row, such as a file gone to the archive, is nothing that readers could see.
-        let nothing = publication.touched.is_empty() && dropped.is_empty() && replayed.is_empty();
+        let nothing = publication.touched.is_empty() && dropped.is_empty() && replayed.is_empty() && !put_back;
         outcome.state = if nothing { RunState::Nothing } else { RunState::Published };
         let Publication { tables, stages, touched, consumed_now, clocks_now, definitions_changed, .. } = publication;
         let touched_nothing = touched.is_empty();

@@ -338,7 +338,7 @@ impl Connection for PostgresConnection {
     }
 
     fn define_view(&mut self, schema: &str, name: &str, sql: &str) -> Result<(), WarehouseError> {
-        view::define(self, schema, name, sql)
+        view::define_one(self, schema, name, sql)
     }
 
     fn define_views(&mut self, views: &[ViewDefinition]) -> Result<(), WarehouseError> {

@@ -2,7 +2,8 @@
 //!
 //! `create or replace view` keeps privileges and the views of others that read this one, but takes no other columns than more of them at the
 //! end. Where it refuses, the view is dropped with the views that read it, and all of them are made again, each with its privileges, owner,
-//! comment and options. Whatever cannot be made again is named, and the transaction is to be rolled back.
+//! comment and options: those that a run defines as it defines them, when their turn comes, and the others as they were, at the end. Whatever
+//! cannot be made again is named, and the transaction is to be rolled back.
 
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,14 @@ const ALL: &str = "thalweg_views";
 pub(super) const SHORT_PATIENCE: &str = "set local lock_timeout = '100ms'";
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A view that reads the one to be defined.
-struct Reader {
+/// A view that was dropped because it reads one that is defined anew, and what it had.
+struct Dropped {
+    schema: String,
+    view: String,
+    /// Both, quoted.
     name: String,
+    /// The view that it reads.
+    because_of: String,
     definition: String,
     owner: String,
     options: Option<String>,
@@ -31,16 +37,18 @@ struct Reader {
 /// attempts, between which others come through.
 pub(super) fn define_all(connection: &mut PostgresConnection, views: &[ViewDefinition]) -> Result<(), WarehouseError> {
     let each = |connection: &mut PostgresConnection| {
+        let mut dropped = Vec::new();
         for view in views {
             if let Some(sql) = &view.sql {
-                define(connection, &view.schema, &view.view, sql)?;
+                define(connection, &view.schema, &view.view, sql, &mut dropped)?;
             }
         }
         for view in views.iter().filter(|view| view.sql.is_none()) {
             let name = format!("{}.{}", quote(&view.schema), quote(&view.view));
             connection.execute(&format!("drop view if exists {name}"), &[])?;
+            dropped.retain(|reader: &Dropped| !reader.is(&view.schema, &view.view));
         }
-        Ok(())
+        make_again(connection, dropped)
     };
     if views.is_empty() || !connection.is_in_transaction() {
         return each(connection);
@@ -69,16 +77,34 @@ pub(super) fn define_all(connection: &mut PostgresConnection, views: &[ViewDefin
 }
 
 /// Defines a view, or defines it anew.
-pub(super) fn define(
+pub(super) fn define_one(
     connection: &mut PostgresConnection,
     schema: &str,
     view: &str,
     sql: &str,
 ) -> Result<(), WarehouseError> {
+    let mut dropped = Vec::new();
+    define(connection, schema, view, sql, &mut dropped)?;
+    make_again(connection, dropped)
+}
+
+/// Defines a view, or defines it anew. What had to be dropped for it is added to `dropped`, and what this view had when it was dropped
+/// itself is given back to it.
+fn define(
+    connection: &mut PostgresConnection,
+    schema: &str,
+    view: &str,
+    sql: &str,
+    dropped: &mut Vec<Dropped>,
+) -> Result<(), WarehouseError> {
     let name = format!("{}.{}", quote(schema), quote(view));
     let statement = format!("create or replace view {name} as {sql}");
     if !connection.has_table(schema, view)? {
-        return connection.execute(&statement, &[]).map(drop);
+        connection.execute(&statement, &[])?;
+        return match dropped.iter().position(|reader| reader.is(schema, view)) {
+            Some(place) => dropped.remove(place).restore(connection),
+            None => Ok(()),
+        };
     }
     let in_transaction = connection.is_in_transaction();
     if !in_transaction {
@@ -109,21 +135,61 @@ pub(super) fn define(
     connection.execute(&format!("drop view {name}"), &[]).map_err(|error| lost(&name, &name, &error))?;
     connection.execute(&format!("create view {name} as {sql}"), &[])?;
     restore(connection, &name, &privileges, comment.as_deref())?;
-    for reader in &readers {
-        let options = reader.options.as_ref().map(|options| format!(" with ({options})")).unwrap_or_default();
-        let statement = format!("create view {}{options} as {}", reader.name, reader.definition);
-        connection.execute(&statement, &[]).map_err(|error| lost(&name, &reader.name, &error))?;
-        restore(connection, &reader.name, &reader.privileges, reader.comment.as_deref())?;
-        if !reader.owned_by_us {
-            let statement = format!("alter view {} owner to {}", reader.name, reader.owner);
-            connection.execute(&statement, &[]).map_err(|error| lost(&name, &reader.name, &error))?;
+    dropped.extend(readers);
+    Ok(())
+}
+
+/// Makes views again that were dropped, each after those that it reads.
+fn make_again(connection: &mut PostgresConnection, mut dropped: Vec<Dropped>) -> Result<(), WarehouseError> {
+    while !dropped.is_empty() {
+        let (before, mut failed) = (dropped.len(), None);
+        let mut left = Vec::new();
+        for reader in dropped {
+            connection.savepoint(SAVEPOINT)?;
+            match reader.make(connection) {
+                Ok(()) => connection.release(SAVEPOINT)?,
+                Err(error) if !connection.is_in_dead_transaction() || is_of_others(&error) => return Err(error),
+                // Perhaps it reads one that comes later.
+                Err(error) => {
+                    connection.rollback_to(SAVEPOINT)?;
+                    connection.release(SAVEPOINT)?;
+                    failed.get_or_insert(error);
+                    left.push(reader);
+                }
+            }
+        }
+        match failed {
+            Some(error) if left.len() == before => return Err(error),
+            _ => dropped = left,
         }
     }
     Ok(())
 }
 
+impl Dropped {
+    fn is(&self, schema: &str, view: &str) -> bool {
+        self.schema == schema && self.view == view
+    }
+
+    fn make(&self, connection: &mut PostgresConnection) -> Result<(), WarehouseError> {
+        let options = self.options.as_ref().map(|options| format!(" with ({options})")).unwrap_or_default();
+        let statement = format!("create view {}{options} as {}", self.name, self.definition);
+        connection.execute(&statement, &[]).map_err(|error| lost(&self.because_of, &self.name, &error))?;
+        self.restore(connection)
+    }
+
+    fn restore(&self, connection: &mut PostgresConnection) -> Result<(), WarehouseError> {
+        restore(connection, &self.name, &self.privileges, self.comment.as_deref())?;
+        if !self.owned_by_us {
+            let statement = format!("alter view {} owner to {}", self.name, self.owner);
+            connection.execute(&statement, &[]).map_err(|error| lost(&self.because_of, &self.name, &error))?;
+        }
+        Ok(())
+    }
+}
+
 /// Views that read a view, each after those it reads itself.
-fn readers(connection: &mut PostgresConnection, name: &str) -> Result<Vec<Reader>, WarehouseError> {
+fn readers(connection: &mut PostgresConnection, name: &str) -> Result<Vec<Dropped>, WarehouseError> {
     let found = connection.ask(&format!(
         "with recursive found(view, depth) as (
            select {}::pg_catalog.regclass::pg_catalog.oid, 0
@@ -136,7 +202,7 @@ fn readers(connection: &mut PostgresConnection, name: &str) -> Result<Vec<Reader
          select pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), c.relkind,
            case when c.relkind = 'v' then pg_catalog.pg_get_viewdef(c.oid) end,
            pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)), c.relowner = current_user::pg_catalog.regrole::pg_catalog.oid,
-           pg_catalog.array_to_string(c.reloptions, ', '), pg_catalog.obj_description(c.oid, 'pg_class')
+           pg_catalog.array_to_string(c.reloptions, ', '), pg_catalog.obj_description(c.oid, 'pg_class'), n.nspname, c.relname
          from (select view, max(depth) as depth from found where depth > 0 group by view) f
            join pg_catalog.pg_class c on c.oid = f.view join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          order by f.depth, 1",
@@ -148,6 +214,7 @@ fn readers(connection: &mut PostgresConnection, name: &str) -> Result<Vec<Reader
         let mut next = || cells.next().flatten();
         let (reader, kind, definition) = (next().unwrap_or_default(), next().unwrap_or_default(), next());
         let (owner, owned_by_us, options, comment) = (next().unwrap_or_default(), next(), next(), next());
+        let (schema, view) = (next().unwrap_or_default(), next().unwrap_or_default());
         let Some(definition) = definition.filter(|_| kind == "v") else {
             return Err(WarehouseError::new(
                 WarehouseErrorKind::Statement,
@@ -158,7 +225,18 @@ fn readers(connection: &mut PostgresConnection, name: &str) -> Result<Vec<Reader
         };
         let privileges = privileges(connection, &reader)?;
         let owned_by_us = owned_by_us.as_deref() == Some("t");
-        readers.push(Reader { name: reader, definition, owner, options, comment, privileges, owned_by_us });
+        readers.push(Dropped {
+            schema,
+            view,
+            name: reader,
+            because_of: name.to_owned(),
+            definition,
+            owner,
+            options,
+            comment,
+            privileges,
+            owned_by_us,
+        });
     }
     Ok(readers)
 }
