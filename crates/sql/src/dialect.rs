@@ -122,6 +122,11 @@ pub trait Dialect: Debug + Send + Sync {
         !name.ends_with(']') && simple.iter().any(|word| name.starts_with(word))
     }
 
+    /// A query for schema and name of every view that is no engine's own.
+    fn list_views(&self) -> &'static str {
+        "select schema_name, view_name from duckdb_views() where not internal"
+    }
+
     /// The bytes of a text in UTF-8.
     fn bytes_of_text(&self, expression: &str) -> String {
         format!("encode({expression})")

@@ -82,7 +82,7 @@ impl Publication<'_> {
 
     /// Puts published views back that somebody dropped: what reads them would fail for ever. Whether there was one.
     pub fn put_views_back(&mut self) -> Result<bool, RunError> {
-        let answer = self.database.texts("select table_schema, table_name from information_schema.tables")?;
+        let answer = self.database.texts(self.database.dialect.list_views())?;
         let lower = |cell: &Option<String>| cell.as_deref().unwrap_or_default().to_lowercase();
         let standing: BTreeSet<(String, String)> =
             answer.rows.iter().filter_map(|row| Some((lower(row.first()?), lower(row.get(1)?)))).collect();

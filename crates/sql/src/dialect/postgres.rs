@@ -260,6 +260,11 @@ impl Dialect for Postgres {
         200_000
     }
 
+    fn list_views(&self) -> &'static str {
+        "select n.nspname, c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+         where c.relkind = 'v' and n.nspname not in ('pg_catalog', 'information_schema')"
+    }
+
     fn bytes_of_text(&self, expression: &str) -> String {
         format!("convert_to({expression}, 'UTF8')")
     }
