@@ -259,6 +259,27 @@ fn rows_before_the_initial_value_stay_away_from_comparisons_too() {
 }
 
 #[test]
+fn texts_of_several_collations_are_compared() {
+    on_both(|database| {
+        numbered(&database, "id integer primary key", "n");
+        let [one, other] = match &database {
+            Database::Postgres(_) => ["C", "POSIX"].map(|name| format!("collate \"{name}\"")),
+            Database::Mariadb(_) => ["utf8mb4_bin", "utf8mb4_nopad_bin"].map(|name| format!("collate {name}")),
+        };
+        database.run(&format!("alter table item add a varchar(9) {one}, add c varchar(9) {other}"));
+        database.run("update item set a = 'x', c = 'y'");
+        let reader = database.project("streams: { item: { cursor: updated, lag: 0s, reconcile: rows } }\n");
+        reader.load();
+        database.run("update item set c = 'é' where id = 7");
+        let counts = step(&reader.load_with(&reconcile()), "store.item").counts;
+        assert_eq!(counts.updated, 1, "{counts:?}");
+        // The server puts no texts of both collations side by side.
+        reader.assert_same("item", "id, a", "true");
+        reader.assert_same("item", "id, c", "true");
+    });
+}
+
+#[test]
 fn keys_that_become_wider_are_compared() {
     on_both(|database| {
         numbered(&database, "id integer primary key", "n");
