@@ -15,7 +15,6 @@ const HIDDEN: &str = "***";
 /// `export` before a name, empty lines and comment lines are allowed. A value may stand in single quotes (taken as it is) or double
 /// quotes (`\n`, `\t`, `\"` and `\\` are replaced); without quotes it ends before ` #`. A quoted value may span lines.
 pub fn parse(text: &str) -> (BTreeMap<String, String>, Vec<Diagnostic>) {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut values = BTreeMap::new();
     let mut diagnostics = Vec::new();
     let hidden: Vec<&str> = text.lines().map(|line| if line.trim().is_empty() { "" } else { HIDDEN }).collect();
@@ -152,10 +151,5 @@ mod tests {
         let rendered = diagnostics[3].rendered.clone().expect("a text to draw");
         assert_eq!(rendered, "***\n***\n***\n***\n***");
         assert_eq!(rendered[..diagnostics[3].location.span.start].lines().count(), 3);
-    }
-
-    #[test]
-    fn a_mark_of_the_byte_order_is_none_of_a_name() {
-        assert_eq!(parse("\u{feff}A=1\n").0.get("A").map(String::as_str), Some("1"));
     }
 }

@@ -80,34 +80,34 @@ impl Publication<'_> {
         self.define_view(table, &format!("select {columns} from {physical}"))
     }
 
-    /// Puts published views back that somebody dropped: what reads them would fail for ever. Whether there was one.
+    /// Puts published views of tables back that somebody dropped: what reads them would fail for ever. Models that are views are left to
+    /// be defined anew, as if they had been changed. Whether one was put back.
     pub fn put_views_back(&mut self) -> Result<bool, RunError> {
         let answer = self.database.texts(self.database.dialect.list_views())?;
-        let lower = |cell: &Option<String>| cell.as_deref().unwrap_or_default().to_lowercase();
-        let standing: BTreeSet<(String, String)> =
-            answer.rows.iter().filter_map(|row| Some((lower(row.first()?), lower(row.get(1)?)))).collect();
-        let schema = |table: &TableName| format!("{}{}", self.project.target.schema_prefix, table.schema);
-        let is_gone = |(table, state): &(&TableName, &TableState)| {
-            state.kind != TableKind::Stage
-                && !standing.contains(&(schema(table).to_lowercase(), table.name.to_lowercase()))
-        };
-        let gone: Vec<(TableName, TableState)> =
-            self.tables.iter().filter(is_gone).map(|(table, state)| (table.clone(), state.clone())).collect();
-        for (table, state) in &gone {
-            let schema = format!("{}{}", self.project.target.schema_prefix, table.schema);
-            self.database.connection.create_schema(&schema).map_err(|error| self.database.error(error))?;
+        let lower = |text: &str| text.to_lowercase();
+        let standing: BTreeSet<Vec<String>> =
+            answer.rows.iter().map(|row| row.iter().flatten().map(|cell| lower(cell)).collect()).collect();
+        let name = |table: &TableName| self.published_parts(table).iter().map(|part| lower(part)).collect::<Vec<_>>();
+        let tables = self.tables.iter().filter(|(_, state)| state.kind != TableKind::Stage);
+        let gone = tables.filter(|(table, _)| !standing.contains(&name(table)));
+        let gone: Vec<(TableName, TableState)> = gone.map(|(table, state)| (table.clone(), state.clone())).collect();
+        let mut put_back = false;
+        for (table, state) in gone {
+            if let Some(schema) = self.published_parts(&table).first() {
+                self.database.connection.create_schema(schema).map_err(|error| self.database.error(error))?;
+            }
             let message = if state.kind == TableKind::View {
-                let undefined = TableState { fingerprint: String::new(), ..state.clone() };
-                self.tables.insert(table.clone(), undefined);
-                "somebody dropped it, and its model defines it anew"
+                self.tables.insert(table.clone(), TableState { fingerprint: String::new(), ..state });
+                "somebody dropped it: a build of it defines it anew"
             } else {
                 let columns = state.typed_columns(self.database.dialect);
-                self.publish_view(table, &state.physical, &columns)?;
+                self.publish_view(&table, &state.physical, &columns)?;
+                put_back = true;
                 "somebody dropped its view, which is put back"
             };
             self.note(table.to_string(), true, message.to_owned());
         }
-        Ok(!gone.is_empty())
+        Ok(put_back)
     }
 
     /// Defines a published view by a query.

@@ -124,11 +124,7 @@ impl Publication<'_> {
             let fresh = fresh.filter(|(files, _)| files.again.as_ref().is_none_or(|again| again.filter.is_none()));
             let extracts = in_place(rebuild.extracts.into_iter().chain(fresh));
             columns = wanted_columns(work.stream, unify(extracts.iter().map(|(_, columns)| &columns[..])));
-            if columns.is_empty() {
-                self.refuse(work.stream, step, without_columns(work.stream, work.landed.as_ref()))?;
-                return Ok(None);
-            }
-            if let Some(message) = self.unspeakable(&columns) {
+            if let Some(message) = self.unfit(work.stream, work.landed.as_ref(), &columns) {
                 self.refuse(work.stream, step, message)?;
                 return Ok(None);
             }
@@ -161,11 +157,7 @@ impl Publication<'_> {
                 self.refuse(work.stream, step, message)?;
                 return Ok(None);
             }
-            if columns.is_empty() {
-                self.refuse(work.stream, step, without_columns(work.stream, work.landed.as_ref()))?;
-                return Ok(None);
-            }
-            if let Some(message) = self.unspeakable(&columns) {
+            if let Some(message) = self.unfit(work.stream, work.landed.as_ref(), &columns) {
                 self.refuse(work.stream, step, message)?;
                 return Ok(None);
             }
@@ -243,8 +235,11 @@ impl Publication<'_> {
         self.finish_step(step)
     }
 
-    /// Why columns cannot be those of a table here, if one has a name that the engine does not take.
-    fn unspeakable(&self, columns: &[Column]) -> Option<String> {
+    /// Why columns cannot be those of a table here: there is none, or one has a name that the engine does not take.
+    fn unfit(&self, stream: &Stream, landed: Option<&(&Manifest, PathBuf)>, columns: &[Column]) -> Option<String> {
+        if columns.is_empty() {
+            return Some(without_columns(stream, landed));
+        }
         let quoted = |column: &Column| self.database.dialect.quote_identifier(&column.name);
         let column = columns.iter().find(|column| quoted(column).is_err())?;
         let error = quoted(column).err()?;

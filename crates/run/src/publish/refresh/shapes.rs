@@ -107,16 +107,16 @@ pub fn read_shape(
     let Some(text) = compiled.refresh_sql(node) else {
         return Err(Full::because("its text cannot be put together"));
     };
-    if let Some(reason) = compares_otherwise(text, tables, dialect, &facts.inputs, &facts.model.table) {
+    if let Some(reason) = unfollowed(text, tables, dialect, &facts.inputs, &facts.model.table) {
         return Err(Full::because(reason));
     }
     let known = KnownTables { project, tables, dialect };
     Shape::read(text, dialect, &known, &facts.model.primary_key).map_err(Full::of)
 }
 
-/// Why values that a query groups by are not those that equality finds: `citext` of Postgres is grouped without regard to case, and compared
-/// as a text where its schema is not searched.
-fn compares_otherwise(
+/// What only Postgres has and refreshes do not follow: literals that are the time, and values of `citext`, which are grouped without regard to
+/// case and compared as texts, since their schema is not searched.
+fn unfollowed(
     text: &str,
     tables: &BTreeMap<TableName, TableState>,
     dialect: &dyn Dialect,
@@ -226,9 +226,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_that_group_otherwise_than_they_compare() {
+    fn what_only_postgres_has_is_not_followed() {
         let reason = |text: &str, dialect: &dyn Dialect| {
-            compares_otherwise(text, &BTreeMap::new(), dialect, &[], &TableName::new("pres", "m"))
+            unfollowed(text, &BTreeMap::new(), dialect, &[], &TableName::new("pres", "m"))
         };
         assert!(reason("select c::public.citext, count(*) from store.a group by 1", &Postgres).is_some());
         assert!(reason("select c::text, count(*) from store.a group by 1", &Postgres).is_none());
