@@ -140,9 +140,9 @@ pub fn begin<'a>(
             about: bench.project().landing.clone(),
             warning: true,
             message: format!(
-                "what landed for run {} is of another warehouse, or of a later state of this one than it was put back to: it is left alone, and \
+                "what landed for {} is of another warehouse, or of a later state of this one than it was put back to: it is left alone, and \
                  this is run {number}",
-                if number == last + 2 { format!("{}", last + 1) } else { format!("{} to {}", last + 1, number - 1) }
+                if number == last + 2 { format!("run {}", last + 1) } else { format!("runs {} to {}", last + 1, number - 1) }
             ),
         });
     }
