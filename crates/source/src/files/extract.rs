@@ -259,7 +259,8 @@ impl Extraction<'_> {
     fn tail(&mut self, file: &Found, shared: &mut SharedParts<'_>) -> Result<(), FileTrouble> {
         let content = Content::open_growing(&file.path, &file.name)?;
         let file = Found { stamp: content.stamp(), ..file.clone() };
-        let start = tail::find_start(&content, &file, &self.ledger)?;
+        let other = |name: &str| Content::open_growing(self.paths.get(name)?, name).ok();
+        let start = tail::find_start(&content, &file, &self.ledger, &other)?;
         if let Some(note) = start.note.clone() {
             self.notes.push(note);
         }
@@ -280,7 +281,7 @@ impl Extraction<'_> {
         if loaded.read > 0 {
             self.take(&file, loaded, None, None, shared)?;
         }
-        tail::record(&mut self.ledger, &file, &start, end, ended);
+        tail::record(&mut self.ledger, &content, &file, &start, end, ended)?;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Logs that grow and rotate.
 //!
 //! A log is known by its first bytes, not by its name: the hash of its first kilobyte, or of as much as was read of it while it was
-//! shorter. So it is recognised after a rotation by rename (`access.log` → `access.log.1`), as the copy that `copytruncate` makes,
+//! shorter. Where several logs begin alike, as with a banner, it is told from the others by the last kilobyte that was read of it. So it is recognised after a rotation by rename (`access.log` → `access.log.1`), as the copy that `copytruncate` makes,
 //! and compressed (`access.log.2.gz`). The position remembers, for each beginning, the offset behind the last complete line and
 //! the number of lines before it.
 //!
@@ -37,6 +37,9 @@ struct TailEntry {
     head_bytes: u64,
     /// Bytes read, up to a line end, in the uncompressed log.
     offset: u64,
+    /// The hash of the last of them.
+    #[serde(default)]
+    end: Option<String>,
     /// Lines read.
     lines: i64,
     /// Seconds since 1970.
@@ -54,6 +57,8 @@ pub(super) struct TailStart {
     head: Vec<u8>,
     key: Option<String>,
     known: Option<TailEntry>,
+    /// Keys of other logs that begin alike.
+    taken: Vec<String>,
 }
 
 impl TailStart {
@@ -71,12 +76,18 @@ impl TailStart {
         }
         let mut head = Vec::new();
         let read = File::open(live).and_then(|live| live.take(known.head_bytes).read_to_end(&mut head));
-        read.is_ok() && !head.is_empty() && head_key(&head, head.len() as u64).as_ref() != Some(key)
+        let other = || head_key(&head, head.len() as u64).is_none_or(|head| !is_key_of(key, &head));
+        read.is_ok() && !head.is_empty() && other()
     }
 }
 
-/// Recognises a log and finds where it was left.
-pub(super) fn find_start(content: &Content, file: &Found, ledger: &Ledger<'_>) -> Result<TailStart, FileTrouble> {
+/// Recognises a log and finds where it was left. `other` opens the log of a name, if it is there.
+pub(super) fn find_start(
+    content: &Content,
+    file: &Found,
+    ledger: &Ledger<'_>,
+    other: &dyn Fn(&str) -> Option<Content>,
+) -> Result<TailStart, FileTrouble> {
     let mut head = Vec::new();
     let (input, _) = content.read_from(0)?;
     input.take(HEAD_BYTES).read_to_end(&mut head).map_err(|error| content.failed(&error))?;
@@ -85,22 +96,36 @@ pub(super) fn find_start(content: &Content, file: &Found, ledger: &Ledger<'_>) -
         .into_iter()
         .filter_map(|(key, value)| Some((key, serde_json::from_value(value).ok()?)))
         .collect();
-    let known = entries
-        .iter()
-        .filter(|(key, entry)| head_key(&head, entry.head_bytes).as_ref() == Some(key))
-        .max_by_key(|(_, entry)| entry.head_bytes);
+    let alike = |(key, entry): &&(String, TailEntry)| {
+        head_key(&head, entry.head_bytes).is_some_and(|head| is_key_of(key, &head))
+    };
+    let mut alike: Vec<&(String, TailEntry)> = entries.iter().filter(alike).collect();
+    // What can be made sure of comes first.
+    alike.sort_by_key(|(_, entry)| {
+        let is_shorter = is_shorter(content, entry);
+        (is_shorter, std::cmp::Reverse((entry.head_bytes, is_shorter && entry.path == file.name, entry.offset)))
+    });
+    let mut known = None;
+    for one in &alike {
+        if is_the_one(content, file, &one.1, other)? {
+            known = Some(*one);
+            break;
+        }
+    }
+    let taken: Vec<String> =
+        entries.iter().map(|(key, _)| key.clone()).filter(|key| known.is_none_or(|(known, _)| known != key)).collect();
     let Some((key, entry)) = known else {
         if let Some((offset, record)) = behind_whole(content, file, ledger)? {
-            return Ok(TailStart { offset, record, note: None, head, key: None, known: None });
+            return Ok(TailStart { offset, record, note: None, head, key: None, known: None, taken });
         }
         let was_other = entries.iter().any(|(_, entry)| entry.path == file.name);
         let note = was_other.then(|| {
             Note::info(format!("{}: it begins anew (rotated or truncated) and is read from its first line", file.name))
         });
-        return Ok(TailStart { offset: 0, record: 1, note, head, key: None, known: None });
+        return Ok(TailStart { offset: 0, record: 1, note, head, key: None, known: None, taken });
     };
     // The size of a compressed log is not known; where it is shorter than expected, nothing is read of it.
-    if !content.is_compressed() && content.stamp().size < entry.offset && entry.path == file.name {
+    if is_shorter(content, entry) && entry.path == file.name {
         let note = Note::warning(format!(
             "{}: it was truncated: {} bytes had been read, it has {}; it is read from its first line",
             file.name,
@@ -114,6 +139,7 @@ pub(super) fn find_start(content: &Content, file: &Found, ledger: &Ledger<'_>) -
             head,
             key: Some(key.clone()),
             known: Some(entry.clone()),
+            taken,
         });
     }
     Ok(TailStart {
@@ -123,7 +149,47 @@ pub(super) fn find_start(content: &Content, file: &Found, ledger: &Ledger<'_>) -
         head,
         key: Some(key.clone()),
         known: Some(entry.clone()),
+        taken,
     })
+}
+
+/// Whether a log that begins like one that was read is that one. One that is shorter than what was read was truncated, or is a copy of it that is
+/// being made.
+fn is_the_one(
+    content: &Content,
+    file: &Found,
+    entry: &TailEntry,
+    other: &dyn Fn(&str) -> Option<Content>,
+) -> Result<bool, FileTrouble> {
+    if !is_shorter(content, entry) {
+        let Some(end) = &entry.end else { return Ok(true) };
+        return Ok(end_hash(content, entry.offset)?.as_ref() == Some(end));
+    }
+    if entry.path == file.name {
+        return Ok(true);
+    }
+    let Some(other) = other(&entry.path) else { return Ok(false) };
+    let size = content.stamp().size;
+    Ok(end_hash(content, size)? == end_hash(&other, size)?)
+}
+
+/// Whether a log has less than was read of one. The size of a compressed one is not known.
+fn is_shorter(content: &Content, entry: &TailEntry) -> bool {
+    !content.is_compressed() && content.stamp().size < entry.offset
+}
+
+/// The hash of the last bytes before a place in a log; `None` where it has not as many bytes.
+fn end_hash(content: &Content, offset: u64) -> Result<Option<String>, FileTrouble> {
+    let length = offset.min(HEAD_BYTES);
+    let mut end = Vec::new();
+    let (input, _) = content.read_from(offset - length)?;
+    input.take(length).read_to_end(&mut end).map_err(|error| content.failed(&error))?;
+    Ok((end.len() as u64 == length).then(|| blake3::hash(&end).to_hex().to_string()))
+}
+
+/// Whether a key is that of a log with this beginning: the first has its hash, others that begin alike a number behind it.
+fn is_key_of(key: &str, head: &str) -> bool {
+    key.strip_prefix(head).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Where what is new begins in a log that was read as a whole file before, and the number of the first line there.
@@ -152,22 +218,30 @@ fn behind_whole(content: &Content, file: &Found, ledger: &Ledger<'_>) -> Result<
 /// Remembers how far a log was read.
 pub(super) fn record(
     ledger: &mut Ledger<'_>,
+    content: &Content,
     file: &Found,
     start: &TailStart,
     (offset, record): (i64, i64),
     ended: bool,
-) {
+) -> Result<(), FileTrouble> {
     let offset = u64::try_from(offset).unwrap_or_default();
     ledger.record_stamp(file, !ended && offset < file.stamp.size);
     let head_bytes = offset.min(start.head.len() as u64);
     // Until a line is complete there is nothing to recognise the log by.
-    let Some(key) = head_key(&start.head, head_bytes) else { return };
+    let Some(head) = head_key(&start.head, head_bytes) else { return Ok(()) };
+    // A copy that is being made stands for nothing yet.
+    let Some(end) = end_hash(content, offset)? else { return Ok(()) };
+    let numbered = (2..).map(|number: u32| format!("{head}.{number}"));
+    let free = std::iter::once(head.clone()).chain(numbered).find(|key| !start.taken.contains(key));
+    let key = start.key.clone().filter(|key| is_key_of(key, &head)).or(free).unwrap_or(head);
     if let Some(before) = start.key.as_ref().filter(|before| **before != key) {
         ledger.set(before.clone(), None);
     }
     let live = Some(start.live(file).to_owned());
-    let entry = TailEntry { path: file.name.clone(), live, head_bytes, offset, lines: record - 1, seen_at: now() };
+    let end = Some(end);
+    let entry = TailEntry { path: file.name.clone(), live, head_bytes, offset, end, lines: record - 1, seen_at: now() };
     ledger.set(key, serde_json::to_value(entry).ok());
+    Ok(())
 }
 
 /// Forgets logs that were not seen for a long time.
