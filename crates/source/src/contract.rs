@@ -50,7 +50,7 @@ pub trait Source: Send + Sync {
 
     /// Told after the rows were published: moves or deletes files, moves a log position. Must be repeatable. The notes say what
     /// was done and what could not be done; a problem here never undoes a published run.
-    fn confirm(&self, stream: &Stream, confirmations: &[serde_json::Value]) -> Result<Vec<Note>, SourceError>;
+    fn confirm(&self, stream: &Stream, confirmations: &[serde_json::Value]) -> Result<Confirmed, SourceError>;
 
     /// Reads rejected raw records again, under the stream's present definition, each keeping its place of origin: its index into
     /// `files`, which are [`Extract::files`] of the extract that rejected it (names and layouts are enough), and its record
@@ -63,6 +63,15 @@ pub trait Source: Send + Sync {
         context: &Context,
         sink: &dyn Sink,
     ) -> Result<Extract, SourceError>;
+}
+
+/// What became of telling a source that rows were published.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Confirmed {
+    /// What was done and what could not be done.
+    pub notes: Vec<Note>,
+    /// Something could not be done, so that all of it is to be told again: what was done already does no harm.
+    pub again: bool,
 }
 
 /// A group of streams, opened.

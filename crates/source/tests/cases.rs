@@ -250,8 +250,12 @@ impl World {
         let mut shown = String::new();
         // Twice, as after a crash.
         for _ in 0..2 {
-            for note in files.confirm(&source.streams[0], &confirmations).expect("confirmed") {
+            let confirmed = files.confirm(&source.streams[0], &confirmations).expect("confirmed");
+            for note in &confirmed.notes {
                 let _ = writeln!(shown, "note: {}", self.hide(&note.message));
+            }
+            if confirmed.again {
+                let _ = writeln!(shown, "to be told again");
             }
         }
         let root = self.home.path().join("incoming");

@@ -9,7 +9,7 @@ use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
 use crate::change::Change;
 use crate::error::RunError;
 use crate::event::Event;
-use crate::outcome::{Counts, StepOutcome, Strategy};
+use crate::outcome::{Counts, OutcomeNote, StepOutcome, Strategy};
 use crate::publish::Publication;
 use crate::publish::difference::NewContents;
 use crate::publish::partitions::layout;
@@ -55,6 +55,15 @@ pub struct ModelFacts<'a> {
     pub external: Vec<TableName>,
     /// What it reads of the time of the run.
     pub clock: Vec<String>,
+}
+
+impl ModelFacts<'_> {
+    /// Its primary key by the names of its table's columns; empty where one of its columns is none of these.
+    pub fn key_among(&self, columns: &[TypedColumn]) -> Vec<String> {
+        let column = |name: &String| columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
+        let key = self.model.primary_key.iter().map(|name| column(name).map(|column| column.name.clone()));
+        key.collect::<Option<_>>().unwrap_or_default()
+    }
 }
 
 impl Publication<'_> {
@@ -145,6 +154,14 @@ impl Publication<'_> {
     ) -> Result<(), RunError> {
         self.check_retention(node, facts.model)?;
         let columns = self.describe(&self.as_to_come(&facts.sql))?;
+        let is_column = |name: &&String| columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+        for name in facts.model.primary_key.iter().filter(|name| !is_column(name)) {
+            self.notes.push(OutcomeNote {
+                about: facts.model.table.to_string(),
+                warning: true,
+                message: format!("its primary key names `{name}`, which is none of its columns, and is of no use"),
+            });
+        }
         match kind {
             TableKind::View => self.refresh_view(facts, columns, step),
             _ => self.refresh_table(node, facts, columns, step),
@@ -257,7 +274,7 @@ impl Publication<'_> {
                 compared: Some(old.rows),
                 columns: columns.clone(),
                 bookkeeping: vec![RUN_COLUMN],
-                key: facts.model.primary_key.clone(),
+                key: facts.key_among(&columns),
                 sameness: Sameness::Computed,
                 watched: self.is_watched(node),
             };

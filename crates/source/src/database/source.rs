@@ -14,8 +14,8 @@ use super::position::{Clock, DatabasePosition};
 use super::{Connection, Engine, OpenSnapshot, Safety};
 use crate::values::parse_timestamp;
 use crate::{
-    Capabilities, Column, Context, Extract, ExtractFile, Note, RejectedRecord, Sink, Snapshot, Source, SourceError,
-    SourceErrorKind, StreamRequest,
+    Capabilities, Column, Confirmed, Context, Extract, ExtractFile, Note, RejectedRecord, Sink, Snapshot, Source,
+    SourceError, SourceErrorKind, StreamRequest,
 };
 
 /// How often a snapshot is opened again when a number that was just seen is not certain yet.
@@ -256,9 +256,9 @@ impl Source for DatabaseSource {
         }))
     }
 
-    fn confirm(&self, _stream: &Stream, _confirmations: &[Json]) -> Result<Vec<Note>, SourceError> {
+    fn confirm(&self, _stream: &Stream, _confirmations: &[Json]) -> Result<Confirmed, SourceError> {
         // A database is not told what was read.
-        Ok(Vec::new())
+        Ok(Confirmed::default())
     }
 
     fn replay(

@@ -10,7 +10,7 @@ use thalweg_project::{AfterLoad, Ready, Stream};
 
 use super::discover::{Found, Stamp};
 use super::ready::marker;
-use crate::{Note, SourceError, SourceErrorKind};
+use crate::{Confirmed, Note, SourceError, SourceErrorKind};
 
 /// What is needed to act on one file later, possibly in another process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,8 +30,8 @@ pub(super) fn confirmation(after: AfterLoad, file: &Found, hash: &str) -> Option
 }
 
 /// Acts on every file that is still what was loaded. A file that is gone was dealt with before.
-pub(super) fn confirm(root: &Path, stream: &Stream, confirmations: &[Value]) -> Result<Vec<Note>, SourceError> {
-    let mut notes = Vec::new();
+pub(super) fn confirm(root: &Path, stream: &Stream, confirmations: &[Value]) -> Result<Confirmed, SourceError> {
+    let mut confirmed = Confirmed::default();
     for value in confirmations {
         let confirmation: Confirmation = serde_json::from_value(value.clone()).map_err(|error| {
             SourceError::new(
@@ -41,17 +41,18 @@ pub(super) fn confirm(root: &Path, stream: &Stream, confirmations: &[Value]) -> 
         })?;
         let name = &confirmation.name;
         match act(root, stream, &confirmation) {
-            Ok(Some(note)) => notes.push(note),
+            Ok(Some(note)) => confirmed.notes.push(note),
             Ok(None) => {}
             Err(error) => {
                 let what = if stream.files.after == AfterLoad::Delete { "deleted" } else { "moved to the archive" };
-                notes.push(Note::warning(format!(
-                    "{name}: loaded, but it cannot be {what}: {error}; it stays where it is"
+                confirmed.again = true;
+                confirmed.notes.push(Note::warning(format!(
+                    "{name}: loaded, but it cannot be {what}: {error}; it stays where it is, and the next run tries again"
                 )));
             }
         }
     }
-    Ok(notes)
+    Ok(confirmed)
 }
 
 fn act(root: &Path, stream: &Stream, confirmation: &Confirmation) -> io::Result<Option<Note>> {

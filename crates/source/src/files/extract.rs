@@ -62,7 +62,15 @@ pub(super) fn extract_stream(
         }
         unchanged.extend::<Vec<_>>(same);
     }
-    if all_present && !files.is_empty() {
+    let otherwise = ledger.was_read_otherwise(&request.stream.files);
+    if otherwise && !all_present {
+        let table = &request.stream.table.name;
+        notes.push(Note::warning(format!(
+            "its files are read by other settings than before: what was loaded stays as it was read; to have all that is there read again, \
+             give the stream another name, with `as: {table}`"
+        )));
+    }
+    if all_present && (!files.is_empty() || otherwise && waiting.is_empty()) {
         files.extend(unchanged);
         files.sort_by(Found::oldest_first);
     }
@@ -351,6 +359,7 @@ impl Extraction<'_> {
     fn finish(mut self) -> Extract {
         if !self.extract.files.is_empty() {
             let undecided = self.known.columns.iter().filter(|column| column.undecided);
+            self.ledger.set_reading(&self.request.stream.files);
             self.ledger.set_undecided(&undecided.map(|column| column.name.clone()).collect());
         }
         self.extract.notes = self.notes.notes;

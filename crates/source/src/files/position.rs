@@ -6,11 +6,13 @@
 //! | `content:<hash>` | name, size and time of the first load of this content: it is never loaded again (with `replace`: while it is the present one) |
 //! | `tail:<hash>` | how far a log was read that begins with so many bytes of this hash (see [`super::tail`]) |
 //! | `undecided` | names of columns that had no value in any file so far |
+//! | `reading` | a hash of the settings by which files were read last: format, delimiters, lists |
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use thalweg_project::FileOptions;
 
 use super::discover::{Found, Stamp};
 use crate::{Position, PositionChange};
@@ -125,6 +127,20 @@ impl<'p> Ledger<'p> {
         }
     }
 
+    /// Whether files were read by other settings before.
+    pub(super) fn was_read_otherwise(&self, options: &FileOptions) -> bool {
+        let before = self.before.get("reading").and_then(serde_json::Value::as_str);
+        before.is_some_and(|before| before != reading(options))
+    }
+
+    /// Remembers by which settings files are read.
+    pub(super) fn set_reading(&mut self, options: &FileOptions) {
+        let now = json!(reading(options));
+        if self.before.get("reading") != Some(&now) {
+            self.change.insert("reading".to_owned(), Some(now));
+        }
+    }
+
     /// Columns without a value so far.
     pub(super) fn undecided(&self) -> BTreeSet<String> {
         let names = self.before.get("undecided").and_then(serde_json::Value::as_array);
@@ -182,4 +198,9 @@ impl<'p> Ledger<'p> {
 
 fn file_key(name: &str) -> String {
     format!("file:{name}")
+}
+
+fn reading(options: &FileOptions) -> String {
+    let settings = format!("{:?}\0{:?}", options.format, options.lists);
+    blake3::hash(settings.as_bytes()).to_hex()[..16].to_owned()
 }

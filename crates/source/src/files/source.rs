@@ -10,7 +10,7 @@ use super::confirm::confirm;
 use super::discover::{discover, folder_error};
 use super::extract::extract_stream;
 use crate::{
-    Capabilities, Context, Extract, ExtractFile, Note, RejectedRecord, Sink, Snapshot, Source, SourceError,
+    Capabilities, Confirmed, Context, Extract, ExtractFile, RejectedRecord, Sink, Snapshot, Source, SourceError,
     SourceErrorKind, StreamRequest,
 };
 
@@ -84,9 +84,9 @@ impl Source for FilesSource {
         Ok(Box::new(FilesSnapshot { source: self, root: self.root()?, requests, context }))
     }
 
-    fn confirm(&self, stream: &Stream, confirmations: &[Value]) -> Result<Vec<Note>, SourceError> {
+    fn confirm(&self, stream: &Stream, confirmations: &[Value]) -> Result<Confirmed, SourceError> {
         if confirmations.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Confirmed::default());
         }
         confirm(&self.root()?, stream, confirmations).map_err(|error| self.named(error))
     }
