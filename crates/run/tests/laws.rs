@@ -133,7 +133,9 @@ pub fn assert_all(
     if let Ok(outcome) = result {
         assert_balance(outcome);
     }
-    assert_books(site);
+    let tries_again =
+        |outcome: &RunOutcome| outcome.notes.iter().any(|note| note.message.contains("next run tries again"));
+    assert_books(site, result.as_ref().is_ok_and(tries_again));
     assert_verified(site);
     if let (Ok(outcome), true) = (result, published) {
         assert_logs(site, &mut after.1, outcome.run);
@@ -172,8 +174,8 @@ pub fn assert_balance(outcome: &RunOutcome) {
     }
 }
 
-/// The ledger and the tables say the same.
-fn assert_books(site: &Site) {
+/// The ledger and the tables say the same. Sources may be `told_later` that rows were published where they could not be told now.
+fn assert_books(site: &Site, told_later: bool) {
     let Some(mut connection) = site.connect(Access::Read) else { return };
     let connection = connection.as_mut();
     if ask(connection, "select 1 from information_schema.tables where table_schema = 'thalweg' and table_name = 'meta'")
@@ -227,8 +229,10 @@ fn assert_books(site: &Site) {
         let found = files.iter().any(|file| file.ends_with("manifest.json") && same_place(file, &manifest));
         assert!(found, "the landing {manifest} is in the ledger and not on disk");
     }
-    let waiting = ask(connection, "select * from thalweg.landings where not confirmed");
-    assert!(waiting.is_empty(), "sources were not told: {waiting:?}");
+    if !told_later {
+        let waiting = ask(connection, "select * from thalweg.landings where not confirmed");
+        assert!(waiting.is_empty(), "sources were not told: {waiting:?}");
+    }
     let odd = ask(
         connection,
         "select e.id, e.rejected, count(r.id) from thalweg.extracts e left join thalweg.rejects r on r.project = e.project and r.origin = e.id \

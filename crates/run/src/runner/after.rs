@@ -38,11 +38,16 @@ impl Run<'_> {
             if let Some((index, stream)) = found {
                 fail::fail_point!("run::before-confirm");
                 match sources[index].confirm(stream, &entry.confirmations) {
-                    Ok(notes) => outcome.notes.extend(notes.into_iter().map(|note| OutcomeNote {
-                        about: stream_name(stream),
-                        warning: note.level == NoteLevel::Warning,
-                        message: note.message,
-                    })),
+                    Ok(told) => {
+                        outcome.notes.extend(told.notes.into_iter().map(|note| OutcomeNote {
+                            about: stream_name(stream),
+                            warning: note.level == NoteLevel::Warning,
+                            message: note.message,
+                        }));
+                        if told.again {
+                            continue;
+                        }
+                    }
                     Err(error) => {
                         outcome.notes.push(OutcomeNote {
                             about: stream_name(stream),
