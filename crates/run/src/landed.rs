@@ -1,8 +1,8 @@
 //! What landed, to be read again.
 
 use thalweg_project::{ColumnType, Stream};
-use thalweg_source::Column;
 use thalweg_source::landing::unify;
+use thalweg_source::{Column, SourceErrorKind};
 
 use crate::error::RunError;
 use crate::extract::stream_name;
@@ -34,7 +34,8 @@ fn is_textual(column: &Column) -> bool {
     *inner == ColumnType::Text
 }
 
-/// Everything that landed for a stream and was published, oldest first.
+/// Everything that landed for a stream and was published, oldest first. What is gone or damaged is [`RunError::NotFound`]: it is the trouble of
+/// this stream alone.
 pub fn landed_extracts(
     bench: &Workbench,
     landings: &[PublishedLanding],
@@ -42,7 +43,11 @@ pub fn landed_extracts(
 ) -> Result<Vec<(ExtractFiles, Vec<Column>)>, RunError> {
     let mut extracts = Vec::new();
     for row in landings.iter().filter(|row| row.source == stream.source && row.stream == stream.name) {
-        let Some(extract) = landed_extract(bench, row)? else {
+        let extract = landed_extract(bench, row).map_err(|error| match error {
+            RunError::Source(error) if error.kind == SourceErrorKind::Landing => RunError::NotFound(error.message),
+            other => other,
+        })?;
+        let Some(extract) = extract else {
             return Err(RunError::NotFound(format!(
                 "the landing of {} of run {} is gone, so {} cannot be rebuilt from it: put {} back, or change the definition back",
                 stream_name(stream),

@@ -208,10 +208,7 @@ fn verify_store(
     }
     let extracts = match landed_extracts(bench, landings, stream) {
         Ok(extracts) => extracts,
-        Err(RunError::NotFound(_)) => {
-            let gone = "landing does not hold every extract any more".to_owned();
-            return Ok(cannot(table, against, gone));
-        }
+        Err(RunError::NotFound(message)) => return Ok(cannot(table, against, message)),
         Err(error) => return Err(error),
     };
     let columns = state.source_columns();
