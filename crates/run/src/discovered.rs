@@ -27,6 +27,15 @@ pub enum AskSources {
     Now,
 }
 
+/// The code of the warning that a database was not asked yet.
+const UNDISCOVERED: &str = "undiscovered-source";
+
+/// Sources that are databases of which nothing is known, since they could not be reached, with what was the matter.
+pub type Unreached = BTreeMap<String, SourceError>;
+
+/// What is known of a project that is read.
+pub type Read = (Option<Project>, Vec<Diagnostic>, Unreached);
+
 /// A file of what a database said.
 #[derive(Debug, Serialize, Deserialize)]
 struct Remembered {
@@ -93,11 +102,7 @@ pub fn columns(
 }
 
 /// Reads a project with what its databases said last, or say now.
-pub fn read_project(
-    folder: &Path,
-    input: &mut ProjectInput,
-    ask: AskSources,
-) -> Result<(Option<Project>, Vec<Diagnostic>), RunError> {
+pub fn read_project(folder: &Path, input: &mut ProjectInput, ask: AskSources) -> Result<Read, RunError> {
     let (project, diagnostics) = thalweg_project::read(input);
     // What is wrong elsewhere may be so only because tables are not known yet.
     let wrong = |file: &str| {
@@ -105,21 +110,54 @@ pub fn read_project(
         errors.any(|diagnostic| diagnostic.location.file == file)
     };
     let Some(known) = project.as_ref().filter(|project| databases(project).next().is_some()) else {
-        return Ok((project, diagnostics));
+        return Ok((project, diagnostics, Unreached::new()));
     };
-    let mut discovered = BTreeMap::new();
+    let (mut discovered, mut unreached) = (BTreeMap::new(), Unreached::new());
     for (source, database) in databases(known) {
         let text = std::fs::read(path(folder, &source.name)).ok();
         let remembered = text.and_then(|text| serde_json::from_slice::<Remembered>(&text).ok());
-        let remembered = remembered.filter(|remembered| remembered.place == place(&database.settings));
-        let mut tables = remembered.map(|remembered| remembered.tables);
+        let is_of_place = |remembered: &Remembered| remembered.place == place(&database.settings);
+        let (of_place, elsewhere) = match remembered {
+            Some(remembered) if is_of_place(&remembered) => (Some(remembered.tables), None),
+            other => (None, other.map(|remembered| remembered.tables)),
+        };
+        let mut tables = of_place;
         if ask == AskSources::Now && !wrong(&source.location.file) {
-            tables = Some(ask_source(folder, source, database, tables)?);
+            tables = match ask_source(folder, source, database, tables) {
+                Ok(tables) => Some(tables),
+                Err(error) if error.kind == SourceErrorKind::Cancelled => return Err(RunError::Source(error)),
+                // It has another address than before: until it is reached there, its tables are those that it had.
+                Err(_) if elsewhere.is_some() => elsewhere,
+                // Which tables a wildcard stands for decides what else there is.
+                Err(error) if !database.wildcards.is_empty() => {
+                    return Err(RunError::Source(SourceError::new(
+                        error.kind,
+                        format!(
+                            "{}; it was never reached, so it is not known which tables its wildcards stand for, and nothing can be done before",
+                            error.message
+                        ),
+                    )));
+                }
+                Err(error) => {
+                    unreached.insert(source.name.clone(), error);
+                    None
+                }
+            };
         }
         discovered.extend(tables.map(|tables| (source.name.clone(), tables)));
     }
     input.discovered = discovered;
-    Ok(thalweg_project::read(input))
+    let (project, mut diagnostics) = thalweg_project::read(input);
+    // That they were not asked is what the run says of them.
+    let file_of = |name: &String| input_file(project.as_ref()?, name);
+    let files: Vec<String> = unreached.keys().filter_map(file_of).collect();
+    diagnostics.retain(|one| one.code != UNDISCOVERED || !files.contains(&one.location.file));
+    Ok((project, diagnostics, unreached))
+}
+
+fn input_file(project: &Project, source: &str) -> Option<String> {
+    let source = project.sources.iter().find(|one| one.name == source)?;
+    Some(source.location.file.clone())
 }
 
 /// Asks a database. When it cannot be reached, what it said last is good enough to go on with everything else.
@@ -128,7 +166,7 @@ fn ask_source(
     source: &thalweg_project::Source,
     database: &DatabaseConnection,
     remembered: Option<Vec<Table>>,
-) -> Result<Vec<Table>, RunError> {
+) -> Result<Vec<Table>, SourceError> {
     let reader = DatabaseSource::new(&source.name, &database.settings, folder);
     // All tables are asked for only where a wildcard may stand for any of them.
     let mut named: Vec<TableRef> =
@@ -152,12 +190,6 @@ fn ask_source(
             Ok(tables)
         }
         (Err(error), Some(before)) if error.kind != SourceErrorKind::Cancelled => Ok(before),
-        (Err(error), _) => Err(RunError::Source(SourceError::new(
-            error.kind,
-            format!(
-                "{}; its tables are not known yet, so nothing can be done before it was reached once",
-                error.message
-            ),
-        ))),
+        (Err(error), _) => Err(error),
     }
 }

@@ -15,6 +15,7 @@ use thalweg_warehouse::{Access, Connection, Interrupt, Wait, Warehouse};
 use crate::answer::*;
 use crate::choice::Choice;
 use crate::connections::{ConnectionTest, DiscoveredTable, SourceFileText};
+use crate::discovered::Unreached;
 use crate::error::RunError;
 use crate::event::Observer;
 use crate::explain::{self, Explanation};
@@ -28,6 +29,7 @@ pub struct Workbench {
     folder: PathBuf,
     project: Project,
     compiled: Compiled,
+    unreached: Unreached,
     cancelled: Arc<AtomicBool>,
 }
 
@@ -41,7 +43,7 @@ impl Workbench {
     ) -> Result<(Self, Vec<Diagnostic>), RunError> {
         let folder = absolute(folder)?;
         let mut input = folder::read(&folder, options)?;
-        let (project, mut diagnostics) = discovered::read_project(&folder, &mut input, options.ask)?;
+        let (project, mut diagnostics, unreached) = discovered::read_project(&folder, &mut input, options.ask)?;
         let mut compiled = None;
         if let Some(project) = &project {
             let (graph, more) = thalweg_sql::compile(project);
@@ -52,7 +54,7 @@ impl Workbench {
         let wrong = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
         match (project, compiled) {
             (Some(project), Some(compiled)) if !wrong => {
-                Ok((Self { folder, project, compiled, cancelled }, diagnostics))
+                Ok((Self { folder, project, compiled, unreached, cancelled }, diagnostics))
             }
             _ => Err(RunError::Project(diagnostics)),
         }
@@ -88,7 +90,7 @@ impl Workbench {
     /// Refuses to run what is not known yet.
     fn check_discovered(&self) -> Result<(), RunError> {
         let unknown =
-            self.project.sources.iter().find(
+            self.project.sources.iter().filter(|source| !self.unreached.contains_key(&source.name)).find(
                 |source| matches!(&source.connection, SourceConnection::Database(database) if !database.discovered),
             );
         match unknown {
@@ -234,6 +236,11 @@ impl Workbench {
 
     pub(crate) fn sources(&self) -> Vec<Box<dyn Source>> {
         extract::open_sources(&self.project, &self.folder)
+    }
+
+    /// The sources that could not be reached when the project was opened, and of which nothing is known.
+    pub(crate) fn unreached(&self) -> &Unreached {
+        &self.unreached
     }
 
     pub(crate) fn landing(&self) -> Landing {

@@ -27,6 +27,7 @@ impl Run<'_> {
         let compiled = self.bench.compiled();
         let seed_reader =
             seed_source.map(|source| thalweg_source::files::FilesSource::new(source, self.bench.folder()));
+        let unreached = self.unreached_streams();
         let mut groups: Vec<(&dyn Source, Vec<Job<'_>>)> = Vec::new();
         let mut nodes: Vec<Vec<usize>> = Vec::new();
         for (index, source) in sources.iter().enumerate() {
@@ -75,7 +76,7 @@ impl Run<'_> {
         };
         let results = extraction.extract(&groups);
         let mut landed = Vec::new();
-        let mut failures: Vec<(usize, SourceError)> = Vec::new();
+        let mut failures: Vec<(usize, SourceError)> = unreached;
         for (group, results) in results.into_iter().enumerate() {
             for (index, result) in results.into_iter().enumerate() {
                 let node = nodes[group][index];
@@ -139,6 +140,20 @@ impl Run<'_> {
         }
         fail::fail_point!("run::extracted");
         Ok(landed)
+    }
+
+    /// The streams of sources that could not be reached and of which not even the keys are known: they are left out, with the errors.
+    fn unreached_streams(&mut self) -> Vec<(usize, SourceError)> {
+        let mut left_out = Vec::new();
+        for (node, definition) in self.bench.compiled().nodes.iter().enumerate() {
+            let NodeKind::Stream(source, _) = definition.kind else { continue };
+            let error = self.bench.unreached().get(&self.bench.project().sources[source].name);
+            if let Some(error) = error.filter(|_| self.choice.nodes[node]) {
+                self.choice.nodes[node] = false;
+                left_out.push((node, SourceError::new(error.kind, error.message.clone())));
+            }
+        }
+        left_out
     }
 
     /// An error when neither the table nor what was read now has a column that the stream is merged by.

@@ -10,4 +10,5 @@ mod large;
 mod orders;
 mod race;
 mod server;
+mod unreached;
 mod unseen;
