@@ -297,6 +297,8 @@ pub struct StandingIndex {
     pub table: String,
     /// Whether whole texts are in it, which may be too long for it one day.
     pub holds_texts: bool,
+    /// Whether it refuses rows that are alike in its columns.
+    pub unique: bool,
 }
 
 /// A partition that stands.

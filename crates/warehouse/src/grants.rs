@@ -24,6 +24,9 @@ pub fn grants(project: &str, database: &str, schemas: &[String]) -> Result<Strin
     for schema in [LEDGER_SCHEMA, DATA_SCHEMA] {
         script.push_str(&owned(&quote(schema)?, &owner));
     }
+    // One ledger is kept by all projects of a database: another may have made its tables.
+    let ledger = quote(LEDGER_SCHEMA)?;
+    script.push_str(&format!("grant select, insert, update, delete on all tables in schema {ledger} to {owner};\n"));
     for schema in schemas {
         let (name, reader) = (quote(schema)?, format!("{schema}_reader"));
         let reads = quote(&reader)?;

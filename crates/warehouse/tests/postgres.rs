@@ -298,6 +298,15 @@ fn granted_roles_may_do_what_they_must_and_no_more() {
     ] {
         assert_eq!(kind(reader.execute(sql, &[])), WarehouseErrorKind::Statement, "{sql}");
     }
+    // Another project keeps its ledger in the same tables.
+    database.run(&thalweg_warehouse::grants("other", database.name(), &["d".to_owned()]).expect("a script"));
+    database.run("create role cas login in role other_loader");
+    let mut other = connect(&*warehouse("cas", Some("other_loader")), Access::Write);
+    let ledger = thalweg_warehouse::Ledger::new("other", &thalweg_sql::dialect::postgres::Postgres);
+    ledger.prepare(&mut *other).expect("its tables are there");
+    other.begin().expect("a transaction");
+    ledger.take_lease(&mut *other, 0, "cas", thalweg_warehouse::ledger::rows::Microseconds(0)).expect("a lease");
+    other.commit().expect("committed");
 }
 
 #[test]

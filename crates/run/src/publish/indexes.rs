@@ -15,7 +15,7 @@ use thalweg_sql::refresh::{Inputs, Shape};
 use thalweg_sql::statement::Merge;
 use thalweg_sql::statement::relation::RUN_COLUMN;
 use thalweg_sql::{NewIndex, NodeKind};
-use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
+use thalweg_warehouse::{StandingIndex, WarehouseError, WarehouseErrorKind};
 
 use crate::answer::PlannedIndex;
 use crate::error::RunError;
@@ -285,6 +285,38 @@ impl Publication<'_> {
         Ok(true)
     }
 
+    /// Drops the unique indexes of models that are not asked for any more, before rows are written that they would refuse.
+    pub fn drop_unasked_unique_indexes(&mut self) -> Result<(), RunError> {
+        let dialect = self.database.dialect;
+        if !dialect.has_indexes() {
+            return Ok(());
+        }
+        let longest = dialect.longest_name().unwrap_or(usize::MAX);
+        let (mut models, mut asked) = (BTreeSet::new(), BTreeSet::new());
+        for model in &self.project.models {
+            let Some(state) = self.tables.get(&model.table).filter(|state| !state.physical.is_empty()) else {
+                continue;
+            };
+            models.insert(state.physical.as_str());
+            for declared in model.indexes.iter().filter(|declared| declared.unique) {
+                let (physical, columns) = (state.physical.clone(), declared.columns.clone());
+                asked.insert(Wanted { physical, columns, unique: true, after_run: None }.name(longest));
+            }
+        }
+        if models.is_empty() {
+            return Ok(());
+        }
+        let standing = self.database.connection.indexes(DATA_SCHEMA).map_err(|error| self.database.error(error))?;
+        let unasked = |index: &&StandingIndex| {
+            index.unique && is_ours(&index.name, &index.table, &models) && !asked.contains(&index.name)
+        };
+        for name in standing.iter().filter(unasked).map(|index| index.name.clone()).collect::<Vec<_>>() {
+            let index = self.physical(&name)?;
+            self.database.execute(&format!("drop index if exists {index}"))?;
+        }
+        Ok(())
+    }
+
     /// Drops the indexes in which a text may be too long, to be made again as they can be when everything is there.
     pub fn drop_text_indexes(&mut self) -> Result<(), RunError> {
         let standing = self.database.connection.indexes(DATA_SCHEMA).map_err(|error| self.database.error(error))?;
@@ -328,8 +360,13 @@ impl Publication<'_> {
         for node in 0..self.compiled.nodes.len() {
             let NodeKind::Model(index) = self.compiled.nodes[node].kind else { continue };
             let model = &self.project.models[index];
-            let Some(physical) = self.tables.get(&model.table).map(|state| state.physical.clone()) else { continue };
-            want(&physical, model.primary_key.clone(), false);
+            let Some(state) = self.tables.get(&model.table) else { continue };
+            let physical = state.physical.clone();
+            // That a key is none of its columns is told where it is refreshed.
+            let of_table = |name: &String| state.columns.iter().any(|column| column.name == *name);
+            if model.primary_key.iter().all(of_table) {
+                want(&physical, model.primary_key.clone(), false);
+            }
             for declared in &model.indexes {
                 want(&physical, declared.columns.clone(), declared.unique);
             }

@@ -209,7 +209,7 @@ impl Run<'_> {
             changes: BTreeMap::new(),
             logs: ChangeLogs::new(self.known.change_logs.clone()),
             retention: self.retention(),
-            refreshing: Refreshing::new(self.in_full.clone(), self.options.large_groups),
+            refreshing: Refreshing::new(self.in_full.clone(), self.options.large),
             consumed: self.known.consumed.clone(),
             consumed_now: BTreeMap::new(),
             clocks: self.known.clocks.clone(),
@@ -226,6 +226,9 @@ impl Run<'_> {
         };
         if self.long_texts {
             publication.drop_text_indexes()?;
+        }
+        if self.models() {
+            publication.drop_unasked_unique_indexes()?;
         }
         let put_back = publication.put_views_back()?;
         let removed = removed_tables(&publication);

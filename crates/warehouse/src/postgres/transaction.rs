@@ -361,7 +361,7 @@ impl Connection for PostgresConnection {
     fn indexes(&mut self, schema: &str) -> Result<Vec<StandingIndex>, WarehouseError> {
         let found = self.ask(&format!(
             "select c.relname, t.relname, exists (select 1 from pg_catalog.pg_attribute a join pg_catalog.pg_am m on m.oid = c.relam \
-             where a.attrelid = c.oid and m.amname = 'btree' and a.atttypid in (25, 1043)) \
+             where a.attrelid = c.oid and m.amname = 'btree' and a.atttypid in (25, 1043)), i.indisunique \
              from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid \
              join pg_catalog.pg_class t on t.oid = i.indrelid join pg_catalog.pg_namespace n on n.oid = t.relnamespace \
              where n.nspname = '{}' and not c.relispartition",
@@ -370,7 +370,8 @@ impl Connection for PostgresConnection {
         let index = |row: Vec<Option<String>>| {
             let mut cells = row.into_iter();
             let (name, table, holds_texts) = (cells.next()??, cells.next()??, cells.next()?? == "t");
-            Some(StandingIndex { name, table, holds_texts })
+            let unique = cells.next()?? == "t";
+            Some(StandingIndex { name, table, holds_texts, unique })
         };
         Ok(found.into_iter().filter_map(index).collect())
     }

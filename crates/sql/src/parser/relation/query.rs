@@ -8,6 +8,7 @@ use sqlparser::ast::{OrderByKind, Spanned, Visit, Visitor};
 use super::expression::Context;
 use super::scope::{Scope, distinct, same};
 use super::{CteEntry, Env, Outcome, Reader, Stop, expression, nothing_at_all, stop};
+use crate::dialect::Grammar;
 use crate::refresh::{ColumnId, Expression, Kind, Obstacle, OutputColumn, Relation, Scalar, SetOperator};
 
 /// How much of a query is wanted.
@@ -301,7 +302,11 @@ impl<'a> Reader<'a> {
         let width = values.rows.first().map_or(0, |row| row.content.len());
         let columns = (0..width).map(|_| self.output()).collect();
         let relation = Relation { kind: Kind::Constant { text: expression(span, Vec::new()), query: true }, columns };
-        Ok(Bound::whole(relation, (0..width).map(|index| format!("col{index}")).collect()))
+        let name = |index: usize| match self.grammar {
+            Grammar::DuckDb => format!("col{index}"),
+            Grammar::Postgres => format!("column{}", index + 1),
+        };
+        Ok(Bound::whole(relation, (0..width).map(name).collect()))
     }
 
     /// The CTE of a name, if there is one.
