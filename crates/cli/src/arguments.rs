@@ -259,6 +259,8 @@ pub struct MachineOptions {
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
     pub threads: Option<usize>,
     /// Wait at most so long for a warehouse that another program holds: `30s`, `5m`, or `0` not to wait.
+    ///
+    /// Another run of the same project and target is not waited for: it is named, and the exit code is 2.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub lock_timeout: Duration,
 }

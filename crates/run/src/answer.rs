@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use thalweg_project::Diagnostic;
 
-use crate::outcome::{RefreshFigures, RunState, StepOutcome, Strategy, TestOutcome, TextTable};
+use crate::outcome::{RefreshFigures, RunState, StaleTable, StepOutcome, Strategy, TestOutcome, TextTable};
 
 /// What `validate` found.
 #[derive(Debug, Default)]
@@ -277,4 +277,6 @@ pub struct Shown {
     pub cut: bool,
     /// The run that readers see.
     pub run: Option<i64>,
+    /// Of the tables that it reads those that are stale, with the reasons.
+    pub stale: Vec<StaleTable>,
 }

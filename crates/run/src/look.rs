@@ -19,7 +19,7 @@ use crate::plan::{Expected, expect};
 use crate::publish::Publication;
 use crate::publish::change_log::{ChangeLogs, Retention};
 use crate::publish::indexes::first_indexes;
-use crate::publish::model::{Need, facts, need, stale_models};
+use crate::publish::model::{Need, facts, need};
 use crate::publish::partitions::planned::first_partitions;
 use crate::publish::refresh::Refreshing;
 use crate::publish::refresh::stages::Stages;
@@ -27,6 +27,7 @@ use crate::publish::stream::store_fingerprint;
 use crate::publish::testing::TestOptions;
 use crate::runner::now;
 use crate::seeds;
+use crate::stale::stale_tables;
 use crate::table_state::TableKind;
 use crate::workbench::Workbench;
 
@@ -300,40 +301,17 @@ pub fn status(bench: &Workbench) -> Result<Status, RunError> {
         None => BTreeMap::new(),
     };
     let mut tables = Vec::new();
-    let consumed =
-        |reader: &TableName, input: &TableName| known.consumed.get(&(reader.clone(), input.clone())).copied();
-    let stale = stale_models(project, compiled, &known.tables, consumed);
+    let mut stale = stale_tables(bench, &known);
     for &node in &compiled.order {
         let id = &compiled.nodes[node].id;
         let state = known.tables.get(id);
-        let (kind, stale) = match compiled.nodes[node].kind {
+        let kind = match compiled.nodes[node].kind {
             NodeKind::External(_) => continue,
-            NodeKind::Stream(source, stream) => {
-                let stream = &project.sources[source].streams[stream];
-                let stale = match state {
-                    None => Some(known.troubles.get(id).cloned().unwrap_or_else(|| "never loaded".to_owned())),
-                    Some(state) if state.fingerprint != store_fingerprint(stream) => {
-                        Some("definition changed".to_owned())
-                    }
-                    Some(_) => known.troubles.get(id).cloned(),
-                };
-                (TableKind::Store, stale)
-            }
-            NodeKind::Seed(index) => {
-                let stale = match state {
-                    None => Some("never loaded".to_owned()),
-                    Some(state) if state.fingerprint != seeds::fingerprint(&project.seeds[index]) => {
-                        Some("the file changed".to_owned())
-                    }
-                    Some(_) => None,
-                };
-                (TableKind::Seed, stale)
-            }
+            NodeKind::Stream(..) => TableKind::Store,
+            NodeKind::Seed(_) => TableKind::Seed,
             NodeKind::Model(_) => {
                 let Some(facts) = facts(project, compiled, &known.tables, node) else { continue };
-                let stale = stale.iter().find(|(table, _)| table == id).map(|(_, reason)| reason.clone());
-                let view = facts.model.materialized == Materialized::View;
-                (if view { TableKind::View } else { TableKind::Table }, stale)
+                if facts.model.materialized == Materialized::View { TableKind::View } else { TableKind::Table }
             }
         };
         let mut remarks = match compiled.nodes[node].kind {
@@ -353,7 +331,7 @@ pub fn status(bench: &Workbench) -> Result<Status, RunError> {
             rows: state.filter(|state| state.kind != TableKind::View).map(|state| state.rows),
             changed_run: state.map(|state| state.changed_run),
             refreshed_run: state.map(|state| state.refreshed_run),
-            stale,
+            stale: stale.remove(id),
             remarks,
         });
     }

@@ -8,7 +8,9 @@ use thalweg_warehouse::Rows;
 use crate::answer::Shown;
 use crate::error::RunError;
 use crate::look::{known_for, named_table, nothing_built};
+use crate::outcome::StaleTable;
 use crate::publish::physical::physical_table;
+use crate::stale::stale_tables;
 use crate::table_state::{TableKind, TableState};
 use crate::text::text_table;
 use crate::workbench::Workbench;
@@ -19,10 +21,17 @@ pub fn show(bench: &Workbench, what: &str, limit: Option<usize>) -> Result<Shown
     let dialect = thalweg_sql::dialect_of(&project.target.connection);
     let (known, connection) = known_for(bench, what)?;
     let Some(mut connection) = connection else { return Err(nothing_built(bench)) };
+    let mut read: Vec<usize> = Vec::new();
     let sql = if what.contains(char::is_whitespace) {
         let query = parse_select(what, dialect).map_err(|error| {
             RunError::NotFound(format!("{error}: show takes a table (`store.orders`) or one SELECT"))
         })?;
+        let named = query.tables.iter().filter_map(|named| {
+            let [schema, table] = named.name.as_slice() else { return None };
+            let schema = schema.strip_prefix(project.target.schema_prefix.as_str())?;
+            bench.compiled().node(&TableName::new(schema, table))
+        });
+        read.extend(named);
         let sql = &what[query.body.clone()];
         // The query is sent as it is: its order is part of it.
         match limit {
@@ -31,6 +40,7 @@ pub fn show(bench: &Workbench, what: &str, limit: Option<usize>) -> Result<Shown
         }
     } else {
         let table = named_table(bench, what)?;
+        read.extend(bench.compiled().node(&table));
         let bad_name = |error: InvalidName| RunError::NotFound(error.to_string());
         let limit = limit.map(|limit| format!(" limit {}", limit.saturating_add(1))).unwrap_or_default();
         let ordered = match known.tables.get(&table) {
@@ -46,7 +56,15 @@ pub fn show(bench: &Workbench, what: &str, limit: Option<usize>) -> Result<Shown
     let cut = limit.is_some_and(|limit| rows.len() > limit);
     let rows = if cut { cut_to(&rows, limit.unwrap_or(0)) } else { rows };
     let table = text_table(&rows, None)?;
-    Ok(Shown { table, rows, cut, run: known.published_run })
+    read.sort_unstable();
+    read.dedup();
+    let mut reasons = stale_tables(bench, &known);
+    let stale = read.into_iter().filter_map(|node| {
+        let table = &bench.compiled().nodes[node].id;
+        reasons.remove(table).map(|reason| StaleTable { table: table.to_string(), reason })
+    });
+    let stale = stale.collect();
+    Ok(Shown { table, rows, cut, run: known.published_run, stale })
 }
 
 /// A query for the rows of a table, in an order that is the same each time. An engine promises none, least of all for what several

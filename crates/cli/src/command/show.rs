@@ -68,6 +68,10 @@ pub fn run(arguments: &Arguments, invocation: &Invocation) -> Result<u8, Failure
             if let Some(run) = shown.run {
                 invocation.say(&invocation.stderr.faint(format!("as of run {run}")));
             }
+            for stale in &shown.stale {
+                let (word, table) = (invocation.stderr.yellow("stale"), &stale.table);
+                invocation.say(&format!("{word}: {table}: {}", stale.reason));
+            }
         }
     }
     Ok(0)

@@ -107,7 +107,7 @@ impl Reader<'_> {
                 deletes,
                 reconcile,
                 max_delete_ratio: form.max_delete_ratio.unwrap_or(MAX_DELETE_RATIO),
-                filter: form.filter.filter(|filter| !filter.trim().is_empty()),
+                filter: form.filter.as_deref().and_then(condition),
                 on_unrepresentable: match form.on_unrepresentable {
                     Some(UnrepresentableWord::Null) => OnUnrepresentable::Null,
                     Some(UnrepresentableWord::Reject) | None => OnUnrepresentable::Reject,
@@ -233,5 +233,25 @@ impl StoreColumns {
         let key = if table.primary_key.is_empty() { unique } else { Some(&table.primary_key) };
         let key = key.map(Vec::as_slice).unwrap_or_default();
         key.iter().filter_map(|column| self.find(column).map(str::to_owned)).collect()
+    }
+}
+
+/// A condition as it can stand in parentheses: without the semicolon of a statement, and with the end of the line that a comment ends with.
+fn condition(written: &str) -> Option<String> {
+    let condition = written.trim().trim_end_matches(';').trim_end();
+    let has_comment = condition.contains("--") || condition.contains('#');
+    let condition = if has_comment { format!("{condition}\n") } else { condition.to_owned() };
+    (!condition.is_empty()).then_some(condition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::condition;
+
+    #[test]
+    fn conditions_can_stand_in_parentheses() {
+        assert_eq!(condition(" a > 1;\n").as_deref(), Some("a > 1"));
+        assert_eq!(condition("a > 1 -- big").as_deref(), Some("a > 1 -- big\n"));
+        assert_eq!(condition(" ; "), None);
     }
 }
