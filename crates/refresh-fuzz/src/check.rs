@@ -31,6 +31,8 @@ pub enum Refreshed {
         all: usize,
         /// Keys whose rows really differ.
         different: usize,
+        /// Values of stored rows that were known without reading them, since the change could not touch them.
+        steady: usize,
     },
     /// By adding and subtracting: how many groups changed.
     Added(usize),

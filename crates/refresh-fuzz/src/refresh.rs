@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use thalweg_sql::refresh::{Discovery, Inputs, Shape};
+use thalweg_sql::refresh::{Answers, Discovery, Inputs, Shape};
 
 use crate::check::Refreshed;
 use crate::database::{Cells, Database, Rows, except_all};
@@ -115,7 +115,49 @@ impl Refresh<'_> {
         self.apply(&key_of, &set, &fresh)?;
         let all: BTreeSet<Cells> = self.stored.rows.iter().chain(&self.full.rows).map(&key_of).collect();
         let different: BTreeSet<Cells> = gone.iter().chain(come).map(&key_of).collect();
-        Ok(Refreshed::Keys { affected: set.len(), all: all.len(), different: different.len() })
+        let steady = self.steady()?;
+        Ok(Refreshed::Keys { affected: set.len(), all: all.len(), different: different.len(), steady })
+    }
+
+    /// Whether what is said not to be touched by the change is the same before and after it; of how many values it is said.
+    fn steady(&mut self) -> Result<usize, Wrong> {
+        let dialect = self.database.dialect();
+        let questions = self.shape.steady_questions(dialect, &self.inputs);
+        let Some(questions) = questions.map_err(|error| ("names", error.to_string()))? else { return Ok(0) };
+        let mut answers = Answers::new();
+        for question in &questions {
+            self.statements.push(question.select.clone());
+            let answer = self.database.ask(&question.select).map_err(|error| ("steady columns", error.message))?;
+            let numbers = answer.rows.iter().flatten().map(|cell| cell.as_deref().unwrap_or_default().parse().ok());
+            let numbers: Option<Vec<u64>> = numbers.collect();
+            let Some(numbers) = numbers else { return Err(("steady columns", "an answer is no number".to_owned())) };
+            answers.insert(question.table.clone(), numbers);
+        }
+        let Some(steady) = self.shape.steady(dialect, &self.inputs, &questions, &answers) else { return Ok(0) };
+        let places = |names: &[String]| -> Option<Vec<usize>> {
+            names.iter().map(|name| self.full.names.iter().position(|other| other.eq_ignore_ascii_case(name))).collect()
+        };
+        let (Some(key), Some(columns)) = (places(&steady.key), places(&steady.columns)) else {
+            return Err(("steady columns", format!("{steady:?} are not among {:?}", self.full.names)));
+        };
+        let of = |row: &Cells, places: &[usize]| -> Cells { places.iter().map(|place| row[*place].clone()).collect() };
+        let mut known = 0;
+        for old in &self.stored.rows {
+            let whole = key.iter().all(|place| old[*place].is_some());
+            let same = |new: &&Cells| whole && of(new, &key) == of(old, &key);
+            let new: Vec<&Cells> = self.full.rows.iter().filter(same).collect();
+            if new.len() > 1 {
+                return Err(("steady columns", format!("{:?} is no key: {}", steady.key, show(&[old.clone()]))));
+            }
+            if let Some(new) = new.first() {
+                if of(new, &columns) != of(old, &columns) {
+                    let rows = shown(std::slice::from_ref(old), &[(*new).clone()]);
+                    return Err(("steady columns", format!("{:?} beside {:?}: {rows}", steady.columns, steady.key)));
+                }
+                known += columns.len();
+            }
+        }
+        Ok(known)
     }
 
     /// Old rows without those that go, with those that come, are the new ones; doing it again finds nothing to do.

@@ -21,6 +21,8 @@ pub struct Tally {
     pub keys: usize,
     /// Keys affected, keys there are, keys that differ.
     pub affected: (usize, usize, usize),
+    /// Values of stored rows that were known without reading them.
+    pub steady: usize,
     /// Models with stages.
     pub staged: usize,
     /// Refreshes of stages: by keys or with nothing to do, in full.
@@ -68,7 +70,8 @@ impl Tally {
                 for refresh in refreshes {
                     match refresh {
                         Refreshed::Nothing | Refreshed::Added(_) => self.nothing += 1,
-                        Refreshed::Keys { affected, all, different } => {
+                        Refreshed::Keys { affected, all, different, steady } => {
+                            self.steady += steady;
                             self.keys += 1;
                             by_keys = true;
                             self.affected.0 += affected;
@@ -126,6 +129,7 @@ impl std::fmt::Display for Tally {
             "{} queries with stages: {} refreshes of stages by keys, {} of them by adding and subtracting, {} in full",
             self.staged, self.stages.0, self.added, self.stages.1
         )?;
+        writeln!(f, "{} values of stored rows known without reading them", self.steady)?;
         if self.stopped > 0 {
             writeln!(f, "{} cases at which the engine stopped by an error inside it", self.stopped)?;
         }

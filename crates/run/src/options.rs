@@ -66,23 +66,25 @@ pub struct BuildOptions {
     pub threads: Option<usize>,
     /// `--lock-timeout`: how long to wait for a warehouse that another program holds.
     pub lock_timeout: Duration,
-    /// Which groups of a model are so large that what is counted and added of them is kept by adding and subtracting.
-    pub large_groups: LargeGroups,
+    /// Which tables of models are so large that there is more to do than to compute anew what changed.
+    pub large: LargeTables,
 }
 
-/// Which groups are large.
+/// Which tables are large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LargeGroups {
-    /// The largest table that is grouped has at least so many rows; `None` for what its engine takes longer to group than to add and
-    /// subtract what changed.
-    pub rows: Option<u64>,
+pub struct LargeTables {
+    /// What is counted and added of a table with at least so many rows is kept by adding and subtracting; `None` for what its engine takes
+    /// longer to group than to add and subtract what changed.
+    pub grouped: Option<u64>,
     /// On average so many rows share a group, or so many are read for each piece of one.
     pub rows_per_group: u64,
+    /// Of the stored rows of a model with at least so many only those columns are read that a change can have touched.
+    pub read_in_part: u64,
 }
 
-impl Default for LargeGroups {
+impl Default for LargeTables {
     fn default() -> Self {
-        Self { rows: None, rows_per_group: 20 }
+        Self { grouped: None, rows_per_group: 20, read_in_part: 200_000 }
     }
 }
 
@@ -102,7 +104,7 @@ impl BuildOptions {
             confirm_deletes: false,
             threads: None,
             lock_timeout: Duration::from_secs(60),
-            large_groups: LargeGroups::default(),
+            large: LargeTables::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use thalweg_run::{BuildOptions, Command as Verb, LargeGroups, RejectFilter, Silent};
+use thalweg_run::{BuildOptions, Command as Verb, LargeTables, RejectFilter, Silent};
 use thalweg_testkit::{Filter, expect};
 use thalweg_warehouse::Access;
 
@@ -94,17 +94,18 @@ impl Case {
     }
 
     fn run(&mut self, command: &Command, verb: Verb) -> String {
+        let small = LargeTables { read_in_part: 0, ..LargeTables::default() };
         let options = BuildOptions {
             select: command.setting("select"),
             exclude: command.setting("exclude"),
             full_refresh: command.flag("full-refresh"),
             full_tests: command.flag("full-tests"),
             drop_removed: command.flag("drop-removed"),
-            large_groups: if command.flag("any-group-is-large") {
-                LargeGroups { rows: Some(1), rows_per_group: 1 }
+            large: if command.flag("any-group-is-large") {
+                LargeTables { grouped: Some(1), rows_per_group: 1, ..small }
             } else {
                 // So many rows are no trouble in a test.
-                LargeGroups { rows: Some(100_000), ..LargeGroups::default() }
+                LargeTables { grouped: Some(100_000), ..small }
             },
             ..options(verb)
         };

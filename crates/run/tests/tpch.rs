@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::time::Instant;
 
-use thalweg_run::{Command, LargeGroups, Silent, Strategy};
+use thalweg_run::{Command, LargeTables, Silent, Strategy};
 use thalweg_testkit::{TpchTable, tpch_queries, tpch_tables};
 use thalweg_warehouse::Access;
 
@@ -233,8 +233,8 @@ fn play_rounds() {
         site.project.put(&format!("incoming/{}-000.csv", table.declared.name), csv);
     }
     // As large as they are at scale 1.
-    let large_groups = LargeGroups { rows: Some((1_000_000.0 * scale) as u64), rows_per_group: 20 };
-    let all = thalweg_run::BuildOptions { large_groups, ..options(Command::Build) };
+    let large = LargeTables { grouped: Some((1_000_000.0 * scale) as u64), rows_per_group: 20, read_in_part: 0 };
+    let all = thalweg_run::BuildOptions { large, ..options(Command::Build) };
     let began = Instant::now();
     site.build_with(&all, &Silent).unwrap();
     println!("first build: {:.1} s", began.elapsed().as_secs_f64());

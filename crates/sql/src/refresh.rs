@@ -28,6 +28,7 @@ mod restricted;
 pub mod rule;
 pub mod shape;
 pub mod split;
+pub mod steady;
 pub mod summed;
 pub mod ties;
 pub(crate) mod unique;
@@ -43,4 +44,5 @@ pub use relation::{
 pub use rule::{Rule, SwitchedOff};
 pub use shape::{ChangedInput, Discovery, Fresh, Inputs, Restriction, Shape, Statement};
 pub use split::{Split, Stage, WithStages, is_hidden_key};
+pub use steady::{Answers, Question, Steady};
 pub use ties::{Settled, may_tie, read_settled};

@@ -12,6 +12,7 @@ mod deltas;
 mod inputs;
 pub mod shapes;
 pub mod stages;
+mod steady;
 mod sums;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,10 +26,11 @@ use thalweg_warehouse::{WarehouseError, WarehouseErrorKind};
 
 use crate::change::Change;
 use crate::error::RunError;
-use crate::options::LargeGroups;
+use crate::options::LargeTables;
 use crate::outcome::{Counts, RefreshFigures, StepOutcome};
 use crate::publish::Publication;
 use crate::publish::model::ModelFacts;
+use crate::publish::refresh::apply::Keyed;
 use crate::publish::refresh::cost::{Costs, Keys};
 use crate::publish::refresh::deltas::Rows;
 use crate::publish::refresh::stages::GivenInputs;
@@ -54,8 +56,8 @@ pub struct Refreshing {
     costs: Option<Costs>,
     /// This is a run, and the ledger was prepared for it.
     publishes: bool,
-    /// Which groups are large.
-    large_groups: LargeGroups,
+    /// Which tables are large.
+    large: LargeTables,
     /// What the time answers in this run, as far as it was asked.
     clock: clock::ClockValues,
     /// What this run's refreshes were.
@@ -64,8 +66,8 @@ pub struct Refreshing {
 
 impl Refreshing {
     /// Of a run in which some models must be computed anew, with the reasons.
-    pub fn new(in_full: BTreeMap<TableName, String>, large_groups: LargeGroups) -> Self {
-        Self { in_full, large_groups, publishes: true, ..Self::default() }
+    pub fn new(in_full: BTreeMap<TableName, String>, large: LargeTables) -> Self {
+        Self { in_full, large, publishes: true, ..Self::default() }
     }
 
     /// Whether a model must be computed anew, because a statement that was made for it failed.
@@ -184,8 +186,9 @@ impl Publication<'_> {
             self.database.forget(&prefix)?;
             return Ok(Attempt::InFull(reason));
         }
-        let refreshed =
-            self.replace_keys(facts, old, columns, &fresh.select, shape.key_columns(), &affected, &nulls, step)?;
+        let keys = Keyed { key: shape.key_columns(), affected: &affected, nulls: &nulls };
+        let steady = self.steady(shape, &inputs, old, columns)?;
+        let refreshed = self.replace_keys(facts, old, columns, &fresh.select, keys, steady.as_ref(), step)?;
         self.database.forget(&prefix)?;
         Ok(Attempt::Done(refreshed))
     }

@@ -113,84 +113,199 @@ fn of_join(join: &Join, text: &str, tables: TableKeys<'_>) -> Vec<UniqueKey> {
     keys
 }
 
+/// What a change did to the tables, as far as it is known.
+#[derive(Clone, Copy)]
+pub(crate) struct Changed<'a> {
+    /// Whether no row that a table, by its index, had before and has now differs in a column, by its place.
+    pub same: &'a dyn Fn(usize, usize) -> bool,
+    /// Whether a table has neither lost keys nor got new ones.
+    pub stays: &'a dyn Fn(usize) -> bool,
+    /// Whether equal values of a type are identical.
+    pub exact: &'a dyn Fn(&str) -> bool,
+}
+
 /// The columns that have one value wherever the given ones have one: those that are equal to them, and those of tables whose key is
 /// among them.
 pub(crate) fn determined(relation: &Relation, by: &BTreeSet<ColumnId>, tables: TableKeys<'_>) -> BTreeSet<ColumnId> {
-    let mut types = Types::new();
-    note_types(relation, &mut types);
-    let mut known = by.clone();
-    loop {
-        let before = known.len();
-        add_determined(relation, &mut known, &types, tables);
-        if known.len() == before {
-            return known;
-        }
-    }
+    Determined::new(relation, by, "", tables, None).known
 }
 
-type Types<'a> = BTreeMap<ColumnId, &'a str>;
-
-fn note_types<'a>(relation: &'a Relation, types: &mut Types<'a>) {
-    for column in &relation.columns {
-        if let Some(name) = &column.engine_type {
-            types.insert(column.id, name);
-        }
-    }
-    match &relation.kind {
-        Kind::Filter { input, .. } | Kind::Project { input, .. } => note_types(input, types),
-        Kind::Join(join) => {
-            note_types(&join.left, types);
-            note_types(&join.right, types);
-        }
-        Kind::Apply(apply) => note_types(&apply.left, types),
-        _ => {}
-    }
+/// The columns that have the same value in a row of the answer from before a change and in one from after it, where both have the same
+/// values in the given ones. The time must be the same for both, and `text` be the text of the tree.
+pub(crate) fn unchanged(
+    relation: &Relation,
+    by: &BTreeSet<ColumnId>,
+    text: &str,
+    tables: TableKeys<'_>,
+    changed: Changed<'_>,
+) -> BTreeSet<ColumnId> {
+    Determined::new(relation, by, text, tables, Some(changed)).known
 }
 
-fn add_determined(relation: &Relation, known: &mut BTreeSet<ColumnId>, types: &Types<'_>, tables: TableKeys<'_>) {
-    match &relation.kind {
-        Kind::Scan { table } => {
-            let places = tables(*table);
-            let whole = |place: &usize| relation.columns.get(*place).is_some_and(|column| known.contains(&column.id));
-            if !places.is_empty() && places.iter().all(whole) {
-                known.extend(relation.columns.iter().map(|column| column.id));
+/// What follows from some columns.
+struct Determined<'a> {
+    known: BTreeSet<ColumnId>,
+    types: BTreeMap<ColumnId, &'a str>,
+    text: &'a str,
+    tables: TableKeys<'a>,
+    /// Without it, two rows of one answer are compared.
+    changed: Option<Changed<'a>>,
+}
+
+impl<'a> Determined<'a> {
+    fn new(
+        relation: &'a Relation,
+        by: &BTreeSet<ColumnId>,
+        text: &'a str,
+        tables: TableKeys<'a>,
+        changed: Option<Changed<'a>>,
+    ) -> Self {
+        let mut determined = Self { known: by.clone(), types: BTreeMap::new(), text, tables, changed };
+        determined.note_types(relation);
+        loop {
+            let before = determined.known.len();
+            determined.add(relation);
+            if determined.known.len() == before {
+                return determined;
             }
         }
-        Kind::Filter { input, conditions } => {
-            add_equal(conditions, known, types);
-            add_determined(input, known, types, tables);
+    }
+
+    fn note_types(&mut self, relation: &'a Relation) {
+        for column in &relation.columns {
+            if let Some(name) = &column.engine_type {
+                self.types.insert(column.id, name);
+            }
         }
-        Kind::Project { input, computed } => {
-            for (id, scalar) in computed {
-                if let Scalar::Column(inner) = scalar {
-                    if known.contains(inner) {
-                        known.insert(*id);
-                    } else if known.contains(id) {
-                        known.insert(*inner);
+        match &relation.kind {
+            Kind::Filter { input, .. } | Kind::Project { input, .. } => self.note_types(input),
+            Kind::Join(join) => {
+                self.note_types(&join.left);
+                self.note_types(&join.right);
+            }
+            Kind::Apply(apply) => self.note_types(&apply.left),
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, relation: &Relation) {
+        match &relation.kind {
+            Kind::Scan { table } => {
+                let places = (self.tables)(*table);
+                let has =
+                    |place: &usize| relation.columns.get(*place).is_some_and(|column| self.known.contains(&column.id));
+                if !places.is_empty() && places.iter().all(has) {
+                    let same = |place: usize| self.changed.is_none_or(|changed| (changed.same)(*table, place));
+                    let columns = relation.columns.iter().enumerate().filter(|(place, _)| same(*place));
+                    let columns: Vec<ColumnId> = columns.map(|(_, column)| column.id).collect();
+                    self.known.extend(columns);
+                }
+            }
+            Kind::Filter { input, conditions } => {
+                self.add_equal(conditions);
+                self.add(input);
+            }
+            Kind::Project { input, computed } => {
+                for (id, scalar) in computed {
+                    match scalar {
+                        Scalar::Column(inner) if self.known.contains(inner) => {
+                            self.known.insert(*id);
+                        }
+                        Scalar::Column(inner) if self.known.contains(id) => {
+                            self.known.insert(*inner);
+                        }
+                        Scalar::Text(_) | Scalar::Coalesce(_) if self.changed.is_some() && self.follows(scalar) => {
+                            self.known.insert(*id);
+                        }
+                        _ => {}
+                    }
+                }
+                self.add(input);
+            }
+            Kind::Join(Join { kind: JoinKind::Inner, left, right, on, lateral: false, .. }) => {
+                self.add_equal(on);
+                self.add(left);
+                self.add(right);
+            }
+            Kind::Join(Join { kind: JoinKind::Left, left, right, on, lateral: false, .. }) => {
+                self.add(left);
+                // Without a partner all columns of the right are NULL; whether there is one must be determined, too.
+                let pairs = equalities(on, left, right);
+                let pairs: Vec<_> = pairs.into_iter().filter(|(one, other)| self.same_type(*one, *other)).collect();
+                if pairs.len() == on.len()
+                    && !pairs.is_empty()
+                    && pairs.iter().all(|(one, _)| self.known.contains(one))
+                    && self.has_its_partners(right, &pairs)
+                {
+                    self.known.extend(pairs.iter().map(|(_, other)| *other));
+                    if is_scan(right) {
+                        self.add(right);
                     }
                 }
             }
-            add_determined(input, known, types, tables);
+            Kind::Apply(apply) => self.add(&apply.left),
+            _ => {}
         }
-        Kind::Join(Join { kind: JoinKind::Inner, left, right, on, lateral: false, .. }) => {
-            add_equal(on, known, types);
-            add_determined(left, known, types, tables);
-            add_determined(right, known, types, tables);
-        }
-        Kind::Join(Join { kind: JoinKind::Left, left, right, on, lateral: false, .. }) => {
-            add_determined(left, known, types, tables);
-            // Without a partner all columns of the right are NULL; whether there is one must be determined, too.
-            let pairs = equalities(on, left, right);
-            let pairs: Vec<_> = pairs.into_iter().filter(|(one, other)| same_type(*one, *other, types)).collect();
-            if pairs.len() == on.len() && !pairs.is_empty() && pairs.iter().all(|(one, _)| known.contains(one)) {
-                known.extend(pairs.iter().map(|(_, other)| *other));
-                if is_scan(right) {
-                    add_determined(right, known, types, tables);
+    }
+
+    /// Whether a row of the right side of an outer join that stood beside one of the left does so after the change, and whether none does
+    /// where none did: it is a table whose key is all that it is joined by, and what it is filtered by did not change.
+    fn has_its_partners(&self, right: &Relation, pairs: &[(ColumnId, ColumnId)]) -> bool {
+        let Some(changed) = self.changed else { return true };
+        let (mut relation, mut asked) = (right, Vec::new());
+        let table = loop {
+            match &relation.kind {
+                Kind::Scan { table } => break *table,
+                Kind::Filter { input, conditions } => {
+                    asked.extend(conditions.iter().flat_map(Scalar::columns));
+                    relation = input;
+                }
+                Kind::Project { input, computed } if !computed.iter().any(|(_, one)| makes_rows(one, self.text)) => {
+                    relation = input;
+                }
+                _ => return false,
+            }
+        };
+        let place = |id: &ColumnId| relation.columns.iter().position(|column| column.id == *id);
+        let key = (self.tables)(table);
+        let mut joined: Vec<usize> = pairs.iter().filter_map(|(_, id)| place(id)).collect();
+        joined.sort_unstable();
+        joined.dedup();
+        let mut wanted = key.clone();
+        wanted.sort_unstable();
+        (changed.stays)(table)
+            && !key.is_empty()
+            && joined == wanted
+            && joined.len() == pairs.len()
+            && asked.iter().all(|id| place(id).is_some_and(|place| (changed.same)(table, place)))
+    }
+
+    /// Whether the value of an expression follows from what is known.
+    fn follows(&self, scalar: &Scalar) -> bool {
+        let columns = scalar.columns();
+        !columns.is_empty()
+            && !makes_rows(scalar, self.text)
+            && columns.iter().all(|column| self.known.contains(column))
+    }
+
+    /// Of different types several values may be equal to one. Beside a change, values that are equal must be identical, too.
+    fn same_type(&self, one: ColumnId, other: ColumnId) -> bool {
+        let exact = |name: &str| self.changed.is_none_or(|changed| (changed.exact)(name));
+        self.types.get(&one).is_some_and(|name| self.types.get(&other) == Some(name) && exact(name))
+    }
+
+    fn add_equal(&mut self, conditions: &[Scalar]) {
+        for condition in conditions {
+            if let Scalar::Equal(one, other) = condition
+                && self.same_type(*one, *other)
+            {
+                if self.known.contains(one) {
+                    self.known.insert(*other);
+                } else if self.known.contains(other) {
+                    self.known.insert(*one);
                 }
             }
         }
-        Kind::Apply(apply) => add_determined(&apply.left, known, types, tables),
-        _ => {}
     }
 }
 
@@ -200,24 +315,5 @@ fn is_scan(relation: &Relation) -> bool {
         Kind::Scan { .. } => true,
         Kind::Project { input, .. } | Kind::Filter { input, .. } => is_scan(input),
         _ => false,
-    }
-}
-
-/// Of different types several values may be equal to one.
-fn same_type(one: ColumnId, other: ColumnId, types: &Types<'_>) -> bool {
-    types.get(&one).is_some_and(|name| types.get(&other) == Some(name))
-}
-
-fn add_equal(conditions: &[Scalar], known: &mut BTreeSet<ColumnId>, types: &Types<'_>) {
-    for condition in conditions {
-        if let Scalar::Equal(one, other) = condition
-            && same_type(*one, *other, types)
-        {
-            if known.contains(one) {
-                known.insert(*other);
-            } else if known.contains(other) {
-                known.insert(*one);
-            }
-        }
     }
 }

@@ -1,15 +1,28 @@
 //! Putting the rows of some keys in the place of those that are stored.
 
+use thalweg_sql::refresh::Steady;
 use thalweg_sql::statement::relation::{RUN_COLUMN, column_list, found_keys};
 use thalweg_sql::statement::{RowIdentifier, Sameness, TypedColumn};
 
 use super::Refreshed;
+use super::steady::StoredRows;
 use crate::error::RunError;
 use crate::outcome::StepOutcome;
 use crate::publish::Publication;
 use crate::publish::difference::NewContents;
 use crate::publish::model::ModelFacts;
 use crate::table_state::TableState;
+
+/// The affected keys.
+#[derive(Clone, Copy)]
+pub(super) struct Keyed<'a> {
+    /// The columns of K.
+    pub key: &'a [String],
+    /// The table that holds them, quoted.
+    pub affected: &'a str,
+    /// For each column of K whether it holds a NULL there.
+    pub nulls: &'a [bool],
+}
 
 impl Publication<'_> {
     /// Computes the rows of the affected keys, compares them with those that are stored and writes what differs.
@@ -20,9 +33,8 @@ impl Publication<'_> {
         old: &TableState,
         columns: &[TypedColumn],
         select: &str,
-        key: &[String],
-        affected: &str,
-        nulls: &[bool],
+        keys: Keyed<'_>,
+        steady: Option<&Steady>,
         step: &mut StepOutcome,
     ) -> Result<Refreshed, RunError> {
         let dialect = self.database.dialect;
@@ -31,30 +43,21 @@ impl Publication<'_> {
             .database
             .make_counted(&new, &format!("select q.*, {}::bigint as {RUN_COLUMN} from ({select}\n) q", self.run))?;
         fail::fail_point!("run::refresh-computed", |_| Err(RunError::failed_at("run::refresh-computed")));
-        let same = self.database.name(found_keys(dialect, ("a", "t"), key, nulls, columns))?;
         let physical = self.physical(&old.physical)?;
-        let names = columns.iter().map(|column| column.name.as_str());
-        let declared = self.database.name(column_list(dialect, "t", names))?;
         let rows = RowIdentifier::of_table(dialect, old.layout().is_some());
-        let affects = format!("exists (select 1 from {affected} a where {same})");
-        // The rows are found by their key columns first and fetched by their identifiers then: an engine that stores columns would
-        // otherwise read all columns of all rows. One with partitions would look for each row in every partition.
-        let find = format!("select {} from {physical} t where {affects}", rows.selected("t"));
-        let (found, chosen) = match rows.partitions() {
-            Some(_) => (None, affects),
-            // An engine that looks rows up must know before how few they are.
-            None if dialect.has_indexes() => {
-                let found = self.database.make_named("found", &find)?;
-                let chosen = rows.is_in("t", &found);
-                (Some(found), chosen)
-            }
-            None => (None, rows.is_in("t", &format!("({find})"))),
+        let same = self.database.name(found_keys(dialect, ("a", "t"), keys.key, keys.nulls, columns))?;
+        let affects = format!("exists (select 1 from {} a where {same})", keys.affected);
+        let stored = StoredRows { physical: &physical, rows, columns, affects: &affects, new: &new };
+        let changed_columns = match steady {
+            Some(steady) => self.changed_columns(&stored, steady)?,
+            None => None,
+        };
+        let (select, found) = match changed_columns {
+            Some((select, pairs)) => (select, Some(pairs)),
+            None => self.all_columns(&stored)?,
         };
         let stored = self.database.temporary("stored");
-        let compared = self.database.make_counted(
-            &stored,
-            &format!("select {declared}, t.{RUN_COLUMN}, {} from {physical} t where {chosen}", rows.selected("t")),
-        )?;
+        let compared = self.database.make_counted(&stored, &select)?;
         if let Some(found) = &found {
             self.database.forget_one(found)?;
         }
@@ -68,7 +71,7 @@ impl Publication<'_> {
             compared: Some(compared),
             columns: columns.to_vec(),
             bookkeeping: vec![RUN_COLUMN],
-            key: facts.model.primary_key.clone(),
+            key: facts.key_among(columns),
             sameness: Sameness::Computed,
             watched: true,
         })?;
@@ -78,5 +81,30 @@ impl Publication<'_> {
             figures.rows_written = counts.inserted + counts.updated + counts.replaced();
         }
         Ok(Refreshed { counts, change })
+    }
+
+    /// A query for the stored rows of affected keys, and the temporary table that it reads.
+    fn all_columns(&mut self, stored: &StoredRows<'_>) -> Result<(String, Option<String>), RunError> {
+        let dialect = self.database.dialect;
+        let StoredRows { physical, rows, columns, affects, .. } = stored;
+        let names = columns.iter().map(|column| column.name.as_str());
+        let declared = self.database.name(column_list(dialect, "t", names))?;
+        // The rows are found by their key columns first and fetched by their identifiers then: an engine that stores columns would
+        // otherwise read all columns of all rows. One with partitions would look for each row in every partition.
+        let find = format!("select {} from {physical} t where {affects}", rows.selected("t"));
+        let (found, chosen) = match rows.partitions() {
+            Some(_) => (None, (*affects).to_owned()),
+            // An engine that looks rows up must know before how few they are.
+            None if dialect.has_indexes() => {
+                let found = self.database.make_named("found", &find)?;
+                let chosen = rows.is_in("t", &found);
+                (Some(found), chosen)
+            }
+            None => (None, rows.is_in("t", &format!("({find})"))),
+        };
+        Ok((
+            format!("select {declared}, t.{RUN_COLUMN}, {} from {physical} t where {chosen}", rows.selected("t")),
+            found,
+        ))
     }
 }

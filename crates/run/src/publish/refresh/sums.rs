@@ -140,7 +140,7 @@ impl Publication<'_> {
 
     /// A table of so many rows is large.
     fn large_rows(&self) -> u64 {
-        self.refreshing.large_groups.rows.unwrap_or_else(|| self.database.dialect.rows_grouped_quickly())
+        self.refreshing.large.grouped.unwrap_or_else(|| self.database.dialect.rows_grouped_quickly())
     }
 
     /// A candidate as the types of its columns need it, where what it holds is exact and its groups are large.
@@ -166,7 +166,7 @@ impl Publication<'_> {
         let types = self.database.describe(&placed(&summing.probe))?;
         let typing = Typing::of_probe(dialect, summing, types.iter().map(|column| column.engine_type.as_str()));
         let Some(typed) = typing.and_then(|typing| candidate.typed(dialect, &typing)) else { return Ok(None) };
-        let wanted = self.refreshing.large_groups.rows_per_group;
+        let wanted = self.refreshing.large.rows_per_group;
         let worth = if in_pieces {
             let Some((sampled, of)) = self.largest_of(|name| summing.pieces_of.contains(name)) else { return Ok(None) };
             let groups = self.groups(&placed(&typed.stage.text), &sampled, &of, SAMPLE_OF_PIECES)?;
