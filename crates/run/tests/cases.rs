@@ -89,6 +89,7 @@ cases! {
     stages_changing,
     stages_windows,
     stale_streams,
+    steady_columns,
     sums,
     sums_chosen,
     sums_in_pieces,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrow::array::Array;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use thalweg_run::{BuildOptions, Command, Observer, OpenOptions, RunError, RunOutcome, Silent, Workbench};
+use thalweg_run::{BuildOptions, Command, LargeTables, Observer, OpenOptions, RunError, RunOutcome, Silent, Workbench};
 use thalweg_testkit::{PostgresDatabase, PostgresServer, TestProject, WrittenProject};
 use thalweg_warehouse::{Access, Connection, Wait};
 
@@ -195,7 +195,9 @@ impl Site {
 
 /// Options of a run, with one thread less patience than a person has.
 pub fn options(command: Command) -> BuildOptions {
-    BuildOptions { lock_timeout: Duration::from_secs(20), threads: Some(2), ..BuildOptions::new(command) }
+    // Few rows are read in part as many are.
+    let large = LargeTables { read_in_part: 0, ..LargeTables::default() };
+    BuildOptions { lock_timeout: Duration::from_secs(20), threads: Some(2), large, ..BuildOptions::new(command) }
 }
 
 /// The answer of a query, in the order it came.
