@@ -565,6 +565,22 @@ pub enum TestKind {
     },
 }
 
+impl TestKind {
+    /// The columns of the test's own table that it names.
+    pub fn columns(&self) -> Vec<&str> {
+        match self {
+            Self::NotNull { column }
+            | Self::AcceptedValues { column, .. }
+            | Self::Relationships { column, .. }
+            | Self::AcceptedRange { column, .. }
+            | Self::Freshness { column, .. } => vec![column],
+            Self::Unique { columns } => columns.iter().map(String::as_str).collect(),
+            Self::ExpressionIsTrue { column, .. } => column.iter().map(String::as_str).collect(),
+            Self::RowCount { .. } | Self::Sql { .. } => Vec::new(),
+        }
+    }
+}
+
 /// Whether a failing test fails the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

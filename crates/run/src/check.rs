@@ -371,7 +371,7 @@ impl Checker<'_> {
             }
             let Some(table) = &test.table else { continue };
             let names = self.compiled.node(table).and_then(|node| self.columns[node].clone()).unwrap_or_default();
-            for column in columns_of(&test.kind) {
+            for column in test.kind.columns() {
                 self.check_column(table, &names, column, &test.location);
             }
             if let TestKind::Relationships { to, field, .. } = &test.kind {
@@ -431,20 +431,6 @@ struct Described(BTreeMap<Vec<String>, InputTable>);
 impl InputTables for Described {
     fn table(&self, name: &[String]) -> Option<InputTable> {
         self.0.get(name).cloned()
-    }
-}
-
-/// The columns a test names.
-fn columns_of(kind: &TestKind) -> Vec<&str> {
-    match kind {
-        TestKind::NotNull { column }
-        | TestKind::AcceptedValues { column, .. }
-        | TestKind::Relationships { column, .. }
-        | TestKind::AcceptedRange { column, .. }
-        | TestKind::Freshness { column, .. } => vec![column],
-        TestKind::Unique { columns } => columns.iter().map(String::as_str).collect(),
-        TestKind::ExpressionIsTrue { column, .. } => column.iter().map(String::as_str).collect(),
-        TestKind::RowCount { .. } | TestKind::Sql { .. } => Vec::new(),
     }
 }
 

@@ -99,6 +99,7 @@ cases! {
     tests_kinds,
     tests_left_out,
     tests_other_types,
+    tests_unknown_column,
     tests_warn,
     two_projects,
     view_dropped,

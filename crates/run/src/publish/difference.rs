@@ -101,7 +101,7 @@ impl Publication<'_> {
     }
 
     /// Deletes the rows of which a relation holds the identifiers, and inserts those that another holds.
-    fn write_difference(
+    pub fn write_difference(
         &mut self,
         difference: &Difference<'_>,
         (gone, deleted): (&str, u64),
@@ -201,6 +201,6 @@ impl Publication<'_> {
 }
 
 /// Of rows that went, that came and that did both.
-fn counted([deleted, inserted, updated]: [u64; 3]) -> Counts {
+pub fn counted([deleted, inserted, updated]: [u64; 3]) -> Counts {
     Counts { inserted: inserted - updated, updated, deleted_missing: deleted - updated, ..Counts::default() }
 }

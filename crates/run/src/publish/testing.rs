@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use thalweg_project::diagnostic::nearest;
 use thalweg_project::{DataTest, OnFailure, TableName, TestKind, TestSeverity};
 use thalweg_sql::statement::condition::row_condition;
 use thalweg_sql::statement::relation::{column_list, qualified};
-use thalweg_warehouse::Value;
+use thalweg_warehouse::{Value, WarehouseError, WarehouseErrorKind};
 
 use crate::change::Change;
 use crate::error::RunError;
@@ -94,6 +95,7 @@ impl Publication<'_> {
     ) -> Result<TestOutcome, RunError> {
         self.database.about(format!("test {}", test.name));
         let started = std::time::Instant::now();
+        self.check_columns(test)?;
         let mut failures = self.failures(index, test, changes_only, now)?;
         if let Some(failures) = &mut failures {
             failures.sql = self.as_to_come(&failures.sql);
@@ -144,6 +146,31 @@ impl Publication<'_> {
         };
         self.observer.event(&Event::TestFinished(outcome.clone()));
         Ok(outcome)
+    }
+
+    /// Refuses a test of a column that is none of its table's, in better words than the engine's.
+    fn check_columns(&self, test: &DataTest) -> Result<(), RunError> {
+        let mut asked: Vec<(&TableName, &str)> = Vec::new();
+        if let Some(table) = &test.table {
+            asked.extend(test.kind.columns().into_iter().map(|column| (table, column)));
+        }
+        if let TestKind::Relationships { to, field, .. } = &test.kind {
+            asked.push((to, field));
+        }
+        for (table, column) in asked {
+            let Some(state) = self.tables.get(table) else { continue };
+            let names: Vec<&str> = state.columns.iter().map(|column| column.name.as_str()).collect();
+            if names.iter().any(|name| name.eq_ignore_ascii_case(column)) {
+                continue;
+            }
+            let instead = match nearest(column, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("its columns are {}", names.join(", ")),
+            };
+            let message = format!("{table} has no column `{column}`: {instead}");
+            return Err(self.database.error(WarehouseError::new(WarehouseErrorKind::Statement, message)));
+        }
+        Ok(())
     }
 
     /// The failing rows of a test; `None` when nothing it looks at changed.

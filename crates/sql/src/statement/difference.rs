@@ -203,6 +203,24 @@ impl Difference<'_> {
         )
     }
 
+    /// The pairs that differ, like [`Difference::pairs`], where the rows that are compared say themselves which row of the new contents belongs
+    /// to each ([`NEW_COLUMN`]). Only [`Difference::columns`] are looked at.
+    pub fn given_pairs(&self) -> Result<String, InvalidName> {
+        let (compared, identifier) = self.compared();
+        let own = self.dialect.row_identifier();
+        let mut differs = Vec::with_capacity(self.columns.len());
+        for (left, right) in self.images("o")?.into_iter().zip(self.images("n")?) {
+            differs.push(format!("{left} is distinct from {right}"));
+        }
+        let differs = if differs.is_empty() { "false".to_owned() } else { differs.join(" or ") };
+        Ok(format!(
+            "select {}, o.{NEW_COLUMN} from {compared} o join {new} n on n.{own} = o.{NEW_COLUMN} where {differs} \
+             union all select null, n.{own} from {new} n where not exists (select 1 from {compared} o where o.{NEW_COLUMN} = n.{own})",
+            identifier.list("o"),
+            new = self.new,
+        ))
+    }
+
     /// Those of all pairs that are to be written, as a relation without a name like that of [`Difference::pairs`].
     pub fn written_pairs(&self, pairs: &str) -> String {
         let rows = self.rows.kept().list("w");

@@ -6,8 +6,9 @@ use thalweg_sql::statement::{RowIdentifier, Sameness, TypedColumn};
 
 use super::Refreshed;
 use super::steady::StoredRows;
+use crate::change::Change;
 use crate::error::RunError;
-use crate::outcome::StepOutcome;
+use crate::outcome::{Counts, StepOutcome};
 use crate::publish::Publication;
 use crate::publish::difference::NewContents;
 use crate::publish::model::ModelFacts;
@@ -47,40 +48,48 @@ impl Publication<'_> {
         let rows = RowIdentifier::of_table(dialect, old.layout().is_some());
         let same = self.database.name(found_keys(dialect, ("a", "t"), keys.key, keys.nulls, columns))?;
         let affects = format!("exists (select 1 from {} a where {same})", keys.affected);
-        let stored = StoredRows { physical: &physical, rows, columns, affects: &affects, new: &new };
-        let changed_columns = match steady {
-            Some(steady) => self.changed_columns(&stored, steady)?,
+        let key = facts.key_among(columns);
+        let has_key = !key.is_empty();
+        let stored = StoredRows { physical: &physical, rows, columns, affects: &affects, new: &new, computed, has_key };
+        let replaced = match steady {
+            Some(steady) => self.replace_in_part(&stored, steady)?,
             None => None,
         };
-        let (select, found) = match changed_columns {
-            Some((select, pairs)) => (select, Some(pairs)),
-            None => self.all_columns(&stored)?,
+        let (compared, counts, change) = match replaced {
+            Some(replaced) => replaced,
+            None => self.replace_whole(&stored, key)?,
         };
-        let stored = self.database.temporary("stored");
-        let compared = self.database.make_counted(&stored, &select)?;
-        if let Some(found) = &found {
-            self.database.forget_one(found)?;
-        }
-        fail::fail_point!("run::refresh-stored", |_| Err(RunError::failed_at("run::refresh-stored")));
-        let (counts, change) = self.apply_difference(NewContents {
-            old: physical,
-            old_rows: rows,
-            part: Some(stored),
-            new,
-            rows: computed,
-            compared: Some(compared),
-            columns: columns.to_vec(),
-            bookkeeping: vec![RUN_COLUMN],
-            key: facts.key_among(columns),
-            sameness: Sameness::Computed,
-            watched: true,
-        })?;
         fail::fail_point!("run::refresh-applied", |_| Err(RunError::failed_at("run::refresh-applied")));
         if let Some(figures) = &mut step.refresh {
             figures.rows_read = computed + compared;
             figures.rows_written = counts.inserted + counts.updated + counts.replaced();
         }
         Ok(Refreshed { counts, change })
+    }
+
+    /// The same with all columns of the stored rows. Also how many rows were read.
+    fn replace_whole(&mut self, stored: &StoredRows<'_>, key: Vec<String>) -> Result<(u64, Counts, Change), RunError> {
+        let (select, found) = self.all_columns(stored)?;
+        let part = self.database.temporary("stored");
+        let compared = self.database.make_counted(&part, &select)?;
+        if let Some(found) = &found {
+            self.database.forget_one(found)?;
+        }
+        fail::fail_point!("run::refresh-stored", |_| Err(RunError::failed_at("run::refresh-stored")));
+        let (counts, change) = self.apply_difference(NewContents {
+            old: stored.physical.to_owned(),
+            old_rows: stored.rows,
+            part: Some(part),
+            new: stored.new.to_owned(),
+            rows: stored.computed,
+            compared: Some(compared),
+            columns: stored.columns.to_vec(),
+            bookkeeping: vec![RUN_COLUMN],
+            key,
+            sameness: Sameness::Computed,
+            watched: true,
+        })?;
+        Ok((compared, counts, change))
     }
 
     /// A query for the stored rows of affected keys, and the temporary table that it reads.

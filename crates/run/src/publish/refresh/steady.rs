@@ -4,10 +4,13 @@ use thalweg_sql::refresh::{Answers, Inputs, Shape, Steady};
 use thalweg_sql::statement::difference::NEW_COLUMN;
 use thalweg_sql::statement::relation::{RUN_COLUMN, equal_keys, qualified};
 use thalweg_sql::statement::row::ROW_COLUMN;
-use thalweg_sql::statement::{RowIdentifier, TypedColumn};
+use thalweg_sql::statement::{Difference, RowIdentifier, Sameness, TypedColumn};
 
+use crate::change::Change;
 use crate::error::RunError;
+use crate::outcome::Counts;
 use crate::publish::Publication;
+use crate::publish::difference::counted;
 use crate::table_state::TableState;
 
 /// Where the rows of affected keys are stored.
@@ -22,6 +25,10 @@ pub(super) struct StoredRows<'a> {
     pub affects: &'a str,
     /// Temporary table with the rows that are there now instead.
     pub new: &'a str,
+    /// How many they are.
+    pub computed: u64,
+    /// The model has a primary key.
+    pub has_key: bool,
 }
 
 impl Publication<'_> {
@@ -60,15 +67,92 @@ impl Publication<'_> {
         Ok(Some(steady).filter(|steady| !steady.columns.is_empty()))
     }
 
-    /// A query for the stored rows of affected keys, of which each has a new one in its place: what is steady is taken from there. `None`
-    /// where that does not hold for all of them. Also the temporary table that it reads.
-    pub(super) fn changed_columns(
+    /// Puts the new rows of affected keys in the place of the stored ones, of which each has a new one: of these only the columns are read
+    /// that are not steady. `None`, and nothing is done, where a stored row has none. Also how many rows were read.
+    pub(super) fn replace_in_part(
         &mut self,
         stored: &StoredRows<'_>,
         steady: &Steady,
-    ) -> Result<Option<(String, String)>, RunError> {
+    ) -> Result<Option<(u64, Counts, Change)>, RunError> {
+        let Some(pairs) = self.pairs_of_keys(stored, steady)? else { return Ok(None) };
         let dialect = self.database.dialect;
-        let StoredRows { physical, rows, columns, affects, new } = stored;
+        let StoredRows { physical, rows, columns, new, computed, has_key, .. } = *stored;
+        let is_steady =
+            |column: &TypedColumn| steady.key.contains(&column.name) || steady.columns.contains(&column.name);
+        let (mut read, mut part, mut all) = (Vec::new(), Vec::new(), Vec::with_capacity(columns.len()));
+        for column in columns {
+            let alias = if is_steady(column) { "n" } else { "o" };
+            all.push(self.database.name(qualified(dialect, alias, &column.name))?);
+            if alias == "o" {
+                read.push(self.database.name(qualified(dialect, "t", &column.name))?);
+                part.push(self.database.name(qualified(dialect, "o", &column.name))?);
+            }
+        }
+        read.extend([format!("t.{RUN_COLUMN}"), rows.selected("t")]);
+        part.extend([format!("o.{RUN_COLUMN}"), format!("o.{ROW_COLUMN}"), format!("p.{NEW_COLUMN}")]);
+        let select = format!(
+            "select {} from (select {} from {physical} t where {}) o join {pairs} p on p.{ROW_COLUMN} = o.{ROW_COLUMN}",
+            part.join(", "),
+            read.join(", "),
+            rows.is_in("t", &pairs),
+        );
+        let part = self.database.temporary("stored");
+        let compared = self.database.make_counted(&part, &select)?;
+        self.database.forget_one(&pairs)?;
+        fail::fail_point!("run::refresh-stored", |_| Err(RunError::failed_at("run::refresh-stored")));
+        let difference = Difference {
+            dialect,
+            old: physical.to_owned(),
+            rows,
+            part: Some(part.clone()),
+            new: new.to_owned(),
+            columns: columns.iter().filter(|column| !is_steady(column)).cloned().collect(),
+            written: columns.iter().map(|column| column.name.clone()).chain([RUN_COLUMN.to_owned()]).collect(),
+            key: Vec::new(),
+            sameness: Sameness::Computed,
+        };
+        let pairs = self.database.temporary("pairs");
+        let sql = self.database.name(difference.given_pairs())?;
+        if self.database.make_counted(&pairs, &sql)? == 0 {
+            self.database.forget_one(&part)?;
+            self.database.forget_one(new)?;
+            return Ok(Some((compared, Counts::default(), Change::None)));
+        }
+        let numbers = self.database.counts(&difference.count_pairs(&pairs))?;
+        let [deleted, inserted, both] = numbers[..] else { return Ok(None) };
+        // Who reads what changed reads few columns of it: the others are not put together.
+        let before = format!(
+            "select {}, o.{RUN_COLUMN} from {part} o join {new} n on n.{} = o.{NEW_COLUMN} where o.{ROW_COLUMN} in \
+             (select p.{ROW_COLUMN} from {pairs} p where p.{ROW_COLUMN} is not null)",
+            all.join(", "),
+            dialect.row_identifier()
+        );
+        // Where most of what was computed is written, it is not copied once more.
+        let mostly = 2 * inserted >= computed;
+        let before = if mostly {
+            self.database.inline(&before, deleted)
+        } else {
+            self.database.make_named("before", &before)?
+        };
+        let fresh = match self.database.name(difference.fresh(&pairs))? {
+            _ if inserted == computed => new.to_owned(),
+            sql if mostly => self.database.inline(&sql, inserted),
+            sql => self.database.make_named("fresh", &sql)?,
+        };
+        self.write_difference(&difference, (&pairs, deleted), (&fresh, inserted))?;
+        if !mostly {
+            self.database.forget_one(&part)?;
+            self.database.forget_one(new)?;
+        }
+        // As where rows are compared as a whole: without a key of the model none is said to be updated.
+        let counts = counted([deleted, inserted, if has_key { both } else { 0 }]);
+        Ok(Some((compared, counts, Change::Rows { before, after: fresh })))
+    }
+
+    /// A temporary table with the stored rows of affected keys and the new row of each; `None` where one has none, or several.
+    fn pairs_of_keys(&mut self, stored: &StoredRows<'_>, steady: &Steady) -> Result<Option<String>, RunError> {
+        let dialect = self.database.dialect;
+        let StoredRows { physical, rows, affects, new, .. } = stored;
         let mut keys = Vec::with_capacity(steady.key.len());
         for name in &steady.key {
             keys.push(self.database.name(qualified(dialect, "t", name))?);
@@ -81,32 +165,13 @@ impl Publication<'_> {
         );
         let pairs = self.database.make_named("kept", &select)?;
         let counted = format!(
-            "select count(*) filter (where {NEW_COLUMN} is null), count(*) - count(distinct {ROW_COLUMN}) from {pairs}"
+            "select count(*) - count({NEW_COLUMN}), count(*) - count(distinct {ROW_COLUMN}), count({NEW_COLUMN}) - count(distinct {NEW_COLUMN}) \
+             from {pairs}"
         );
-        if self.database.counts(&counted)? != [0, 0] {
-            self.database.forget_one(&pairs)?;
-            return Ok(None);
+        if self.database.counts(&counted)? == [0, 0, 0] {
+            return Ok(Some(pairs));
         }
-        let (mut read, mut all) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
-        for column in *columns {
-            let is_new = steady.key.contains(&column.name) || steady.columns.contains(&column.name);
-            all.push(self.database.name(qualified(dialect, if is_new { "n" } else { "o" }, &column.name))?);
-            if !is_new {
-                read.push(self.database.name(qualified(dialect, "t", &column.name))?);
-            }
-        }
-        read.push(format!("t.{RUN_COLUMN}"));
-        Ok(Some((
-            format!(
-                "select {}, o.{RUN_COLUMN}, o.{ROW_COLUMN} from (select {}, {} from {physical} t where {}) o \
-                 join {pairs} p on p.{ROW_COLUMN} = o.{ROW_COLUMN} join {new} n on n.{} = p.{NEW_COLUMN}",
-                all.join(", "),
-                read.join(", "),
-                rows.selected("t"),
-                rows.is_in("t", &pairs),
-                dialect.row_identifier()
-            ),
-            pairs,
-        )))
+        self.database.forget_one(&pairs)?;
+        Ok(None)
     }
 }
