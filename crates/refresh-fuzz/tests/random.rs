@@ -38,6 +38,7 @@ fn refreshes(mut database: Database, seed: u64, wanted: usize) {
     assert!(invalid * 50 < tally.cases, "the engine does not take too many queries\n{tally}");
     assert!(tally.incremental * 2 > tally.cases, "too few are refreshed by keys\n{tally}");
     assert!(tally.added * 20 > tally.cases, "too little is added and subtracted\n{tally}");
+    assert!(tally.steady > tally.keys / 20, "too little is known without reading it\n{tally}");
     // Postgres compares lists of the same type only, and not every expression tells its type: then all is computed.
     let of_types = |error: &String| error.contains("operator does not exist") && error.contains("[] = ");
     let failed = tally.failed.iter().filter(|(error, _)| !of_types(error)).count();

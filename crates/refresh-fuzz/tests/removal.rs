@@ -91,4 +91,6 @@ removals! {
     membership_push: MembershipPush,
     or_wave: OrWave,
     tables_as_they_were: TablesAsTheyWere,
+    changed_columns: ChangedColumns,
+    partners_that_come: PartnersThatCome,
 }

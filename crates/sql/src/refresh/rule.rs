@@ -31,11 +31,15 @@ pub enum Rule {
     OrWave,
     /// Where several tables changed, sums add up what each of them brings over the others as they are now or as they were.
     TablesAsTheyWere,
+    /// Of a stored row a column is read that differs in a changed row of the table it comes from.
+    ChangedColumns,
+    /// And so is one of the nullable side of an outer join whose table got keys or lost some.
+    PartnersThatCome,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::NullExtension,
         Self::OrphanSide,
         Self::SliceExpansion,
@@ -49,6 +53,8 @@ impl Rule {
         Self::MembershipPush,
         Self::OrWave,
         Self::TablesAsTheyWere,
+        Self::ChangedColumns,
+        Self::PartnersThatCome,
     ];
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::relation::{ColumnId, InputTable, TreeTable};
+use super::rule::Rule;
 use super::shape::{Inputs, Shape};
 use super::unique::{Changed, UniqueKey, unchanged, unique_keys};
 use crate::dialect::{Dialect, InvalidName};
@@ -89,10 +90,12 @@ impl Shape {
             let differ = answer(table).and_then(|(question, numbers)| {
                 numbers.get(question.columns.iter().position(|column| column == name)? + 2)
             });
-            !changes(table) || differ == Some(&0)
+            !changes(table) || differ == Some(&0) || !self.switched_off().holds(Rule::ChangedColumns)
         };
         let stays = |table: usize| {
-            !changes(table) || answer(table).is_some_and(|(_, numbers)| numbers.get(..2) == Some(&[0, 0][..]))
+            !changes(table)
+                || !self.switched_off().holds(Rule::PartnersThatCome)
+                || answer(table).is_some_and(|(_, numbers)| numbers.get(..2) == Some(&[0, 0][..]))
         };
         self.steady_where(dialect, &same, &stays)
     }
