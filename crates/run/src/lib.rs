@@ -20,6 +20,7 @@ mod extract;
 mod folder;
 mod known;
 mod landed;
+mod legible;
 mod look;
 mod options;
 mod outcome;

@@ -5,9 +5,11 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use thalweg_project::{Report, ReportFormat};
+use thalweg_sql::Dialect;
 use thalweg_warehouse::Connection;
 
 use crate::error::RunError;
+use crate::legible::legible;
 use crate::outcome::ReportAnswer;
 use crate::rows;
 use crate::text::text_table;
@@ -18,13 +20,15 @@ const OUT: &str = "out";
 /// Answers one report: reads it once, writes its files (each replaced as a whole) and cuts it for the terminal.
 pub fn answer(
     connection: &mut dyn Connection,
+    dialect: &dyn Dialect,
     folder: &Path,
     report: &Report,
     sql: &str,
     run: i64,
 ) -> Result<ReportAnswer, RunError> {
     let failed = |error| RunError::Table { table: format!("report {}", report.name), error };
-    let answered = connection.query(sql, &[]).map_err(failed)?;
+    let shown = legible(connection, dialect, sql.to_owned()).map_err(failed)?;
+    let answered = connection.query(&shown, &[]).map_err(failed)?;
     let unreadable = |error: arrow::error::ArrowError| {
         RunError::Output(format!(
             "report {}: the answer cannot be written: {error}; the run itself is published",

@@ -7,6 +7,7 @@ use thalweg_warehouse::Rows;
 
 use crate::answer::Shown;
 use crate::error::RunError;
+use crate::legible::legible;
 use crate::look::{known_for, named_table, nothing_built};
 use crate::outcome::StaleTable;
 use crate::publish::physical::physical_table;
@@ -52,7 +53,9 @@ pub fn show(bench: &Workbench, what: &str, limit: Option<usize>) -> Result<Shown
         };
         format!("{ordered}{limit}")
     };
-    let rows = connection.query(&sql, &[]).map_err(|error| RunError::Table { table: what.to_owned(), error })?;
+    let failed = |error| RunError::Table { table: what.to_owned(), error };
+    let sql = legible(connection.as_mut(), dialect, sql).map_err(failed)?;
+    let rows = connection.query(&sql, &[]).map_err(failed)?;
     let cut = limit.is_some_and(|limit| rows.len() > limit);
     let rows = if cut { cut_to(&rows, limit.unwrap_or(0)) } else { rows };
     let table = text_table(&rows, None)?;

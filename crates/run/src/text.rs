@@ -14,6 +14,7 @@ use crate::rows::json;
 pub fn options() -> FormatOptions<'static> {
     FormatOptions::new()
         .with_display_error(false)
+        .with_null("NULL")
         .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
         .with_datetime_format(Some("%Y-%m-%d %H:%M:%S%.f"))
 }

@@ -132,6 +132,17 @@ pub trait Dialect: Debug + Send + Sync {
         format!("encode({expression})")
     }
 
+    /// Whether there are types of which values come out of the engine as bytes, or not at all.
+    fn has_illegible_types(&self) -> bool {
+        false
+    }
+
+    /// Whether values of an engine's type are such, so that who shows them asks for texts.
+    fn is_illegible(&self, type_name: &str) -> bool {
+        let _ = type_name;
+        false
+    }
+
     /// Whether values of a type can be put in order.
     fn is_ordered(&self, type_name: &str) -> bool {
         let _ = type_name;

@@ -83,6 +83,7 @@ impl Run<'_> {
             return Ok(());
         }
         let changed = outcome.state == RunState::Published;
+        let dialect = thalweg_sql::dialect_of(&project.target.connection);
         // The run that the answers show. After one that found nothing to do it is an older one, which may have died before its reports.
         let shown = if changed { self.number } else { self.known.published_run.unwrap_or(self.number) };
         for (index, definition) in project.reports.iter().enumerate() {
@@ -97,7 +98,7 @@ impl Run<'_> {
             {
                 continue;
             }
-            match report::answer(connection, self.bench.folder(), definition, sql, shown) {
+            match report::answer(connection, dialect, self.bench.folder(), definition, sql, shown) {
                 Ok(answer) => {
                     self.observer.event(&Event::ReportFinished(answer.clone()));
                     outcome.reports.push(answer);

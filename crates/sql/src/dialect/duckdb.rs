@@ -161,6 +161,16 @@ impl Dialect for DuckDb {
         self.sum_type(&name).is_some() || GROUPED.contains(&name.as_str())
     }
 
+    fn has_illegible_types(&self) -> bool {
+        true
+    }
+
+    /// Times lose their zones on the way and large numbers their sign, the others come as what they are stored as; `VARIANT` does not come at all.
+    fn is_illegible(&self, type_name: &str) -> bool {
+        let name = type_name.trim().to_uppercase();
+        name == "BIT" || ["VARIANT", "BIGNUM", "UHUGEINT", "TIME WITH TIME ZONE"].iter().any(|part| name.contains(part))
+    }
+
     fn row_identifier(&self) -> &'static str {
         "rowid"
     }
