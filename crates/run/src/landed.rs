@@ -68,6 +68,7 @@ pub fn landed_extract(
 ) -> Result<Option<(ExtractFiles, Vec<Column>)>, RunError> {
     let place = bench.landing().stream(&row.source, &row.folder).run(row.run);
     let Some(manifest) = place.find()? else { return Ok(None) };
+    place.check_content(&manifest)?;
     let mut files = extract_files(&manifest, place.folder(), row.origin_base);
     // Its rejects are in the warehouse since then.
     files.rejects = None;

@@ -41,7 +41,14 @@ pub fn show(bench: &Workbench, what: &str, limit: Option<usize>) -> Result<Shown
         }
     } else {
         let table = named_table(bench, what)?;
-        read.extend(bench.compiled().node(&table));
+        let node = bench.compiled().node(&table);
+        let is_ours = node.is_some_and(|node| !matches!(bench.compiled().nodes[node].kind, NodeKind::External(_)));
+        if let (true, Some(reason)) =
+            (is_ours && !known.tables.contains_key(&table), stale_tables(bench, &known).remove(&table))
+        {
+            return Err(RunError::NotFound(format!("{table} is not there yet: {reason}")));
+        }
+        read.extend(node);
         let bad_name = |error: InvalidName| RunError::NotFound(error.to_string());
         let limit = limit.map(|limit| format!(" limit {}", limit.saturating_add(1))).unwrap_or_default();
         let ordered = match known.tables.get(&table) {

@@ -19,7 +19,7 @@ use crate::discovered::Unreached;
 use crate::error::RunError;
 use crate::event::Observer;
 use crate::explain::{self, Explanation};
-use crate::options::{BuildOptions, OpenOptions};
+use crate::options::{BuildOptions, Command, OpenOptions};
 use crate::outcome::{RunOutcome, TestOutcome};
 use crate::why::{self, Why};
 use crate::{check, connections, discovered, extract, folder, look, runner, show, verify};
@@ -83,16 +83,17 @@ impl Workbench {
 
     /// Does a run: `build`, `load` or `run`.
     pub fn build(&self, options: &BuildOptions, observer: &dyn Observer) -> Result<RunOutcome, RunError> {
-        self.check_discovered()?;
+        self.check_discovered(matches!(options.command, Command::Build | Command::Load))?;
         runner::run(self, options, observer)
     }
 
     /// Refuses to run what is not known yet.
-    fn check_discovered(&self) -> Result<(), RunError> {
+    fn check_discovered(&self, loads: bool) -> Result<(), RunError> {
         let unknown =
-            self.project.sources.iter().filter(|source| !self.unreached.contains_key(&source.name)).find(
-                |source| matches!(&source.connection, SourceConnection::Database(database) if !database.discovered),
-            );
+            self.project.sources.iter().filter(|source| !self.unreached.contains_key(&source.name)).find(|source| {
+                matches!(&source.connection, SourceConnection::Database(database)
+                if !database.discovered && (loads || !database.wildcards.is_empty()))
+            });
         match unknown {
             None => Ok(()),
             Some(source) => Err(RunError::NotFound(format!(
@@ -164,6 +165,7 @@ impl Workbench {
         options: &BuildOptions,
         observer: &dyn Observer,
     ) -> Result<RunOutcome, RunError> {
+        self.check_discovered(false)?;
         runner::replay(self, filter, options, observer)
     }
 

@@ -754,7 +754,11 @@ fn removed_tables(publication: &Publication<'_>) -> Vec<TableName> {
     publication
         .tables
         .keys()
-        .filter(|table| publication.compiled.node(table).is_none_or(|node| is_ephemeral(publication, node)))
+        .filter(|table| match publication.compiled.node(table) {
+            Some(node) => is_ephemeral(publication, node),
+            // It may be one of a wildcard whose database was not asked.
+            None => !publication.project.may_have(table),
+        })
         .cloned()
         .collect()
 }

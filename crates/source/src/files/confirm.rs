@@ -97,7 +97,8 @@ fn act(root: &Path, stream: &Stream, confirmation: &Confirmation) -> io::Result<
 /// Moves a file without ever overwriting another.
 fn archive(root: &Path, from: &Path, to: &Path) -> io::Result<()> {
     let folder = to.parent().unwrap_or(root);
-    fs::create_dir_all(folder)?;
+    fs::create_dir_all(folder)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))?;
     let free = free_name(to)?;
     match fs::rename(from, &free) {
         Ok(()) => {}

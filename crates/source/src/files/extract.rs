@@ -64,10 +64,16 @@ pub(super) fn extract_stream(
     }
     let otherwise = ledger.was_read_otherwise(&request.stream.files);
     if otherwise && !all_present {
-        let table = &request.stream.table.name;
+        let again = if request.stream.files.after == AfterLoad::Keep && !tailed {
+            format!(
+                "; to have the files that are there now read again, and nothing else, give the stream another name, with `as: {}`",
+                request.stream.table.name
+            )
+        } else {
+            String::new()
+        };
         notes.push(Note::warning(format!(
-            "its files are read by other settings than before: what was loaded stays as it was read; to have all that is there read again, \
-             give the stream another name, with `as: {table}`"
+            "its files are read by other settings than before: what was loaded stays as it was read{again}"
         )));
     }
     if all_present && (!files.is_empty() || otherwise && waiting.is_empty()) {
@@ -267,8 +273,7 @@ impl Extraction<'_> {
     fn tail(&mut self, file: &Found, shared: &mut SharedParts<'_>) -> Result<(), FileTrouble> {
         let content = Content::open_growing(&file.path, &file.name)?;
         let file = Found { stamp: content.stamp(), ..file.clone() };
-        let other = |name: &str| Content::open_growing(self.paths.get(name)?, name).ok();
-        let start = tail::find_start(&content, &file, &self.ledger, &other)?;
+        let start = tail::find_start(&content, &file, &self.ledger, &tail::Others { paths: &self.paths })?;
         if let Some(note) = start.note.clone() {
             self.notes.push(note);
         }
@@ -278,9 +283,10 @@ impl Extraction<'_> {
         let place = (start.offset, start.record);
         let (surroundings, known) = (&surroundings, &self.known);
         let job = Job { surroundings, content: &content, index, known, limit: &limit };
-        let live = self.paths.get(start.live(&file)).map(PathBuf::as_path);
+        let live_name = start.live(&file);
+        let live = self.paths.get(live_name).and_then(|path| Content::open_growing(path, live_name).ok());
         // What is compressed is not written to any more, nor is a log whose name another has taken: the last line is complete.
-        let ended = content.is_compressed() || live.is_some_and(|live| start.is_rotated_away(&file, live));
+        let ended = content.is_compressed() || live.is_some_and(|live| start.is_rotated_away(&file, &live));
         let loaded = self.reading.lines(job, place, ended)?;
         let end = loaded.end;
         if loaded.read == 0 && self.ledger.is_unchanged(&file) {

@@ -8,9 +8,9 @@
 //! A last line without an end is still being written, and is left alone. When the name under which a log grew belongs to another log
 //! that has begun, nobody writes to the old one any more: it is read to its end then.
 
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -69,24 +69,31 @@ impl TailStart {
 
     /// Whether another log has begun where this one grew. While that place holds nothing, or a log with the same beginning (as a copy
     /// is that is being made), this one may still be written to.
-    pub(super) fn is_rotated_away(&self, file: &Found, live: &Path) -> bool {
+    pub(super) fn is_rotated_away(&self, file: &Found, live: &Content) -> bool {
         let (Some(known), Some(key)) = (&self.known, &self.key) else { return false };
         if self.live(file) == file.name {
             return false;
         }
         let mut head = Vec::new();
-        let read = File::open(live).and_then(|live| live.take(known.head_bytes).read_to_end(&mut head));
-        let other = || head_key(&head, head.len() as u64).is_none_or(|head| !is_key_of(key, &head));
-        read.is_ok() && !head.is_empty() && other()
+        let read = live.read_from(0).ok().map(|(input, _)| input.take(known.head_bytes).read_to_end(&mut head));
+        let begins_otherwise = || head_key(&head, head.len() as u64).is_none_or(|head| !is_key_of(key, &head));
+        // One that begins alike is a copy of this one only as far as it holds what was read of it.
+        let goes_on_otherwise = || match &known.end {
+            Some(end) if !is_shorter(live, known) => {
+                end_hash(live, known.offset).is_ok_and(|own| own.as_ref() != Some(end))
+            }
+            _ => false,
+        };
+        read.is_some_and(|read| read.is_ok()) && !head.is_empty() && (begins_otherwise() || goes_on_otherwise())
     }
 }
 
-/// Recognises a log and finds where it was left. `other` opens the log of a name, if it is there.
+/// Recognises a log and finds where it was left. `others` are all logs that are there.
 pub(super) fn find_start(
     content: &Content,
     file: &Found,
     ledger: &Ledger<'_>,
-    other: &dyn Fn(&str) -> Option<Content>,
+    others: &Others<'_>,
 ) -> Result<TailStart, FileTrouble> {
     let mut head = Vec::new();
     let (input, _) = content.read_from(0)?;
@@ -103,11 +110,12 @@ pub(super) fn find_start(
     // What can be made sure of comes first.
     alike.sort_by_key(|(_, entry)| {
         let is_shorter = is_shorter(content, entry);
-        (is_shorter, std::cmp::Reverse((entry.head_bytes, is_shorter && entry.path == file.name, entry.offset)))
+        let is_own = is_shorter && entry.path == file.name;
+        (is_shorter, is_own, std::cmp::Reverse((entry.head_bytes, entry.offset)))
     });
     let mut known = None;
     for one in &alike {
-        if is_the_one(content, file, &one.1, other)? {
+        if is_the_one(content, file, one, others)? {
             known = Some(*one);
             break;
         }
@@ -153,22 +161,48 @@ pub(super) fn find_start(
     })
 }
 
-/// Whether a log that begins like one that was read is that one. One that is shorter than what was read was truncated, or is a copy of it that is
-/// being made.
+/// The logs that are there, by their names.
+pub(super) struct Others<'a> {
+    pub(super) paths: &'a BTreeMap<String, PathBuf>,
+}
+
+impl Others<'_> {
+    fn open(&self, name: &str) -> Option<Content> {
+        Content::open_growing(self.paths.get(name)?, name).ok()
+    }
+
+    /// Whether another log than this one holds all that was read of one.
+    fn have(&self, (key, entry): &(String, TailEntry), file: &Found) -> bool {
+        let end = entry.end.as_ref();
+        self.paths.keys().filter(|name| **name != file.name).any(|name| {
+            self.open(name).is_some_and(|other| {
+                let mut head = Vec::new();
+                let read = other.read_from(0).ok().map(|(input, _)| input.take(HEAD_BYTES).read_to_end(&mut head));
+                read.is_some_and(|read| read.is_ok())
+                    && head_key(&head, entry.head_bytes).is_some_and(|head| is_key_of(key, &head))
+                    && end_hash(&other, entry.offset).is_ok_and(|own| own.is_some() && own.as_ref() == end)
+            })
+        })
+    }
+}
+
+/// Whether a log that begins like one that was read is that one. One that is shorter than what was read is a copy of it that is being made, or
+/// was truncated, if no other log goes on where that was left.
 fn is_the_one(
     content: &Content,
     file: &Found,
-    entry: &TailEntry,
-    other: &dyn Fn(&str) -> Option<Content>,
+    known: &(String, TailEntry),
+    others: &Others<'_>,
 ) -> Result<bool, FileTrouble> {
+    let entry = &known.1;
     if !is_shorter(content, entry) {
         let Some(end) = &entry.end else { return Ok(true) };
         return Ok(end_hash(content, entry.offset)?.as_ref() == Some(end));
     }
     if entry.path == file.name {
-        return Ok(true);
+        return Ok(!others.have(known, file));
     }
-    let Some(other) = other(&entry.path) else { return Ok(false) };
+    let Some(other) = others.open(&entry.path) else { return Ok(false) };
     let size = content.stamp().size;
     Ok(end_hash(content, size)? == end_hash(&other, size)?)
 }

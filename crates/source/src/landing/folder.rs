@@ -259,14 +259,7 @@ impl RunLanding {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(landing_error("read", &path, &error)),
         };
-        let damaged = |what: String| {
-            let message = format!(
-                "landing: {}: {what}; put it back from a backup, or, if run {} was never published, remove the folder of this run and build again",
-                path.display(),
-                self.run
-            );
-            SourceError::new(SourceErrorKind::Landing, message)
-        };
+        let damaged = |what: String| self.damaged(&path, &what);
         // The version is read first: a newer manifest may not even have the shape of ours.
         let value: serde_json::Value =
             serde_json::from_slice(&text).map_err(|error| damaged(format!("the manifest cannot be read: {error}")))?;
@@ -296,6 +289,29 @@ impl RunLanding {
             }
         }
         Ok(Some(manifest))
+    }
+
+    /// Makes sure that the rows and keys of a finished extract are those that were landed: their files are read from end to end.
+    pub fn check_content(&self, manifest: &Manifest) -> Result<(), SourceError> {
+        for part in manifest.parts.iter().chain(&manifest.keys) {
+            let path = self.folder.join(&part.file);
+            let mut hasher = blake3::Hasher::new();
+            let read = File::open(&path).and_then(|mut file| io::copy(&mut file, &mut hasher));
+            read.map_err(|error| landing_error("read", &path, &error))?;
+            if hasher.finalize().to_hex().as_str() != part.hash {
+                return Err(self.damaged(&path, "it does not hold what was landed any more"));
+            }
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, path: &Path, what: &str) -> SourceError {
+        let message = format!(
+            "landing: {}: {what}; put it back from a backup, or, if run {} was never published, remove the folder of this run and build again",
+            path.display(),
+            self.run
+        );
+        SourceError::new(SourceErrorKind::Landing, message)
     }
 
     fn check_counts(&self, manifest: &Manifest) -> Result<(), SourceError> {

@@ -240,10 +240,36 @@ impl Columns {
     }
 }
 
-/// Whether an expression makes several rows of one.
+/// Functions that make several rows of one beside `unnest`; what they come to is [`Scalar::Unknown`].
+const EXPANDING: [&str; 12] = [
+    "regexp_split_to_table",
+    "generate_subscripts",
+    "unlist",
+    "generate_series",
+    "json_array_elements",
+    "jsonb_array_elements",
+    "json_each",
+    "jsonb_each",
+    "object_keys",
+    "to_recordset",
+    "regexp_matches",
+    "string_to_table",
+];
+
+/// Whether an expression makes several rows of one, or may: of what is unknown, the text is not.
 pub(super) fn makes_rows(scalar: &Scalar, text: &str) -> bool {
-    let Scalar::Text(Expression { span, .. }) = scalar else { return false };
-    text.get(span.clone()).is_some_and(|piece| piece.to_ascii_lowercase().contains("unnest"))
+    match scalar {
+        Scalar::Text(Expression { span, .. }) => {
+            text.get(span.clone()).is_some_and(|piece| piece.to_ascii_lowercase().contains("unnest"))
+        }
+        Scalar::Unknown(_) => {
+            let text = text.to_ascii_lowercase();
+            EXPANDING.iter().any(|name| text.contains(name))
+                || text.contains("path_query")
+                || text.contains("_populate_")
+        }
+        _ => false,
+    }
 }
 
 /// The identities of a relation's columns.

@@ -332,8 +332,7 @@ pub struct Expression {
 impl InputTable {
     /// The places of the columns that identify a row; empty without.
     pub fn key_places(&self) -> Vec<usize> {
-        let place =
-            |name: &String| self.columns.iter().position(|(column, _)| column.to_lowercase() == name.to_lowercase());
+        let place = |name: &String| self.columns.iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
         self.key.iter().map(place).collect::<Option<_>>().unwrap_or_default()
     }
 }

@@ -163,7 +163,7 @@ impl Shape {
         let tree = self.tree();
         let place = tree.root.columns.iter().position(|column| column.id == id)?;
         let name = tree.names.get(place).filter(|name| !name.is_empty())?;
-        let alike = tree.names.iter().filter(|other| other.to_lowercase() == name.to_lowercase()).count();
+        let alike = tree.names.iter().filter(|other| other.eq_ignore_ascii_case(name)).count();
         (alike == 1).then(|| name.clone())
     }
 }

@@ -57,8 +57,7 @@ impl Publication<'_> {
         }
         let Some(mut steady) = shape.steady(dialect, inputs, &questions, &answers) else { return Ok(None) };
         // Names as the table has them. What is equal must be identical: a stored number may differ from its computation in the last digits.
-        let stored =
-            |name: &String| columns.iter().find(|column| column.name.to_lowercase() == name.to_lowercase()).cloned();
+        let stored = |name: &String| columns.iter().find(|column| column.name.eq_ignore_ascii_case(name)).cloned();
         let key: Option<Vec<TypedColumn>> = steady.key.iter().map(stored).collect();
         let exact = |column: &TypedColumn| dialect.equals_exactly(&column.engine_type);
         let Some(key) = key.filter(|key| key.iter().all(exact)) else { return Ok(None) };

@@ -334,6 +334,7 @@ impl<'a> Reader<'a> {
         };
         let found = match (own, alias) {
             (Found::Nothing, Some(Alias { id: Some(id), .. })) => {
+                walk.read.unknown |= context.scope.has_unnamed();
                 if walk.aggregates == 0 {
                     let grouped = context.groups.and_then(|groups| groups.columns.get(id));
                     let id = grouped.unwrap_or(id);

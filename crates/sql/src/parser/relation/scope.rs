@@ -107,6 +107,11 @@ impl<'s> Scope<'s> {
     }
 
     /// What a name means among the columns of this select alone.
+    /// Whether something in FROM has a column that only the engine has a name for: any name may mean it.
+    pub(super) fn has_unnamed(&self) -> bool {
+        self.sources.iter().any(|source| source.columns.iter().any(|column| column.name.is_empty()))
+    }
+
     pub(super) fn own(&self, parts: &[String]) -> Found {
         self.among(parts, &self.sources)
     }
@@ -249,7 +254,8 @@ pub(super) fn parts(names: &[&Ident]) -> Vec<String> {
 }
 
 pub(super) fn same(left: &str, right: &str) -> bool {
-    left.to_lowercase() == right.to_lowercase()
+    // Engines fold the letters of ASCII only: `é` and `É` are two names.
+    left.eq_ignore_ascii_case(right)
 }
 
 /// Names as a subquery hands them on: the second `id` becomes `id_1`.
@@ -258,7 +264,7 @@ pub(super) fn distinct(names: &mut [String]) {
     for name in names.iter_mut().filter(|name| !name.is_empty()) {
         let mut candidate = name.clone();
         let mut number = 0;
-        while !taken.insert(candidate.to_lowercase()) {
+        while !taken.insert(candidate.to_ascii_lowercase()) {
             number += 1;
             candidate = format!("{name}_{number}");
         }
