@@ -147,7 +147,10 @@ impl Refresh<'_> {
             let same = |new: &&Cells| whole && of(new, &key) == of(old, &key);
             let new: Vec<&Cells> = self.full.rows.iter().filter(same).collect();
             if new.len() > 1 {
-                return Err(("steady columns", format!("{:?} is no key: {}", steady.key, show(&[old.clone()]))));
+                return Err((
+                    "steady columns",
+                    format!("{:?} is no key: {}", steady.key, show(std::slice::from_ref(old))),
+                ));
             }
             if let Some(new) = new.first() {
                 if of(new, &columns) != of(old, &columns) {
