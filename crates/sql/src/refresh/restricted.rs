@@ -93,7 +93,13 @@ impl Restricted<'_> {
                     statements.push(Statement { creates: self.use_name(number)?, select, looked_up });
                 }
             }
-            let selected: Vec<String> = wave.columns.iter().map(|column| name(*column)).collect();
+            // Two columns that are found by may be one.
+            let mut selected: Vec<String> = Vec::with_capacity(wave.columns.len());
+            for column in wave.columns.iter().map(|column| name(*column)) {
+                if !selected.contains(&column) {
+                    selected.push(column);
+                }
+            }
             let condition: Vec<String> = if wave.without_null {
                 selected.iter().map(|column| format!("{column} is not null")).collect()
             } else {
