@@ -113,6 +113,24 @@ fn damage_and_newer_versions_are_told() {
 }
 
 #[test]
+fn damage_that_leaves_the_size_as_it_was_is_told() {
+    let root = tempfile::tempdir().expect("a folder");
+    let landing = Landing::new(root.path().to_owned(), "dev").stream("orders", "lines").run(1);
+    landing.begin().expect("begun");
+    write_part(&landing, &["a"]);
+    let manifest = landing.finish(extract(1, 0), "f", 1).expect("finished");
+    landing.check_content(&manifest).expect("as it was landed");
+    let part = landing.folder().join("part-00000.parquet");
+    let mut bytes = fs::read(&part).expect("a part");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&part, bytes).expect("written");
+    landing.find().expect("its size says nothing");
+    let error = landing.check_content(&manifest).expect_err("it is damaged").message;
+    assert!(error.contains("part-00000.parquet: it does not hold what was landed any more"), "{error}");
+}
+
+#[test]
 fn a_place_that_cannot_be_written_is_told() {
     let root = tempfile::tempdir().expect("a folder");
     fs::write(root.path().join("file"), "").expect("a file");
