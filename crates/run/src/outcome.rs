@@ -1,6 +1,7 @@
 //! What a run did.
 
 use serde::{Deserialize, Serialize};
+use thalweg_source::{Note, NoteLevel};
 
 use crate::answer::VerifyOutcome;
 
@@ -260,6 +261,13 @@ pub struct OutcomeNote {
     pub warning: bool,
     /// One sentence.
     pub message: String,
+}
+
+impl OutcomeNote {
+    /// What a source said about something.
+    pub fn of_source(about: &str, note: &Note) -> Self {
+        Self { about: about.to_owned(), warning: note.level == NoteLevel::Warning, message: note.message.clone() }
+    }
 }
 
 /// A report's answer.

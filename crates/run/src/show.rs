@@ -22,6 +22,7 @@ pub fn show(bench: &Workbench, what: &str, limit: Option<usize>) -> Result<Shown
     let dialect = thalweg_sql::dialect_of(&project.target.connection);
     let (known, connection) = known_for(bench, what)?;
     let Some(mut connection) = connection else { return Err(nothing_built(bench)) };
+    let mut reasons = stale_tables(bench, &known);
     let mut read: Vec<usize> = Vec::new();
     let sql = if what.contains(char::is_whitespace) {
         let query = parse_select(what, dialect).map_err(|error| {
@@ -43,9 +44,7 @@ pub fn show(bench: &Workbench, what: &str, limit: Option<usize>) -> Result<Shown
         let table = named_table(bench, what)?;
         let node = bench.compiled().node(&table);
         let is_ours = node.is_some_and(|node| !matches!(bench.compiled().nodes[node].kind, NodeKind::External(_)));
-        if let (true, Some(reason)) =
-            (is_ours && !known.tables.contains_key(&table), stale_tables(bench, &known).remove(&table))
-        {
+        if let (true, Some(reason)) = (is_ours && !known.tables.contains_key(&table), reasons.get(&table)) {
             return Err(RunError::NotFound(format!("{table} is not there yet: {reason}")));
         }
         read.extend(node);
@@ -68,7 +67,6 @@ pub fn show(bench: &Workbench, what: &str, limit: Option<usize>) -> Result<Shown
     let table = text_table(&rows, None)?;
     read.sort_unstable();
     read.dedup();
-    let mut reasons = stale_tables(bench, &known);
     let stale = read.into_iter().filter_map(|node| {
         let table = &bench.compiled().nodes[node].id;
         reasons.remove(table).map(|reason| StaleTable { table: table.to_string(), reason })

@@ -1,7 +1,7 @@
 //! What is done once a run is published.
 
+use thalweg_source::Source;
 use thalweg_source::landing::FailedRun;
-use thalweg_source::{NoteLevel, Source};
 use thalweg_sql::{Node, NodeKind};
 use thalweg_warehouse::Connection;
 
@@ -39,11 +39,8 @@ impl Run<'_> {
                 fail::fail_point!("run::before-confirm");
                 match sources[index].confirm(stream, &entry.confirmations) {
                     Ok(told) => {
-                        outcome.notes.extend(told.notes.into_iter().map(|note| OutcomeNote {
-                            about: stream_name(stream),
-                            warning: note.level == NoteLevel::Warning,
-                            message: note.message,
-                        }));
+                        let about = stream_name(stream);
+                        outcome.notes.extend(told.notes.iter().map(|note| OutcomeNote::of_source(&about, note)));
                         if told.again {
                             continue;
                         }

@@ -2,7 +2,7 @@
 
 use thalweg_project::{OnSourceError, Source as SourceDefinition, Stream, WriteDisposition};
 use thalweg_source::landing::{Manifest, unify};
-use thalweg_source::{NoteLevel, Position, Source, SourceError, StreamRequest, Wanted};
+use thalweg_source::{Position, Source, SourceError, StreamRequest, Wanted};
 use thalweg_sql::NodeKind;
 
 use super::{Landed, Run};
@@ -103,11 +103,7 @@ impl Run<'_> {
         for entry in &landed {
             let about = format!("{}.{}", entry.manifest.source, entry.manifest.stream);
             for note in &entry.manifest.extract.notes {
-                self.notes.push(OutcomeNote {
-                    about: about.clone(),
-                    warning: note.level == NoteLevel::Warning,
-                    message: note.message.clone(),
-                });
+                self.notes.push(OutcomeNote::of_source(&about, note));
             }
             for file in &entry.manifest.extract.failed {
                 self.failed.push(FailedStream {

@@ -2,7 +2,7 @@
 
 use thalweg_project::WriteDisposition;
 use thalweg_source::landing::{PartFile, unify};
-use thalweg_source::{NoteLevel, RejectedRecord, Source};
+use thalweg_source::{RejectedRecord, Source};
 use thalweg_sql::NodeKind;
 use thalweg_warehouse::ledger::{RejectKind, RejectRow};
 use thalweg_warehouse::{Access, Wait};
@@ -140,12 +140,7 @@ impl Run<'_> {
             let job = self.job(stream);
             let extract =
                 sources[source].replay(&job.request, &manifest.extract.files, &records, &self.context(), &target)?;
-            let told = extract.notes.iter().map(|note| OutcomeNote {
-                about: about.clone(),
-                warning: note.level == NoteLevel::Warning,
-                message: note.message.clone(),
-            });
-            self.notes.extend(told);
+            self.notes.extend(extract.notes.iter().map(|note| OutcomeNote::of_source(&about, note)));
             let manifest = target.finish(extract, &job.fingerprint, self.epoch)?;
             let place = target.folder().to_owned();
             replay.landed.push(Landed { node, manifest, folder: place, landing: folder, again: again(None) });
